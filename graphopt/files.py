@@ -1,0 +1,66 @@
+"""Writing so that a crash, an interrupt or a full disk never leaves half a result."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from graphopt.errors import OutputError
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary sibling of `path`; rename what the body wrote there onto `path` when it succeeds.
+
+    The body may create a file or a directory. On any failure what it left is removed and `path` stays as
+    it was. A directory takes the place of another by moving the old one aside first.
+
+    Raises:
+        OutputError: the place is not writable, or the disk is full.
+
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+    try:
+        yield temporary
+        _install(temporary, path)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {str(path)!r}: {error.strerror or error}; choose a writable place with room"
+        ) from error
+    finally:
+        remove(temporary)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a directory tree, if there is one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _install(temporary: Path, path: Path) -> None:
+    if not (temporary.is_dir() and path.is_dir()):
+        temporary.replace(path)
+        return
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.old")
+    path.rename(aside)
+    try:
+        temporary.rename(path)
+    except OSError:
+        aside.rename(path)
+        raise
+    remove(aside)
+
+
+def fsync(path: Path) -> None:
+    """Make the bytes of a written file durable before it is renamed."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

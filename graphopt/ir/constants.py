@@ -1,0 +1,62 @@
+"""Which values are known now, and with what content."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from graphopt.ir.walk import is_op
+
+Array = npt.NDArray[np.generic]
+
+
+def constant_tensor(value: ir.Value | None) -> ir.TensorProtocol | None:
+    """Return the tensor behind a value that no run can change, or None.
+
+    An initializer that is also a graph input is a default which the caller may override: not a constant.
+    All forms of `Constant` are understood (ONNX operator spec, Constant-13); the sparse one is made dense
+    when a model is loaded, since onnx_ir cannot hold it.
+    """
+    if value is None:
+        return None
+    if value.is_initializer() and not value.is_graph_input():
+        return value.const_value
+    producer = value.producer()
+    if producer is not None and is_op(producer, "Constant"):
+        return _constant_node_tensor(producer)
+    return None
+
+
+def constant(value: ir.Value | None) -> Array | None:
+    """Return the content of a constant as an array (a view where the tensor allows), or None.
+
+    Strings come as an array of objects.
+    """
+    tensor = constant_tensor(value)
+    return None if tensor is None else tensor.numpy()
+
+
+def is_constant(value: ir.Value | None) -> bool:
+    """Whether no run can change the value."""
+    return constant_tensor(value) is not None
+
+
+def _constant_node_tensor(node: ir.Node) -> ir.TensorProtocol | None:
+    (name, attribute), *_ = node.attributes.items()
+    if attribute.is_ref():
+        return None
+    match name:
+        case "value":
+            return attribute.as_tensor()
+        case "value_float" | "value_floats":
+            return ir.tensor(np.asarray(attribute.value, np.float32))
+        case "value_int" | "value_ints":
+            return ir.tensor(np.asarray(attribute.value, np.int64))
+        case "value_string":
+            return ir.StringTensor([attribute.as_string().encode()], shape=ir.Shape(()))
+        case "value_strings":
+            strings = [text.encode() for text in attribute.as_strings()]
+            return ir.StringTensor(strings, shape=ir.Shape((len(strings),)))
+        case _:
+            return None

@@ -1,0 +1,98 @@
+"""Changing a graph without breaking it: the verbs that onnx_ir lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import onnx_ir as ir
+
+from graphopt.ir.constants import Array
+from graphopt.ir.walk import is_op, scopes
+
+
+class Names:
+    """The value names taken in a model, so that a new one is found in constant time."""
+
+    def __init__(self, model: ir.Model) -> None:
+        self._taken: set[str] = set()
+        for scope in scopes(model):
+            self.reserve((*scope.inputs, *scope.initializers.values()))
+            for node in scope:
+                self.reserve(node.outputs)
+
+    def reserve(self, values: Iterable[ir.Value]) -> None:
+        """Take the names of values that came from elsewhere."""
+        self._taken.update(value.name for value in values if value.name)
+
+    def fresh(self, base: str) -> str:
+        """Return and take the first name that is free of `base`, `base_1`, `base_2` and so on."""
+        name, count = base, 0
+        while name in self._taken:
+            count += 1
+            name = f"{base}_{count}"
+        self._taken.add(name)
+        return name
+
+
+def replace_value(old: ir.Value, new: ir.Value) -> None:
+    """Make every reader of `old`, in any scope, read `new`; a graph output keeps its name.
+
+    The name of a graph output belongs to the user. `new` takes it over when a node of the same graph makes
+    it and it is no output itself; otherwise an `Identity` node carries the name.
+    """
+    if new.type is None:
+        new.type = old.type
+    if new.shape is None:
+        new.shape = old.shape
+    if not old.is_graph_output():
+        old.replace_all_uses_with(new)
+    elif can_take_name_of(new, old):
+        _move_name(old, new)
+        old.replace_all_uses_with(new, replace_graph_outputs=True)
+    else:
+        _carry(old, new)
+
+
+def can_take_name_of(new: ir.Value, output: ir.Value) -> bool:
+    """Whether `new` may become the graph output `output` without an Identity between them."""
+    producer = new.producer()
+    return producer is not None and producer.graph is output.graph and not new.is_graph_output()
+
+
+def remove_node(node: ir.Node) -> None:
+    """Remove a node, letting go of its inputs; raises ValueError if an output of it is still read."""
+    if node.graph is None:
+        raise ValueError(f"node {node.name!r} is in no graph")
+    node.graph.remove(node, safe=True)
+
+
+def add_initializer(graph: ir.Graph, name: str, array: Array) -> ir.Value:
+    """Register a constant under a name that the caller knows to be free, and return its value."""
+    tensor = ir.tensor(np.asarray(array, order="C"), name=name)
+    value = ir.Value(
+        name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
+    )
+    graph.register_initializer(value)
+    return value
+
+
+def _carry(old: ir.Value, new: ir.Value) -> None:
+    producer = old.producer()
+    if (
+        producer is None
+        or producer.graph is None
+        or (is_op(producer, "Identity") and producer.inputs[0] is new)
+    ):
+        return
+    carrier = ir.Node("", "Identity", [new], num_outputs=1)
+    output = carrier.outputs[0]
+    output.type, output.shape = old.type, old.shape
+    _move_name(old, output)
+    producer.append(carrier)
+    old.replace_all_uses_with(output, replace_graph_outputs=True)
+
+
+def _move_name(source: ir.Value, destination: ir.Value) -> None:
+    name, source.name = source.name, None
+    destination.name = name

@@ -1,0 +1,42 @@
+"""Going through a model: every scope, every node, and how to name one to a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx_ir as ir
+
+STANDARD_DOMAINS = frozenset({"", "ai.onnx"})
+
+
+def scopes(model: ir.Model) -> Iterator[ir.Graph]:
+    """Yield the main graph and the body of every function, and after each the subgraphs nested in it."""
+    for root in (model.graph, *(function.graph for function in model.functions.values())):
+        yield root
+        yield from root.subgraphs()
+
+
+def nodes(model: ir.Model) -> Iterator[ir.Node]:
+    """Yield the nodes of every scope, in the order of each scope; safe against edits of the node in hand."""
+    for scope in scopes(model):
+        yield from scope
+
+
+def is_op(node: ir.Node | None, *op_types: str) -> bool:
+    """Whether a node is one of the named operators of the standard domain `ai.onnx`."""
+    return node is not None and node.op_type in op_types and node.domain in STANDARD_DOMAINS
+
+
+def subgraphs(node: ir.Node) -> Iterator[ir.Graph]:
+    """Yield the graphs that a node holds as attributes (the branches of an If, the body of a Loop)."""
+    for attribute in node.attributes.values():
+        if attribute.type is ir.AttributeType.GRAPH:
+            yield attribute.as_graph()
+        elif attribute.type is ir.AttributeType.GRAPHS:
+            yield from attribute.as_graphs()
+
+
+def label(node: ir.Node) -> str:
+    """Name a node to a person: `Conv 'conv1' (-> y)`, or by its first output where it has no name."""
+    output = next((value.name for value in node.outputs if value.name), "?")
+    return f"{node.op_type} {node.name!r} (-> {output})" if node.name else f"{node.op_type} (-> {output})"

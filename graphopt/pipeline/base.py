@@ -1,0 +1,48 @@
+"""The contract of a pass."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import onnx_ir as ir
+
+from graphopt.pipeline.context import Context
+from graphopt.pipeline.options import format_options
+from graphopt.spec import Spec
+
+
+@dataclass(frozen=True)
+class Pass(ABC):
+    """A transformation of a model that keeps its answers.
+
+    A subclass is a frozen dataclass whose fields are its options: `fold-constants{max-bytes=65536}` is
+    `FoldConstants(max_bytes=65536)`, and `str` prints it back. A pass holds no state between runs, prints
+    nothing and asks a target only for facts.
+
+    Attributes:
+        name: `fold-constants` lives in passes/fold_constants.py, its cases in tests/passes/fold-constants.md.
+        requires: names of the passes that must stand earlier in a pipeline.
+
+    """
+
+    name: ClassVar[str]
+    requires: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def run(self, model: ir.Model, ctx: Context) -> int:
+        """Transform `model` in place; return the number of changes, 0 meaning that it is untouched.
+
+        Afterwards the model must be valid again and give the same answers. A pass that cannot prove that
+        a change keeps them refuses it, with `ctx.missed(node, why)`.
+        """
+
+    @classmethod
+    def summary(cls) -> str:
+        """Return the first line of the docstring."""
+        return inspect.cleandoc(cls.__doc__ or "").partition("\n")[0]
+
+    def __str__(self) -> str:
+        return str(Spec(self.name, format_options(self)))

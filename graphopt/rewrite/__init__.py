@@ -1,0 +1,1 @@
+"""Rewriting by rules: patterns, the matcher, the builder, the driver."""

@@ -1,0 +1,1 @@
+"""The compiled program: loading, running and measuring it, without the compiler."""

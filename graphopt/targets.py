@@ -1,0 +1,164 @@
+"""What a program is compiled for, as facts: passes and schedules ask for these, never for a target's name."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import platform
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import archspec.cpu
+
+from graphopt.errors import TargetError
+from graphopt.spec import Spec, SpecError, parse_spec
+
+_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A machine to compile for.
+
+    `str(target)` is a text that `parse_target` reads back; two targets with equal text are equal.
+
+    Attributes:
+        kind: the code generator: a key of `KINDS`.
+        mcpu: the processor's name as LLVM knows it.
+        features: instruction-set extensions, by their names in Linux's /proc/cpuinfo.
+        vector_bits: width of one vector register.
+        cores: how many the program may use.
+        l1_bytes, l2_bytes: data caches of one core.
+
+    """
+
+    kind: str
+    mcpu: str
+    features: frozenset[str]
+    vector_bits: int
+    cores: int
+    l1_bytes: int
+    l2_bytes: int
+
+    @property
+    def int8_dot(self) -> bool:
+        """Whether one instruction multiplies four int8 pairs and adds them into an int32 lane."""
+        return not self.features.isdisjoint({"avx512_vnni", "avx_vnni", "asimddp"})
+
+    @property
+    def bf16(self) -> bool:
+        """Whether the processor multiplies bfloat16 pairs natively."""
+        return not self.features.isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
+
+    @property
+    def vector_registers(self) -> int:
+        """How many vector registers code may use."""
+        return 32 if self.vector_bits == 512 or platform.machine() == "aarch64" else 16
+
+    def lanes(self, bits: int = 32) -> int:
+        """How many elements of `bits` bits one vector register holds."""
+        return self.vector_bits // bits
+
+    def __str__(self) -> str:
+        return str(Spec(self.kind, {"mcpu": self.mcpu, "cores": str(self.cores)}))
+
+
+KINDS = {
+    "cpu": "native code for this machine's processor, compiled by TVM through LLVM",
+    "onnxruntime": "an optimized ONNX file, run by onnxruntime",
+}
+_OPTIONS = ("mcpu", "cores")
+
+
+def parse_target(text: str) -> Target:
+    """Read a target such as `cpu`, `cpu{cores=1}` or `cpu{mcpu=haswell}`; what is not said is detected here.
+
+    Raises:
+        TargetError: unknown kind, option or processor, or one that this machine cannot execute.
+
+    """
+    try:
+        spec = parse_spec(text)
+    except SpecError as error:
+        raise TargetError(f"cannot read target: {error}; write for example cpu or cpu{{cores=2}}") from error
+    if spec.name not in KINDS:
+        raise TargetError(
+            f"unknown target {spec.name!r}{_suggest(spec.name, KINDS)}; there are {', '.join(KINDS)}"
+        )
+    for option in spec.options:
+        if option not in _OPTIONS:
+            raise TargetError(f"target {spec.name!r} has no option {option!r}; it has {', '.join(_OPTIONS)}")
+    target = host(spec.name)
+    if "mcpu" in spec.options:
+        target = _with_mcpu(target, spec.options["mcpu"])
+    if "cores" in spec.options:
+        target = dataclasses.replace(target, cores=_core_count(spec.options["cores"]))
+    return target
+
+
+def host(kind: str = "cpu") -> Target:
+    """Return the machine this runs on."""
+    features = frozenset(archspec.cpu.detect.detected_info().features)
+    processor = archspec.cpu.host()
+    return Target(
+        kind=kind,
+        mcpu=_llvm_name(processor),
+        features=features,
+        vector_bits=_vector_bits(features),
+        cores=available_cores(),
+        l1_bytes=_cache_bytes("index0", 32 << 10),
+        l2_bytes=_cache_bytes("index2", 512 << 10),
+    )
+
+
+def available_cores() -> int:
+    """Return how many cores this process may run on: its CPU affinity, not the size of the machine."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _with_mcpu(target: Target, mcpu: str) -> Target:
+    known = {_llvm_name(processor): processor for processor in archspec.cpu.TARGETS.values()}
+    if mcpu not in known:
+        raise TargetError(f"unknown processor {mcpu!r}{_suggest(mcpu, known)}")
+    features = frozenset(known[mcpu].features)
+    if missing := sorted(features - target.features):
+        raise TargetError(f"this machine cannot execute code for {mcpu!r}: it lacks {', '.join(missing)}")
+    return dataclasses.replace(target, mcpu=mcpu, features=features, vector_bits=_vector_bits(features))
+
+
+def _llvm_name(processor: archspec.cpu.Microarchitecture) -> str:
+    try:
+        flags: str = processor.optimization_flags("clang", "18.0")
+    except archspec.cpu.UnsupportedMicroarchitecture:
+        return str(processor.name)
+    marks = [word.partition("=")[2] for word in flags.split() if word.startswith(("-mcpu=", "-march="))]
+    return marks[-1] if marks else str(processor.name)
+
+
+def _vector_bits(features: frozenset[str]) -> int:
+    if "avx512f" in features:
+        return 512
+    return 256 if "avx2" in features else 128
+
+
+def _core_count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise TargetError(f"option cores={text} of a target must be a whole number of at least 1")
+    return int(text)
+
+
+def _cache_bytes(index: str, default: int) -> int:
+    try:
+        text = (_CACHES / index / "size").read_text().strip()
+    except OSError:
+        return default
+    return int(text.removesuffix("K")) << 10 if text.endswith("K") else default
+
+
+def _suggest(name: str, known: Collection[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
