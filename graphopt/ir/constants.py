@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
 from graphopt.ir.walk import is_op
-
-Array = npt.NDArray[np.generic]
+from graphopt.tensors import Array
 
 
 def constant_tensor(value: ir.Value | None) -> ir.TensorProtocol | None:

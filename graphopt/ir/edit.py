@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 import onnx_ir as ir
 
-from graphopt.ir.constants import Array
 from graphopt.ir.walk import is_op, scopes
+from graphopt.tensors import Array
 
 
 class Names:

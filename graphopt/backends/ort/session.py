@@ -1,0 +1,74 @@
+"""A model loaded into onnxruntime, with our names, errors and thread counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from graphopt.errors import ModelError, RunError
+from graphopt.targets import available_cores
+from graphopt.tensors import Array, Feeds, TensorSpec
+
+_DTYPES = {
+    "float": "float32",
+    "double": "float64",
+    "string": "object",
+    "float8e4m3fn": "float8_e4m3fn",
+    "float8e4m3fnuz": "float8_e4m3fnuz",
+    "float8e5m2": "float8_e5m2",
+    "float8e5m2fnuz": "float8_e5m2fnuz",
+}
+_FATAL = 4
+
+
+class Session:
+    """A runnable model.
+
+    Args:
+        model: a file, or the serialized bytes of a model.
+        threads: how many threads one operator may use; 0 means as many as this process may run on.
+        optimize: False runs the graph as it is written, which makes it a reference for correctness.
+
+    Raises:
+        ModelError: onnxruntime does not accept the model; the message carries its reason.
+
+    """
+
+    def __init__(self, model: Path | bytes, *, threads: int = 0, optimize: bool = True) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or available_cores()
+        options.inter_op_num_threads = 1
+        options.log_severity_level = _FATAL
+        # Idle workers that spin would take the cores away from whatever runs next: TVM's part, for one.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        levels = onnxruntime.GraphOptimizationLevel
+        options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
+        source = str(model) if isinstance(model, Path) else model
+        try:
+            self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its exceptions share no base class but this one
+            raise ModelError(f"onnxruntime does not accept the model: {_reason(error)}") from error
+        self.inputs = tuple(_spec(argument) for argument in self._session.get_inputs())
+        self.outputs = tuple(_spec(argument) for argument in self._session.get_outputs())
+
+    def run(self, feeds: Feeds) -> dict[str, Array]:
+        """Run on arrays by input name; return arrays by output name. Raises RunError."""
+        names = [spec.name for spec in self.outputs]
+        try:
+            results = self._session.run(names, dict(feeds))
+        except Exception as error:  # its exceptions share no base class but this one
+            raise RunError(f"onnxruntime cannot run the model on these inputs: {_reason(error)}") from error
+        return dict(zip(names, map(np.asarray, results), strict=True))
+
+
+def _spec(argument: onnxruntime.NodeArg) -> TensorSpec:
+    element = argument.type.removeprefix("tensor(").removesuffix(")")
+    return TensorSpec(argument.name, _DTYPES.get(element, element), tuple(argument.shape))
+
+
+def _reason(error: Exception) -> str:
+    """Return the last, most concrete sentence of an onnxruntime error, without its source locations."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].rpartition(" : ")[2] if lines else type(error).__name__

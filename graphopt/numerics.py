@@ -1,0 +1,75 @@
+"""Are two sets of outputs the same answer? One definition, used by every check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from graphopt.tensors import Array, Feeds
+
+DEFAULT_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far one output is from its reference.
+
+    Attributes:
+        output: the output's name.
+        error: largest absolute difference, over the largest magnitude of the reference (its scale); infinite
+            where shapes or dtypes differ, or where one side alone has a NaN or an infinity.
+        reason: what differs, in words.
+
+    """
+
+    output: str
+    error: float
+    reason: str
+
+    def __str__(self) -> str:
+        return f"output {self.output!r} {self.reason}"
+
+
+def differences(reference: Feeds, actual: Feeds) -> list[Difference]:
+    """Compare output by output, the worst first. Both sides must have the same names in the same order."""
+    if list(reference) != list(actual):
+        names = f"{', '.join(reference)} became {', '.join(actual)}"
+        return [Difference(next(iter(reference), ""), np.inf, f"and its neighbours changed: {names}")]
+    found = [difference(name, reference[name], actual[name]) for name in reference]
+    return sorted(found, key=lambda one: one.error, reverse=True)
+
+
+def difference(name: str, reference: Array, actual: Array) -> Difference:
+    """Compare one output with its reference; only floating-point numbers may differ a little."""
+    if reference.shape != actual.shape:
+        return Difference(name, np.inf, f"has shape {actual.shape} instead of {reference.shape}")
+    if reference.dtype != actual.dtype:
+        return Difference(name, np.inf, f"has dtype {actual.dtype} instead of {reference.dtype}")
+    if reference.dtype.kind in "OSUbiu":
+        wrong = int(np.count_nonzero(reference != actual))
+        return Difference(name, np.inf if wrong else 0.0, f"differs in {wrong} of {reference.size} elements")
+    return _numeric_difference(name, _widen(reference), _widen(actual))
+
+
+def _numeric_difference(
+    name: str, reference: npt.NDArray[np.float64], actual: npt.NDArray[np.float64]
+) -> Difference:
+    finite = np.isfinite(reference)
+    if not np.array_equal(
+        np.where(finite, 0, reference), np.where(np.isfinite(actual), 0, actual), equal_nan=True
+    ):
+        return Difference(name, np.inf, "has NaN or infinity where the reference has none, or the reverse")
+    gap = np.abs(np.where(finite, actual - reference, 0)) if reference.size else np.zeros(1)
+    scale = float(np.max(np.abs(np.where(finite, reference, 0)), initial=0.0))
+    worst = float(np.max(gap))
+    error = worst / scale if scale else (np.inf if worst else 0.0)
+    return Difference(name, error, f"differs by up to {worst:.3g} where its scale is {scale:.3g}")
+
+
+def _widen(array: Array) -> npt.NDArray[np.float64]:
+    """Return every floating-point type as float64, a complex number as a pair of them."""
+    if array.dtype.kind == "c":
+        return np.stack([array.real, array.imag]).astype(np.float64)
+    return array.astype(np.float64)
