@@ -53,13 +53,9 @@ def difference(name: str, reference: Array, actual: Array) -> Difference:
     return _numeric_difference(name, _widen(reference), _widen(actual))
 
 
-def _numeric_difference(
-    name: str, reference: npt.NDArray[np.float64], actual: npt.NDArray[np.float64]
-) -> Difference:
+def _numeric_difference(name: str, reference: npt.NDArray[np.float64], actual: npt.NDArray[np.float64]) -> Difference:
     finite = np.isfinite(reference)
-    if not np.array_equal(
-        np.where(finite, 0, reference), np.where(np.isfinite(actual), 0, actual), equal_nan=True
-    ):
+    if not np.array_equal(np.where(finite, 0, reference), np.where(np.isfinite(actual), 0, actual), equal_nan=True):
         return Difference(name, np.inf, "has NaN or infinity where the reference has none, or the reverse")
     gap = np.abs(np.where(finite, actual - reference, 0)) if reference.size else np.zeros(1)
     scale = float(np.max(np.abs(np.where(finite, reference, 0)), initial=0.0))

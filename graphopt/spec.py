@@ -35,9 +35,7 @@ class Spec:
     def __str__(self) -> str:
         if not self.options:
             return self.name
-        return (
-            self.name + "{" + " ".join(f"{key}={_quote(value)}" for key, value in self.options.items()) + "}"
-        )
+        return self.name + "{" + " ".join(f"{key}={_quote(value)}" for key, value in self.options.items()) + "}"
 
 
 def parse_spec(text: str) -> Spec:

@@ -84,9 +84,7 @@ def parse_target(text: str) -> Target:
     except SpecError as error:
         raise TargetError(f"cannot read target: {error}; write for example cpu or cpu{{cores=2}}") from error
     if spec.name not in KINDS:
-        raise TargetError(
-            f"unknown target {spec.name!r}{_suggest(spec.name, KINDS)}; there are {', '.join(KINDS)}"
-        )
+        raise TargetError(f"unknown target {spec.name!r}{_suggest(spec.name, KINDS)}; there are {', '.join(KINDS)}")
     for option in spec.options:
         if option not in _OPTIONS:
             raise TargetError(f"target {spec.name!r} has no option {option!r}; it has {', '.join(_OPTIONS)}")

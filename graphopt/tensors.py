@@ -37,6 +37,4 @@ class TensorSpec:
     def __str__(self) -> str:
         if self.shape is None:
             return f"{self.name}: {self.dtype}[…]"
-        return (
-            f"{self.name}: {self.dtype}[{', '.join('?' if dim is None else str(dim) for dim in self.shape)}]"
-        )
+        return f"{self.name}: {self.dtype}[{', '.join('?' if dim is None else str(dim) for dim in self.shape)}]"

@@ -70,20 +70,14 @@ def remove_node(node: ir.Node) -> None:
 def add_initializer(graph: ir.Graph, name: str, array: Array) -> ir.Value:
     """Register a constant under a name that the caller knows to be free, and return its value."""
     tensor = ir.tensor(np.asarray(array, order="C"), name=name)
-    value = ir.Value(
-        name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
-    )
+    value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
     graph.register_initializer(value)
     return value
 
 
 def _carry(old: ir.Value, new: ir.Value) -> None:
     producer = old.producer()
-    if (
-        producer is None
-        or producer.graph is None
-        or (is_op(producer, "Identity") and producer.inputs[0] is new)
-    ):
+    if producer is None or producer.graph is None or (is_op(producer, "Identity") and producer.inputs[0] is new):
         return
     carrier = ir.Node("", "Identity", [new], num_outputs=1)
     output = carrier.outputs[0]

@@ -49,14 +49,10 @@ def build_pass(pass_type: type[Pass], options: Mapping[str, str]) -> Pass:
         try:
             arguments[fields[key].name] = _parse(text, kind)
         except ValueError:
-            raise PipelineError(
-                f"option {key}={text} of pass {pass_type.name!r} must be {_type_text(kind)}"
-            ) from None
+            raise PipelineError(f"option {key}={text} of pass {pass_type.name!r} must be {_type_text(kind)}") from None
     missing = [name for name, field in fields.items() if _required(field) and field.name not in arguments]
     if missing:
-        raise PipelineError(
-            f"pass {pass_type.name!r} needs option {missing[0]!r}: {pass_type.name}{{{missing[0]}=…}}"
-        )
+        raise PipelineError(f"pass {pass_type.name!r} needs option {missing[0]!r}: {pass_type.name}{{{missing[0]}=…}}")
     return pass_type(**arguments)
 
 

@@ -1,0 +1,104 @@
+"""The numbers a person asks of a model first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import onnx_ir as ir
+
+from graphopt.inspect.operations import count_operations
+from graphopt.ir.walk import is_op, nodes, scopes
+from graphopt.tensors import TensorSpec
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What a model is made of.
+
+    Attributes:
+        inputs, outputs: with dtype and shape.
+        opsets: version by domain; the standard domain is "ai.onnx".
+        ops: nodes by operator, the most frequent first; Constant nodes are parameters and not counted.
+        parameters: elements of all constants.
+        parameter_bytes: their size by dtype.
+        flops: floating-point operations of one run, a multiply-add counting as two.
+        macs: multiply-adds of convolutions and matrix products.
+        uncounted: operators whose operations are unknown, for want of a static shape, by how many nodes.
+
+    """
+
+    name: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    opsets: dict[str, int]
+    ops: dict[str, int]
+    parameters: int
+    parameter_bytes: dict[str, int]
+    flops: int
+    macs: int
+    uncounted: dict[str, int]
+
+    @property
+    def nodes(self) -> int:
+        """How many nodes, Constant aside, in all scopes."""
+        return sum(self.ops.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data, ready for JSON."""
+        return {**asdict(self), "nodes": self.nodes}
+
+
+def statistics(model: ir.Model) -> Statistics:
+    """Measure a model; shapes must have been inferred for its operations to be counted."""
+    operations = count_operations(model)
+    return Statistics(
+        name=model.graph.name or "",
+        inputs=tuple(map(tensor_spec, model.graph.inputs)),
+        outputs=tuple(map(tensor_spec, model.graph.outputs)),
+        opsets={domain or "ai.onnx": version for domain, version in model.opset_imports.items()},
+        ops=dict(count_nodes(model).most_common()),
+        parameters=count_parameters(model),
+        parameter_bytes=_parameter_bytes(model),
+        flops=operations.flops,
+        macs=operations.macs,
+        uncounted=dict(operations.uncounted),
+    )
+
+
+def count_nodes(model: ir.Model) -> Counter[str]:
+    """Count the nodes of all scopes by operator, Constant aside; a foreign domain is part of the name."""
+    return Counter(
+        node.op_type if is_op(node, node.op_type) else f"{node.domain}.{node.op_type}"
+        for node in nodes(model)
+        if not is_op(node, "Constant")
+    )
+
+
+def count_parameters(model: ir.Model) -> int:
+    """Count the elements of all constants, in initializers and Constant nodes."""
+    return sum(tensor.size for tensor in _constants(model))
+
+
+def tensor_spec(value: ir.Value) -> TensorSpec:
+    """Describe the value at the border of a model."""
+    dtype = value.dtype.numpy().name if value.dtype is not None else "?"
+    if value.shape is None:
+        return TensorSpec(str(value.name), dtype, None)
+    dims = tuple(dim if isinstance(dim, int) else dim.value for dim in value.shape)
+    return TensorSpec(str(value.name), dtype, dims)
+
+
+def _parameter_bytes(model: ir.Model) -> dict[str, int]:
+    sizes: Counter[str] = Counter()
+    for tensor in _constants(model):
+        sizes[tensor.dtype.name.lower()] += tensor.nbytes
+    return dict(sizes.most_common())
+
+
+def _constants(model: ir.Model) -> list[ir.TensorProtocol]:
+    held = [value.const_value for scope in scopes(model) for value in scope.initializers.values()]
+    attributes = (attribute for node in nodes(model) for attribute in node.attributes.values())
+    tensors = [attribute.as_tensor() for attribute in attributes if attribute.type is ir.AttributeType.TENSOR]
+    return [tensor for tensor in (*held, *tensors) if tensor is not None]

@@ -1,0 +1,136 @@
+"""Running a pipeline: in order, verified, measured, and with a reproducer when a pass fails."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+
+from graphopt.errors import GraphoptError, ModelError
+from graphopt.ir.verify import verify
+from graphopt.pipeline.base import Pass
+from graphopt.pipeline.context import Context, Remark
+from graphopt.pipeline.fingerprint import fingerprint
+from graphopt.pipeline.numeric_check import NumericCheck
+from graphopt.pipeline.report import PassRecord, Report, Size, unique
+from graphopt.pipeline.reproducer import failure
+from graphopt.pipeline.text import Fixpoint, Pipeline
+from graphopt.targets import Target
+
+MAX_ROUNDS = 32
+
+
+@dataclass(frozen=True)
+class PassManager:
+    """Runs a pipeline on models.
+
+    After each pass the model is verified, and a pass that reports no change is held to its word.
+
+    Attributes:
+        pipeline: what to run.
+        target: the facts that passes may ask for.
+        check: compares answers after each pass that changed something.
+        reproducer_folder: where the reproducer of a failing pass goes; a temporary folder if None.
+        on_pass: called with the text of each pass before it runs, for progress displays.
+        seed: of passes that need randomness.
+
+    """
+
+    pipeline: Pipeline
+    target: Target
+    check: NumericCheck | None = None
+    reproducer_folder: Path | None = None
+    on_pass: Callable[[str], None] | None = None
+    seed: int = 0
+
+    def run(self, model: ir.Model) -> Report:
+        """Transform `model` in place and report what was done.
+
+        Raises:
+            PassFailureError: a pass raised, broke the model, changed its answers, or would not converge.
+            CalibrationError: the model does not run on the inputs to check with.
+
+        """
+        return _Run(self, model).report()
+
+
+class _Run:
+    """One run of a manager's pipeline on one model."""
+
+    def __init__(self, manager: PassManager, model: ir.Model) -> None:
+        self._manager = manager
+        self._model = model
+        self._original = model.clone()
+        self._executed: list[Pass] = []
+        self._records: list[PassRecord] = []
+        self._remarks: list[Remark] = []
+
+    def report(self) -> Report:
+        before = Size.of(self._model)
+        if self._manager.check:
+            self._manager.check.start(self._model)
+        self._run_steps(self._manager.pipeline)
+        after = self._records[-1].after if self._records else before
+        return Report(str(self._manager.pipeline), before, after, self._records, unique(self._remarks))
+
+    def _run_steps(self, pipeline: Pipeline) -> int:
+        return sum(
+            self._run_fixpoint(step) if isinstance(step, Fixpoint) else self._run_pass(step) for step in pipeline.steps
+        )
+
+    def _run_fixpoint(self, fixpoint: Fixpoint) -> int:
+        total = 0
+        for _ in range(MAX_ROUNDS):
+            changes = self._run_steps(fixpoint.body)
+            total += changes
+            if not changes:
+                return total
+        last = next(step for step in reversed(self._executed))
+        raise self._failure(last, f"{fixpoint} still changes the model after {MAX_ROUNDS} rounds")
+
+    def _run_pass(self, step: Pass) -> int:
+        manager = self._manager
+        if manager.on_pass:
+            manager.on_pass(str(step))
+        context = Context(manager.target, pass_name=step.name, seed=manager.seed)
+        untouched = fingerprint(self._model)
+        start = time.perf_counter()
+        try:
+            changes = step.run(self._model, context)
+        except GraphoptError:
+            raise
+        except Exception as error:
+            raise self._failure(step, f"pass {step} raised {type(error).__name__}: {error}") from error
+        seconds = time.perf_counter() - start
+        self._remarks.extend(context.remarks)
+        self._hold_to_contract(step, changes, untouched)
+        self._executed.append(step)
+        self._records.append(PassRecord(str(step), changes, seconds, Size.of(self._model)))
+        return changes
+
+    def _hold_to_contract(self, step: Pass, changes: int, untouched: int) -> None:
+        if not changes:
+            if fingerprint(self._model) != untouched:
+                raise self._failure(step, f"pass {step} reported no change but changed the model")
+            return
+        try:
+            verify(self._model)
+        except ModelError as error:
+            raise self._failure(step, f"pass {step} broke the model: {error}") from error
+        check = self._manager.check
+        if check and (difference := check.worst(self._model)):
+            raise self._failure(step, f"pass {step} changed the answers: {difference}")
+
+    def _failure(self, step: Pass, reason: str) -> GraphoptError:
+        context = Context(self._manager.target, seed=self._manager.seed)
+        return failure(
+            reason,
+            failed=step,
+            original=self._original,
+            executed=self._executed,
+            context=context,
+            folder=self._manager.reproducer_folder,
+        )
