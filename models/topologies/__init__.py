@@ -1,0 +1,1 @@
+"""The well-known topologies, one a file, with seeded random weights."""
