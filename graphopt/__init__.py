@@ -1,1 +1,60 @@
-"""graphopt: a compiler-style graph optimizer over ONNX."""
+"""graphopt: a compiler-style graph optimizer over ONNX.
+
+    module = graphopt.compile("model.onnx", target="cpu")
+    outputs = module(x)
+
+The public names are found on first use, so that importing the package stays instant.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from graphopt.compiler.compile import compile  # noqa: A004  # the name that the tool is known by
+    from graphopt.compiler.optimize import optimize
+    from graphopt.errors import (
+        CalibrationError,
+        GraphoptError,
+        ModelError,
+        OutputError,
+        PassFailureError,
+        PipelineError,
+        RunError,
+        TargetError,
+    )
+    from graphopt.runtime.module import CompiledModule, load
+
+__all__ = [
+    "CalibrationError",
+    "CompiledModule",
+    "GraphoptError",
+    "ModelError",
+    "OutputError",
+    "PassFailureError",
+    "PipelineError",
+    "RunError",
+    "TargetError",
+    "compile",
+    "load",
+    "optimize",
+]
+__version__ = "0.1.0"
+
+_HOMES = {
+    "CompiledModule": "graphopt.runtime.module",
+    "compile": "graphopt.compiler.compile",
+    "load": "graphopt.runtime.module",
+    "optimize": "graphopt.compiler.optimize",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'graphopt' has no attribute {name!r}")
+    return getattr(import_module(_HOMES.get(name, "graphopt.errors")), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -13,11 +13,12 @@ from graphopt.errors import OutputError
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, keep_existing: bool = False) -> Iterator[Path]:
     """Yield a temporary sibling of `path`; rename what the body wrote there onto `path` when it succeeds.
 
     The body may create a file or a directory. On any failure what it left is removed and `path` stays as
-    it was. A directory takes the place of another by moving the old one aside first.
+    it was. A directory takes the place of another by moving the old one aside first; with `keep_existing`
+    what is there by then stays, as between writers of the same content.
 
     Raises:
         OutputError: the place is not writable, or the disk is full.
@@ -26,7 +27,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
     try:
         yield temporary
-        _install(temporary, path)
+        if not (keep_existing and path.exists()):
+            _install(temporary, path)
     except OSError as error:
         raise OutputError(
             f"cannot write {str(path)!r}: {error.strerror or error}; choose a writable place with room"

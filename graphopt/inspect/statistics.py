@@ -90,6 +90,14 @@ def tensor_spec(value: ir.Value) -> TensorSpec:
     return TensorSpec(str(value.name), dtype, dims)
 
 
+def static_shape(value: ir.Value) -> tuple[int, ...]:
+    """Return the shape of a value all of whose dimensions are numbers; raises ValueError otherwise."""
+    dims = tuple(dim for dim in value.shape or () if isinstance(dim, int))
+    if value.shape is None or len(dims) != len(value.shape):
+        raise ValueError(f"value {value.name!r} has no static shape")
+    return dims
+
+
 def _parameter_bytes(model: ir.Model) -> dict[str, int]:
     sizes: Counter[str] = Counter()
     for tensor in _constants(model):

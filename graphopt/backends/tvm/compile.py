@@ -1,0 +1,39 @@
+"""A region of a graph → a library: lower, schedule, build, export."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnx_ir as ir
+import tvm
+
+from graphopt.backends.tvm.build import build, export
+from graphopt.backends.tvm.lower.region import Region, lower
+from graphopt.backends.tvm.schedule.module import schedule
+from graphopt.targets import Target
+
+
+class CodegenError(Exception):
+    """TVM failed on nodes that it had accepted one by one; the message is its own."""
+
+
+def compile_region(
+    nodes: Sequence[ir.Node],
+    inputs: Sequence[ir.Value],
+    outputs: Sequence[ir.Value],
+    target: Target,
+    path: Path,
+) -> None:
+    """Write nodes in topological order as a shared library whose `main` maps inputs to outputs.
+
+    Raises:
+        TargetError: no C linker is installed.
+        CodegenError: TVM failed.
+
+    """
+    try:
+        executable = build(schedule(lower(Region(nodes, inputs, outputs), target), target), target)
+    except tvm.error.TVMError as error:
+        raise CodegenError(str(error).strip().splitlines()[-1]) from error
+    export(executable, path)

@@ -1,0 +1,145 @@
+"""`graphopt.compile`: from a model to a program on this machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import onnx_ir as ir
+
+from graphopt import __version__
+from graphopt.compiler.emit import Emitted, emit
+from graphopt.compiler.identity import cache_key
+from graphopt.compiler.optimize import Shapes, optimize
+from graphopt.compiler.specialize import specialize
+from graphopt.errors import ModelError, TargetError
+from graphopt.inspect.statistics import static_shape, tensor_spec
+from graphopt.ir.load import Source, load
+from graphopt.ir.save import save
+from graphopt.ir.walk import label
+from graphopt.pipeline.presets import DEFAULT_PRESET
+from graphopt.pipeline.report import Report
+from graphopt.runtime import cache as program_cache
+from graphopt.runtime.manifest import WHOLE_MODEL, CompileReport, Manifest, Placement
+from graphopt.runtime.module import CompiledModule
+from graphopt.targets import Target, parse_target
+
+
+def compile(  # noqa: A001  # the name that the tool is known by
+    model: Source,
+    target: str | Target = "cpu",
+    *,
+    shapes: Shapes | None = None,
+    pipeline: str = DEFAULT_PRESET,
+    threads: int | None = None,
+    cache: bool = True,
+    on_stage: Callable[[str], None] | None = None,
+) -> CompiledModule:
+    """Compile a model into a program that gives the same answers.
+
+    Native code is made for fixed shapes: those of the model and of `shapes`, and batch 1 where the leading
+    dimension of an input is free. The program takes every other shape that the model takes as well, and
+    then runs the optimized model in onnxruntime.
+
+    Args:
+        model: a path, serialized bytes, a ModelProto or an IR model; it stays untouched.
+        target: what to compile for (`graphopt.targets`): `cpu` is this machine.
+        shapes: dimensions to fix, by input name, as in `{"x": [8, 3, 224, 224]}`.
+        pipeline: a preset or the text of a pipeline of passes.
+        threads: how many threads the program uses; all cores this process may run on by default.
+        cache: keep the program, and find it again at the next equal request (`graphopt.runtime.cache`).
+        on_stage: called with the name of each stage before it starts.
+
+    Raises:
+        ModelError, PipelineError, TargetError: the arguments.
+        PassFailureError: a pass failed; the message says how to replay it.
+        OutputError: the program cannot be written.
+
+    """
+    facts = target if isinstance(target, Target) else parse_target(target)
+    if threads is not None:
+        facts = _with_threads(facts, threads)
+    loaded = load(model, shapes=shapes)
+    build = _Build(loaded, facts, pipeline, on_stage)
+    if not cache:
+        owner = TemporaryDirectory(prefix="graphopt-")
+        build(Path(owner.name))
+        return CompiledModule(Path(owner.name), owner=owner)
+    key = cache_key(model, loaded, target=facts, shapes=shapes, pipeline=pipeline)
+    try:
+        return CompiledModule(program_cache.entry(key, build))
+    except ModelError:  # a damaged entry: whatever happened to it, it can be made again
+        program_cache.discard(key)
+        return CompiledModule(program_cache.entry(key, build))
+
+
+@dataclass
+class _Build:
+    """Builds one program into a directory."""
+
+    model: ir.Model
+    target: Target
+    pipeline: str
+    on_stage: Callable[[str], None] | None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def __call__(self, folder: Path) -> None:
+        with self._stage("optimize"):
+            optimized, report = optimize(self.model, self.pipeline, target=self.target)
+            save(optimized, folder / WHOLE_MODEL)
+        emitted, specialized = self._emit(optimized, folder)
+        self._manifest(report, emitted, specialized).write(folder)
+
+    def _emit(self, optimized: ir.Model, folder: Path) -> tuple[Emitted, ir.Model | None]:
+        if self.target.kind == "onnxruntime":
+            return _nothing_emitted(optimized, "the target is onnxruntime", ()), None
+        with self._stage("specialize"):
+            specialization = specialize(optimized)
+            if specialization.model is None:
+                return _nothing_emitted(optimized, specialization.obstacle, (specialization.obstacle,)), None
+            specialized, _ = optimize(specialization.model, self.pipeline, target=self.target)
+        with self._stage("generate code"):
+            return emit(specialized, self.target, folder), specialized
+
+    def _manifest(self, report: Report, emitted: Emitted, specialized: ir.Model | None) -> Manifest:
+        fixed = specialized.graph.inputs if specialized else ()
+        return Manifest(
+            graphopt_version=__version__,
+            target=str(self.target),
+            features=tuple(sorted(self.target.features)) if emitted.parts else (),
+            threads=self.target.cores,
+            inputs=tuple(map(tensor_spec, self.model.graph.inputs)),
+            outputs=tuple(map(tensor_spec, self.model.graph.outputs)),
+            specialized={str(value.name): static_shape(value) for value in fixed},
+            parts=emitted.parts,
+            report=CompileReport(
+                optimization=report.to_dict(),
+                placements=emitted.placements,
+                notes=emitted.notes,
+                seconds=self.seconds,
+            ),
+        )
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        if self.on_stage:
+            self.on_stage(name)
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - start
+
+
+def _nothing_emitted(model: ir.Model, reason: str, notes: tuple[str, ...]) -> Emitted:
+    placements = (Placement(label(node), "onnxruntime", reason) for node in model.graph)
+    return Emitted((), tuple(placements), notes)
+
+
+def _with_threads(target: Target, threads: int) -> Target:
+    if threads < 1:
+        raise TargetError(f"threads={threads} must be at least 1")
+    return dataclasses.replace(target, cores=threads)

@@ -1,0 +1,98 @@
+"""From a specialized model to the parts of a program: one file per convex region."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+
+from graphopt.backends.partition import Executor, Partition, Region, partition, reads
+from graphopt.backends.tvm.compile import CodegenError, compile_region
+from graphopt.backends.tvm.lower.support import supports
+from graphopt.ir.constants import is_constant
+from graphopt.ir.save import save
+from graphopt.ir.walk import is_op, label
+from graphopt.runtime.manifest import Part, Placement
+from graphopt.targets import Target
+
+
+@dataclass(frozen=True)
+class Emitted:
+    """Parts in the order of execution, who runs each node, and notes for the user."""
+
+    parts: tuple[Part, ...]
+    placements: tuple[Placement, ...]
+    notes: tuple[str, ...]
+
+
+def emit(model: ir.Model, target: Target, folder: Path) -> Emitted:
+    """Compile the regions of a model with static shapes into `folder`.
+
+    No part is emitted where onnxruntime would run everything: the whole optimized model serves then.
+    """
+    carry_constant_outputs(model.graph)
+    cut = partition(model.graph, supports)
+    if all(region.executor is Executor.ONNXRUNTIME for region in cut.regions):
+        return Emitted((), _placements(cut), ())
+    parts: list[Part] = []
+    notes: list[str] = []
+    for index, region in enumerate(cut.regions):
+        part, note = _emit_region(model, region, index, target, folder)
+        parts.append(part)
+        notes.extend(note)
+    return Emitted(tuple(parts), _placements(cut), tuple(notes))
+
+
+def carry_constant_outputs(graph: ir.Graph) -> None:
+    """Put an Identity between a constant and a graph output that is it, so that some node makes each output."""
+    for index, value in enumerate(graph.outputs):
+        if is_constant(value):
+            carrier = ir.Node("", "Identity", [value], num_outputs=1)
+            carrier.outputs[0].type, carrier.outputs[0].shape = value.type, value.shape
+            carrier.outputs[0].name, value.name = value.name, f"{value.name}_constant"
+            graph.append(carrier)
+            graph.outputs[index] = carrier.outputs[0]
+
+
+def _emit_region(model: ir.Model, region: Region, index: int, target: Target, folder: Path) -> tuple[Part, list[str]]:
+    names = tuple(str(value.name) for value in region.inputs), tuple(str(value.name) for value in region.outputs)
+    if region.executor is Executor.TVM:
+        file = f"part-{index}.so"
+        try:
+            compile_region(region.nodes, region.inputs, region.outputs, target, folder / file)
+            return Part(region.executor, file, *names), []
+        except CodegenError as error:
+            note = [f"onnxruntime runs part {index} ({len(region.nodes)} nodes), since TVM failed on it: {error}"]
+    else:
+        note = []
+    file = f"part-{index}.onnx"
+    save(_as_model(model, region), folder / file)
+    return Part(Executor.ONNXRUNTIME, file, *names), note
+
+
+def _as_model(model: ir.Model, region: Region) -> ir.Model:
+    """Return a region as a model of its own, with the constants and functions that it needs."""
+    constants = dict.fromkeys(value for node in region.nodes for value in reads(node) if is_constant(value))
+    made = [producer for value in constants if (producer := value.producer()) is not None]
+    view = ir.GraphView(
+        region.inputs,
+        region.outputs,
+        nodes=(*made, *region.nodes),
+        initializers=[value for value in constants if value.is_initializer()],
+        opset_imports=model.opset_imports,
+        name="region",
+    )
+    return ir.Model(view.clone(), ir_version=model.ir_version, functions=[f.clone() for f in model.functions.values()])
+
+
+def _placements(cut: Partition) -> tuple[Placement, ...]:
+    return tuple(_placement_rows(cut))
+
+
+def _placement_rows(cut: Partition) -> Iterator[Placement]:
+    for region in cut.regions:
+        for node in region.nodes:
+            if not is_op(node, "Constant"):
+                yield Placement(label(node), region.executor, cut.reasons.get(node, ""))

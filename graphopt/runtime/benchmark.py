@@ -1,0 +1,55 @@
+"""Measuring a program: the median of many runs, with what is needed to judge it."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Durations of repeated runs, in milliseconds."""
+
+    samples: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The median, which a few disturbed runs do not move."""
+        return statistics.median(self.samples)
+
+    @property
+    def best(self) -> float:
+        """The fastest run."""
+        return min(self.samples)
+
+    @property
+    def spread(self) -> float:
+        """Interquartile range over the median: above 0.1 or so the machine was not quiet."""
+        if len(self.samples) < 4:
+            return 0.0
+        lower, _, upper = statistics.quantiles(self.samples, n=4)
+        return (upper - lower) / self.median
+
+    def __str__(self) -> str:
+        return f"{self.median:.3f} ms (best {self.best:.3f}, spread {self.spread:.0%}, {len(self.samples)} runs)"
+
+
+def measure(run: Callable[[], object], *, repeats: int = 30, warm_up: int = 3) -> Timing:
+    """Time one thing."""
+    return measure_alternating([run], repeats=repeats, warm_up=warm_up)[0]
+
+
+def measure_alternating(runs: Sequence[Callable[[], object]], *, repeats: int = 30, warm_up: int = 3) -> list[Timing]:
+    """Time several things in turns, so that what disturbs the machine disturbs all of them alike."""
+    for run in runs:
+        for _ in range(warm_up):
+            run()
+    samples: list[list[float]] = [[] for _ in runs]
+    for _ in range(repeats):
+        for run, taken in zip(runs, samples, strict=True):
+            start = time.perf_counter()
+            run()
+            taken.append((time.perf_counter() - start) * 1e3)
+    return [Timing(tuple(taken)) for taken in samples]

@@ -1,0 +1,77 @@
+"""From what a caller passes to one checked array per input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from graphopt.errors import RunError
+from graphopt.tensors import Array, TensorSpec
+
+
+def bind(specs: Sequence[TensorSpec], arguments: tuple[object, ...]) -> dict[str, Array]:
+    """Give the positional arguments of a call the names of the inputs; one mapping goes by names already.
+
+    Raises:
+        RunError: another count than there are inputs.
+
+    """
+    if len(arguments) == 1 and isinstance(arguments[0], Mapping):
+        return dict(arguments[0])
+    if len(arguments) != len(specs):
+        raise RunError(f"the model has {_count(len(specs), 'input')} ({_names(specs)}), {len(arguments)} given")
+    return {spec.name: np.asarray(argument) for spec, argument in zip(specs, arguments, strict=True)}
+
+
+def check(specs: Sequence[TensorSpec], feeds: Mapping[str, object]) -> dict[str, Array]:
+    """Return the feeds as arrays in the order of the inputs, after checking names, dtypes and shapes.
+
+    Dimensions of one symbol must agree. Nothing is cast in silence: a cast would hide a mistake or a cost.
+
+    Raises:
+        RunError: naming the input and the mend.
+
+    """
+    known = [spec.name for spec in specs]
+    if unknown := [name for name in feeds if name not in known]:
+        raise RunError(f"the model has no input {unknown[0]!r}; it has {_names(specs)}")
+    if missing := [name for name in known if name not in feeds]:
+        raise RunError(f"input {missing[0]!r} is missing; the model has {_names(specs)}")
+    symbols: dict[str, int] = {}
+    arrays = {spec.name: np.asarray(feeds[spec.name]) for spec in specs}
+    for spec in specs:
+        _check_dtype(spec, arrays[spec.name])
+        _check_shape(spec, arrays[spec.name], symbols)
+    return arrays
+
+
+def _check_dtype(spec: TensorSpec, array: Array) -> None:
+    if spec.dtype == "object" and array.dtype.kind in "OU":
+        return
+    if array.dtype.name != spec.dtype:
+        raise RunError(
+            f"input {spec.name!r} must be {spec.dtype}, got {array.dtype.name}; convert it with .astype({spec.dtype!r})"
+        )
+
+
+def _check_shape(spec: TensorSpec, array: Array, symbols: dict[str, int]) -> None:
+    if spec.shape is None:
+        return
+    if array.ndim != len(spec.shape):
+        raise RunError(f"input {spec.name!r} has {_count(array.ndim, 'dimension')}, the model takes {spec}")
+    for axis, (size, dim) in enumerate(zip(array.shape, spec.shape, strict=True)):
+        expected = symbols.setdefault(dim, size) if isinstance(dim, str) else dim
+        if expected is not None and size != expected:
+            raise RunError(
+                f"input {spec.name!r} has shape {list(array.shape)}, but dimension {axis} must be {expected}"
+                f" (the model takes {spec})"
+            )
+
+
+def _names(specs: Sequence[TensorSpec]) -> str:
+    return ", ".join(map(str, specs))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

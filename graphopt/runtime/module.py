@@ -1,0 +1,134 @@
+"""The compiled program as its user holds it."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from graphopt.backends.ort.session import Session
+from graphopt.errors import TargetError
+from graphopt.files import atomic_path
+from graphopt.runtime import feeds as feeding
+from graphopt.runtime.benchmark import Timing, measure
+from graphopt.runtime.manifest import WHOLE_MODEL, CompileReport, Manifest, Part
+from graphopt.targets import host
+from graphopt.tensors import Array, TensorSpec
+
+_Call = Callable[[Sequence[Array]], Sequence[Array]]
+
+
+class CompiledModule:
+    """A program ready to run. Any number of threads may call it at once.
+
+    `module(x)`, `module(x, y)` and `module({"x": x})` are all `module.run({"x": x})`: numpy arrays by the
+    names of the model's outputs. Outputs are the caller's to keep.
+    """
+
+    def __init__(self, folder: Path, *, owner: TemporaryDirectory[str] | None = None) -> None:
+        """Load the program in a directory; `owner` keeps a temporary one alive as long as the module."""
+        self._folder = folder
+        self._owner = owner
+        self._manifest = Manifest.read(folder)
+        _check_processor(self._manifest)
+        self._calls = [_load(folder, part, self._manifest.threads) for part in self._manifest.parts]
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The inputs, in the model's order."""
+        return self._manifest.inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """The outputs, in the model's order."""
+        return self._manifest.outputs
+
+    @property
+    def report(self) -> CompileReport:
+        """How the program came to be: passes, placements, seconds."""
+        return self._manifest.report
+
+    @property
+    def target(self) -> str:
+        """The target it was compiled for, as text."""
+        return self._manifest.target
+
+    def __call__(self, *arguments: object) -> dict[str, Array]:
+        """Run on positional arrays in the order of `inputs`, or on one mapping from names; see `run`."""
+        return self.run(feeding.bind(self.inputs, arguments))
+
+    def run(self, feeds: Mapping[str, object]) -> dict[str, Array]:
+        """Run on arrays by input name; return arrays by output name.
+
+        Shapes that the program was not compiled for run too, the whole model in onnxruntime.
+
+        Raises:
+            RunError: a wrong name, count, dtype or shape.
+
+        """
+        values = feeding.check(self.inputs, feeds)
+        if not self._is_specialized(values):
+            return self._whole_model.run(values)
+        for part, call in zip(self._manifest.parts, self._calls, strict=True):
+            results = call([values[name] for name in part.inputs])
+            values.update(zip(part.outputs, results, strict=True))
+        return {spec.name: values[spec.name] for spec in self.outputs}
+
+    def benchmark(self, *arguments: object, repeats: int = 30, warm_up: int = 3) -> Timing:
+        """Time runs on the arguments of a call."""
+        feeds = feeding.bind(self.inputs, arguments)
+        return measure(lambda: self.run(feeds), repeats=repeats, warm_up=warm_up)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Copy the program to a directory from which `graphopt.load` reads it; raises OutputError."""
+        with atomic_path(Path(path)) as temporary:
+            shutil.copytree(self._folder, temporary)
+
+    def __repr__(self) -> str:
+        inputs, outputs = ", ".join(map(str, self.inputs)), ", ".join(map(str, self.outputs))
+        return f"CompiledModule({inputs} -> {outputs}; {self.target})"
+
+    def _is_specialized(self, values: Mapping[str, Array]) -> bool:
+        specialized = self._manifest.specialized
+        return bool(self._manifest.parts) and all(values[name].shape == shape for name, shape in specialized.items())
+
+    @functools.cached_property
+    def _whole_model(self) -> Session:
+        return Session(self._folder / WHOLE_MODEL, threads=self._manifest.threads)
+
+
+def load(path: str | PathLike[str]) -> CompiledModule:
+    """Load a program that `CompiledModule.save` or `graphopt compile` wrote.
+
+    Raises:
+        ModelError: the directory holds no program, or one of another format or damaged.
+        TargetError: it was compiled for a processor that this machine is not.
+
+    """
+    return CompiledModule(Path(path))
+
+
+def _check_processor(manifest: Manifest) -> None:
+    if missing := sorted(set(manifest.features) - host().features):
+        raise TargetError(
+            f"the program was compiled for {manifest.target} and uses {', '.join(missing)},"
+            " which this processor lacks; compile the model again here"
+        )
+
+
+def _load(folder: Path, part: Part, threads: int) -> _Call:
+    path = folder / part.file
+    if part.executor == "tvm":
+        from graphopt.backends.tvm.executor import TvmExecutor  # noqa: PLC0415  # not every program needs TVM
+
+        return TvmExecutor(path, threads).run
+    session = Session(path, threads=threads)
+
+    def call(arrays: Sequence[Array]) -> list[Array]:
+        results = session.run(dict(zip(part.inputs, arrays, strict=True)))
+        return [results[name] for name in part.outputs]
+
+    return call
