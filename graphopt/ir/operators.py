@@ -1,0 +1,121 @@
+"""What the operator schemas of ONNX say about a node: known, in its opset, with the right arity and attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import onnx
+import onnx_ir as ir
+
+from graphopt.errors import ModelError
+from graphopt.ir.walk import STANDARD_DOMAINS, label
+
+OLDEST_OPSET = 7
+NEWEST_OPSET = int(onnx.defs.onnx_opset_version())
+# Domains without ONNX schemas whose operators onnxruntime brings along.
+ONNXRUNTIME_DOMAINS = frozenset({"com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc"})
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a schema asks of a node."""
+
+    inputs: range
+    outputs: range
+    attributes: Mapping[str, ir.AttributeType]
+    required: frozenset[str]
+    deprecated: bool
+
+
+@cache
+def schema_domains() -> frozenset[str]:
+    """Return the domains that the installed onnx has schemas for."""
+    return frozenset(schema.domain for schema in onnx.defs.get_all_schemas())
+
+
+@cache
+def signature(domain: str, op_type: str, version: int) -> Signature | None:
+    """Return what ONNX says about an operator in an opset version, or None where it knows none."""
+    try:
+        schema = onnx.defs.get_schema(op_type, version, "" if domain in STANDARD_DOMAINS else domain)
+    except onnx.defs.SchemaError:
+        return None
+    return Signature(
+        inputs=range(schema.min_input, schema.max_input + 1),
+        outputs=range(schema.min_output, schema.max_output + 1),
+        attributes={name: ir.AttributeType[str(item.type).rpartition(".")[-1]] for name, item in schema.attributes.items()},
+        required=frozenset(name for name, item in schema.attributes.items() if item.required),
+        deprecated=schema.deprecated,
+    )
+
+
+def check_opset(imports: Mapping[str, int], where: str) -> None:
+    """Refuse an `ai.onnx` version outside of what the installed onnx and graphopt know; raises ModelError."""
+    version = imports.get("")
+    if version is not None and not OLDEST_OPSET <= version <= NEWEST_OPSET:
+        raise ModelError(
+            f"{where} uses opset {version}, outside of {OLDEST_OPSET} to {NEWEST_OPSET}; "
+            "convert it with onnx.version_converter, or export it at another opset"
+        )
+
+
+def check_node(
+    node: ir.Node, imports: Mapping[str, int], functions: Mapping[ir.OperatorIdentifier, ir.Function]
+) -> None:
+    """Check one node against its function or its schema.
+
+    Raises:
+        ModelError: unknown domain or operator, a domain without an import, wrong number of inputs or
+            outputs, a missing, unknown or mistyped attribute.
+
+    """
+    version = imports.get(node.domain)
+    if version is None:
+        raise ModelError(f"node {label(node)} is of domain {node.domain!r}, which is not imported; import its opset")
+    function = functions.get(node.op_identifier())
+    if function is not None:
+        _check_call(node, function)
+    elif node.domain in schema_domains():
+        _check_signature(node, version)
+    elif node.domain not in ONNXRUNTIME_DOMAINS:
+        raise ModelError(
+            f"node {label(node)} is of the unknown domain {node.domain!r}; define it as a model-local function"
+        )
+
+
+def _check_call(node: ir.Node, function: ir.Function) -> None:
+    if len(node.inputs) > len(function.inputs) or len(node.outputs) > len(function.outputs):
+        raise ModelError(
+            f"node {label(node)} passes {len(node.inputs)} inputs and takes {len(node.outputs)} outputs where "
+            f"function {function.name!r} has {len(function.inputs)} and {len(function.outputs)}; mend the call"
+        )
+
+
+def _check_signature(node: ir.Node, version: int) -> None:
+    known = signature(node.domain, node.op_type, version)
+    if known is None or known.deprecated:
+        state = "unknown to" if known is None else "deprecated in"
+        domain = node.domain or "ai.onnx"
+        raise ModelError(f"node {label(node)} is {state} opset {version} of {domain!r}; convert the model")
+    _check_count(node, "inputs", len(node.inputs), known.inputs)
+    _check_count(node, "outputs", len(node.outputs), known.outputs)
+    for name, attribute in node.attributes.items():
+        expected = known.attributes.get(name)
+        if expected is None:
+            raise ModelError(f"node {label(node)} has the attribute {name!r}, unknown at opset {version}; drop it")
+        if attribute.type is not expected:
+            raise ModelError(
+                f"attribute {name!r} of node {label(node)} is of type {attribute.type.name}, "
+                f"not {expected.name}; mend it"
+            )
+    for name in known.required:
+        if name not in node.attributes:
+            raise ModelError(f"node {label(node)} lacks its required attribute {name!r}; add it")
+
+
+def _check_count(node: ir.Node, what: str, count: int, allowed: range) -> None:
+    if count not in allowed:
+        wanted = f"{allowed.start}" if len(allowed) == 1 else f"{allowed.start} to {allowed.stop - 1}"
+        raise ModelError(f"node {label(node)} has {count} {what} where its operator takes {wanted}; mend the node")

@@ -1,0 +1,126 @@
+"""Corrections to the symbolic engine, where it guesses and a wrong guess would become a wrong rewrite.
+
+Compared with the shapes that ONNX's own operator tests produce, with every dimension of every input made a
+symbol, `onnx_shape_inference` 0.4 is wrong in four places. Each correction leaves the guessed dimension open:
+- two different symbols broadcast together: it takes the first, but either may be 1;
+- Split by sizes known only at run time: it takes equal parts;
+- Squeeze by axes known only at run time, or of all axes of size 1 where sizes are symbols: it squeezes what
+  it knows to be 1;
+- Unique along an axis: it takes the flattened form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+
+import onnx_ir as ir
+from onnx_shape_inference import ShapeInferenceContext, registry
+
+Infer = Callable[[ShapeInferenceContext, ir.Node], None]
+Correction = Callable[[Infer, ShapeInferenceContext, ir.Node], None]
+Dims = Sequence[int | ir.SymbolicDim]
+
+BROADCASTING = (
+    "Add And BitShift BitwiseAnd BitwiseOr BitwiseXor Div Equal Expand Greater GreaterOrEqual Less LessOrEqual "
+    "MatMul Max Mean Min Mod Mul Or PRelu Pow Sub Sum Where Xor"
+).split()
+
+
+@cache
+def register_corrections() -> None:
+    """Put the corrections over what the engine brings, once a process."""
+    registry.collect()
+    for op_type in BROADCASTING:
+        _correct(op_type, _broadcast)
+    _correct("Split", _split)
+    _correct("Squeeze", _squeeze)
+    _correct("Unique", _unique)
+
+
+def _correct(op_type: str, correction: Correction) -> None:
+    for version in registry.version_boundaries("", op_type):
+        original = registry.get("", op_type, version)
+
+        def corrected(ctx: ShapeInferenceContext, node: ir.Node, original: Infer = original) -> None:
+            correction(original, ctx, node)
+
+        registry.register("", op_type, version)(corrected)
+
+
+def _broadcast(original: Infer, ctx: ShapeInferenceContext, node: ir.Node) -> None:
+    output = node.outputs[0]
+    declared = output.shape
+    original(ctx, node)
+    inferred = output.shape
+    open_axes = _ambiguous_axes(ctx, node) if inferred is not None else frozenset()
+    if inferred is None or not open_axes:
+        return
+    rank = len(inferred)
+    known = declared if declared is not None and len(declared) == rank else None
+    output.shape = ir.Shape(
+        dim if axis - rank not in open_axes else known[axis] if known is not None else ctx.new_symbolic_dim()
+        for axis, dim in enumerate(inferred)
+    )
+
+
+def _ambiguous_axes(ctx: ShapeInferenceContext, node: ir.Node) -> frozenset[int]:
+    """Return the axes, counted from the end, where different symbols meet and no size above 1 decides."""
+    shapes = _broadcast_shapes(ctx, node)
+    axes = set()
+    for axis in range(-max(map(len, shapes), default=0), -2 if node.op_type == "MatMul" else 0):
+        dims = {shape[axis] for shape in shapes if len(shape) >= -axis}
+        symbols = {dim for dim in dims if not isinstance(dim, int)}
+        if len(symbols) > 1 and dims - symbols <= {1}:
+            axes.add(axis)
+    return frozenset(axes)
+
+
+def _broadcast_shapes(ctx: ShapeInferenceContext, node: ir.Node) -> list[Dims]:
+    shapes: list[Dims] = [value.shape.dims for value in node.inputs if value is not None and value.shape is not None]
+    if node.op_type == "Expand" and node.inputs[1] is not None:
+        return [*shapes[:1], ctx.get_symbolic_value(node.inputs[1]) or ()]
+    return shapes
+
+
+def _split(original: Infer, ctx: ShapeInferenceContext, node: ir.Node) -> None:
+    sizes = node.inputs[1] if len(node.inputs) > 1 else None
+    data = node.inputs[0]
+    if data is None or sizes is None or ctx.get_symbolic_value(sizes) is not None:
+        original(ctx, node)
+        return
+    for output in node.outputs:
+        _copy_opened(ctx, data, output, node.attributes.get_int("axis", 0))
+
+
+def _squeeze(original: Infer, ctx: ShapeInferenceContext, node: ir.Node) -> None:
+    data = node.inputs[0]
+    axes = node.inputs[1] if len(node.inputs) > 1 else None
+    if axes is not None:
+        known = ctx.get_symbolic_value(axes) is not None
+    else:
+        known = "axes" in node.attributes or data is None or data.shape is None or data.shape.is_static()
+    if known or data is None:
+        original(ctx, node)
+    elif data.dtype is not None:
+        ctx.set_dtype(node.outputs[0], data.dtype)
+
+
+def _unique(original: Infer, ctx: ShapeInferenceContext, node: ir.Node) -> None:
+    data = node.inputs[0]
+    if "axis" not in node.attributes or data is None:
+        original(ctx, node)
+        return
+    _copy_opened(ctx, data, node.outputs[0], node.attributes.get_int("axis", 0))
+    for output in node.outputs[1:]:
+        ctx.set_shape_and_dtype(output, ir.Shape([ctx.new_symbolic_dim()]), ir.DataType.INT64)
+
+
+def _copy_opened(ctx: ShapeInferenceContext, source: ir.Value, output: ir.Value, axis: int) -> None:
+    """Give `output` the dtype and shape of `source`, but for one dimension that is open."""
+    if source.dtype is not None:
+        ctx.set_dtype(output, source.dtype)
+    if source.shape is not None and -len(source.shape) <= axis < len(source.shape):
+        dims = list(ctx.name_anonymous_dims_in_shape(source.shape))
+        dims[axis] = ctx.new_symbolic_dim()
+        ctx.set_shape(output, ir.Shape(dims))

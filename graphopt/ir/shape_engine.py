@@ -1,0 +1,85 @@
+"""The two engines of shape inference, each confined so that a failure leaves nothing behind.
+
+`onnx_shape_inference` is symbolic, propagates the content of shape tensors, and took 0.9 s on 20,000 nodes
+where the C++ inference of onnx took many; the latter serves as a second opinion where the first one fails.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import onnx
+import onnx_ir as ir
+from onnx_shape_inference import SYM_DATA_KEY, infer_symbolic_shapes
+
+from graphopt.ir.shape_corrections import register_corrections
+from graphopt.ir.skeleton import skeleton
+from graphopt.ir.walk import scopes
+
+# ValueError is the root of the engine's own errors; the others come from forms that it does not expect.
+FAILURES = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError)
+Contents = dict[ir.Value, ir.TensorProtocol]
+
+
+class InferenceFailedError(Exception):
+    """An engine found a contradiction, or its own limit."""
+
+
+class Declared(NamedTuple):
+    """What is written on a value."""
+
+    type: ir.TypeProtocol | None
+    shape: ir.Shape | None
+
+
+def infer_symbolically(model: ir.Model) -> Contents:
+    """Infer in place what is not declared; return the small integer tensors whose content is thereby known.
+
+    Declared dtypes and sizes stay. Overridable initializers count as unknown.
+
+    Raises:
+        InferenceFailedError: half of the values may have been annotated by then.
+
+    """
+    register_corrections()
+    defaults = [(value, value.const_value) for value in model.graph.inputs if value.is_initializer()]
+    for value, _ in defaults:
+        value.const_value = None
+    try:
+        infer_symbolic_shapes(model, policy="strict", warn_on_missing=False, adopt_declared_symbols=False)
+    except FAILURES as error:
+        raise InferenceFailedError(str(error.__cause__ or error)) from error
+    finally:
+        for value, tensor in defaults:
+            value.const_value = tensor
+        contents = _take_contents(model)
+    return contents
+
+
+def infer_by_onnx(model: ir.Model) -> dict[str, Declared]:
+    """Return what the C++ inference of onnx knows of the main graph's values, leaving the model alone.
+
+    Raises:
+        InferenceFailedError: it finds the model inconsistent.
+
+    """
+    proto = ir.to_proto(skeleton(model))
+    try:
+        inferred = onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
+    except onnx.shape_inference.InferenceError as error:
+        raise InferenceFailedError(str(error)) from error
+    graph = ir.from_proto(inferred).graph
+    return {value.name: Declared(value.type, value.shape) for node in graph for value in node.outputs if value.name}
+
+
+def _take_contents(model: ir.Model) -> Contents:
+    """Remove what the engine leaves beside types and shapes, and return the tensors among it."""
+    contents: Contents = {}
+    for scope in scopes(model):
+        for node in scope:
+            for value in node.outputs:
+                if value.const_value is not None:
+                    contents[value] = value.const_value
+                    value.const_value = None
+                value.metadata_props.pop(SYM_DATA_KEY, None)
+    return contents
