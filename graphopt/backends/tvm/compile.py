@@ -9,7 +9,7 @@ import onnx_ir as ir
 import tvm
 
 from graphopt.backends.tvm.build import build, export
-from graphopt.backends.tvm.lower.region import Region, lower
+from graphopt.backends.tvm.lower.region import lower
 from graphopt.backends.tvm.schedule.module import schedule
 from graphopt.targets import Target
 
@@ -33,7 +33,7 @@ def compile_region(
 
     """
     try:
-        executable = build(schedule(lower(Region(nodes, inputs, outputs), target), target), target)
+        executable = build(schedule(lower(nodes, inputs, outputs, target), target), target)
     except tvm.error.TVMError as error:
         raise CodegenError(str(error).strip().splitlines()[-1]) from error
     export(executable, path)

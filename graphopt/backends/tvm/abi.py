@@ -1,0 +1,33 @@
+"""The one version of TVM's foreign-function layer that this TVM works with."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+from graphopt.errors import TargetError
+
+WORKING_FFI = frozenset({"0.1.14.post0", "0.1.14.post1"})
+
+
+def check_abi() -> None:
+    """Refuse a `apache-tvm-ffi` with which apache-tvm 0.27 crashes.
+
+    0.27 declares `>=0.1.14.post0`, but with 0.1.15 every structural comparison ends in a segmentation
+    fault, which no caller could catch. Call this before the first `import tvm`.
+
+    Raises:
+        TargetError: TVM is not installed, or its foreign-function layer is of another version.
+
+    """
+    try:
+        version("apache-tvm")
+        found = version("apache-tvm-ffi")
+    except PackageNotFoundError as error:
+        raise TargetError(
+            f"the TVM backend needs the package {error.name}; run: pip install apache-tvm==0.27.0.post1"
+        ) from error
+    if found not in WORKING_FFI:
+        raise TargetError(
+            f"apache-tvm 0.27 crashes with the installed apache-tvm-ffi {found}; "
+            "run: pip install apache-tvm-ffi==0.1.14.post1"
+        )

@@ -1,0 +1,86 @@
+"""Running what TVM compiled: a library or an executable in memory, arrays in and out.
+
+This is the runtime side: it imports no part of the compiler.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graphopt.backends.tvm.abi import check_abi
+from graphopt.tensors import Array
+
+_ALIGNMENT = 64
+"""Bytes; TVM's kernels read vectors from tensors aligned to this."""
+_BIG_CORES = 1
+"""`runtime.config_threadpool`'s default affinity mode; without binding it only counts."""
+
+
+class TvmExecutor:
+    """Runs `main` of a compiled module. Any number of Python threads may call one executor.
+
+    The virtual machine holds the state of one run, so every concurrent run takes a machine of its own; they
+    share the code and the weights. TVM keeps a thread pool a calling thread; each is set to `threads`.
+    """
+
+    def __init__(self, program: Path | Any, threads: int) -> None:
+        """Load a library from a path, or take an executable in memory.
+
+        Raises:
+            TargetError: TVM is missing or of a version that crashes.
+
+        """
+        check_abi()
+        _announce_threads(threads)
+        import tvm  # noqa: PLC0415  # after the check, and only where something is run
+
+        self._tvm = tvm
+        self._threads = threads
+        self._program = tvm.runtime.load_module(str(program)) if isinstance(program, Path) else program.jit()
+        self._configure = tvm.get_global_func("runtime.config_threadpool")
+        self._pool = threading.local()
+        self._idle: list[Any] = []
+
+    def run(self, arrays: Sequence[Array]) -> list[Array]:
+        """Run once. Inputs are read in place where aligned; outputs are views of fresh memory of the runtime."""
+        if getattr(self._pool, "threads", None) != self._threads:
+            self._configure(_BIG_CORES, self._threads)
+            self._pool.threads = self._threads
+        main = self._take()
+        try:
+            outputs = main(*map(self._tensor, arrays))
+        finally:
+            self._idle.append(main)
+        return [np.from_dlpack(output) for output in outputs]
+
+    def _take(self) -> Any:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            from tvm.runtime.vm import VirtualMachine  # noqa: PLC0415
+
+            return VirtualMachine(self._program, self._tvm.cpu())["main"]
+
+    def _tensor(self, array: Array) -> Any:
+        runtime = self._tvm.runtime
+        flags = array.flags
+        if flags.c_contiguous and flags.writeable and array.ctypes.data % _ALIGNMENT == 0:
+            return runtime.from_dlpack(array)
+        return runtime.tensor(np.ascontiguousarray(array))
+
+
+def _announce_threads(threads: int) -> None:
+    """Let TVM's pools, which are made at the first run of a thread, be large enough and bound to no core.
+
+    TVM reads both from the environment only: without them x86 gets half the hardware threads, and two workers
+    may be pinned to one core.
+    """
+    largest = max(threads, int(os.environ.get("TVM_NUM_THREADS") or 0))
+    os.environ["TVM_NUM_THREADS"] = str(largest)
+    os.environ["TVM_BIND_THREADS"] = "0"

@@ -1,0 +1,32 @@
+"""The contract between lowering and scheduling: the kernels that lowering marks and for which schedules exist.
+
+Lowering annotates the block that does the work with `KERNEL: <name>`; fusion keeps the annotation; scheduling
+finds the block by it. A block without one gets the generic schedule.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+KERNEL = "graphopt.kernel"
+
+
+class Kernel(StrEnum):
+    """What a marked block computes; loop orders are those of the lowering's docstrings."""
+
+    CONV = "conv"
+    """[n, o, *s, l] reduced over [c, *k, i]: lower/convolution.py."""
+
+    DEPTHWISE_CONV = "depthwise-conv"
+    """[n, o, *s, l] reduced over [*k]."""
+
+    POOL = "pool"
+    """[n, c, *s, l] reduced over [*k]."""
+
+    DENSE = "dense"
+    """[m, o, l] reduced over [k]: lower/linear.py."""
+
+
+def mark(kernel: Kernel) -> dict[str, str]:
+    """Return the block annotation of a kernel."""
+    return {KERNEL: kernel.value}

@@ -1,0 +1,12 @@
+"""From ONNX operators to Relax: what is computed, in which layout, but not in which loops.
+
+    layout       the layouts that a value can have, and how arrays change between them
+    lowered      a value's Relax expression together with its layout; the state of one lowering
+    operators    the table from ONNX operator to our lowering
+    importer     every other operator: TVM's own ONNX converters, driven node by node
+    refusals     what the importer gets wrong, with reasons
+    support      can TVM take this node?
+    region       a list of nodes → a Relax module
+
+Nothing here depends on the target but the number of lanes.
+"""

@@ -1,0 +1,143 @@
+"""Conv (ONNX operator spec, Conv-11) with constant weights: direct convolution into blocks of lanes.
+
+Two kernels, on any number of spatial axes s. With i lanes in the input (1 where it is plain: a first layer of
+three channels is read as it is) and v in the output:
+
+    dense      Y[n, o, s, v] = Σ_{c, k, i} X[n, first(o) + c·i, s·stride + k·dilation] · W[o, c, k, i, v]
+    depthwise  Y[n, o, s, v] = Σ_k X[n, o, s·stride + k·dilation, v] · W[o, k, v]
+
+Groups are a matter of first(o), see `grouping`. The bias is an operator of its own; fusion brings it and what
+follows into the kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+from tvm import relax, te, tirx, topi
+
+from graphopt.backends.tvm.kernels import Kernel, mark
+from graphopt.backends.tvm.lower import importer
+from graphopt.backends.tvm.lower.grouping import Grouping
+from graphopt.backends.tvm.lower.layout import Layout, pad_axis
+from graphopt.backends.tvm.lower.lowered import Lowered, Lowering
+from graphopt.backends.tvm.lower.types import dtype_of, shape_of
+from graphopt.backends.tvm.lower.window import Window, window_of
+from graphopt.ir.constants import constant
+from graphopt.tensors import Array
+
+_SUMMED_AS_IS = frozenset({"float32", "float64"})
+"""Dtypes in which products can be summed; float16 would lose digits in long sums."""
+
+
+def lower_conv(lowering: Lowering, node: ir.Node) -> list[Lowered]:
+    """Lower a Conv; weights that are no constants, and other dtypes, go through the importer."""
+    data, weights, *bias = node.inputs
+    array = constant(weights)
+    if data is None or array is None or dtype_of(data) not in _SUMMED_AS_IS:
+        return importer.convert(lowering, node)
+    window = window_of(node, shape_of(data)[2:], array.shape[2:])
+    groups = node.attributes.get_int("group", 1)
+    depthwise = groups == array.shape[0] == array.shape[1] * groups
+    output_shape = shape_of(node.outputs[0])
+    if depthwise:
+        result = _depthwise(lowering, data, array, window, output_shape)
+    else:
+        result = _dense(lowering, data, array, groups, window, output_shape)
+    if bias and bias[0] is not None:
+        result = lowering.emit(relax.op.add(result, lowering.channels(bias[0], len(output_shape))))
+    return [Lowered(result, output_shape, Layout(lowering.lanes))]
+
+
+def _dense(
+    lowering: Lowering, data: ir.Value, weights: Array, groups: int, window: Window, output_shape: tuple[int, ...]
+) -> relax.Expr:
+    inputs = weights.shape[1] * groups
+    layout = lowering.layout(data)
+    if not layout.is_blocked and inputs >= lowering.lanes:
+        layout = Layout(lowering.lanes)
+    grouping = Grouping(inputs, weights.shape[0], groups, lowering.lanes, max(layout.lanes, 1))
+
+    def compute(source: te.Tensor, packed: te.Tensor) -> te.Tensor:
+        return te_conv(source, packed, layout, grouping, window, output_shape)
+
+    return lowering.kernel("conv", compute, lowering.in_layout(data, layout), grouping.pack(weights))
+
+
+def _depthwise(
+    lowering: Lowering, data: ir.Value, weights: Array, window: Window, output_shape: tuple[int, ...]
+) -> relax.Expr:
+    lanes = lowering.lanes
+    packed = np.moveaxis(pad_axis(weights[:, 0], 0, lanes).reshape(-1, lanes, *window.kernel), 1, -1)
+
+    def compute(source: te.Tensor, taps: te.Tensor) -> te.Tensor:
+        return te_depthwise_conv(source, taps, window, output_shape)
+
+    return lowering.kernel("depthwise_conv", compute, lowering.blocked(data), np.ascontiguousarray(packed))
+
+
+def te_conv(
+    source: te.Tensor,
+    packed: te.Tensor,
+    layout: Layout,
+    grouping: Grouping,
+    window: Window,
+    output_shape: tuple[int, ...],
+) -> te.Tensor:
+    """Describe the dense kernel; `source` is [N, C, *S] or [N, C / i, *S, i], `packed` as `Grouping.pack` makes it."""
+    padded = pad_spatial(source, window, output_shape[2:], 0.0)
+    _, outer, *taps, inner, _ = (int(extent) for extent in packed.shape)
+    blocks = te.reduce_axis((0, outer), "c")
+    kernel = reduce_axes(taps)
+    lane = te.reduce_axis((0, inner), "i")
+
+    def element(n: tirx.Var, o: tirx.Var, *rest: tirx.Var) -> tirx.Expr:
+        *position, v = rest
+        at = places(position, kernel, window)
+        channel = grouping.first(o) + blocks * inner + lane
+        value = padded(n, channel // inner, *at, channel % inner) if layout.is_blocked else padded(n, channel, *at)
+        return te.sum(value * packed(o, blocks, *kernel, lane, v), axis=[blocks, *kernel, lane])
+
+    shape = Layout(grouping.lanes).shape(output_shape)
+    return te.compute(shape, element, name="conv", attrs=mark(Kernel.CONV))
+
+
+def te_depthwise_conv(source: te.Tensor, taps: te.Tensor, window: Window, output_shape: tuple[int, ...]) -> te.Tensor:
+    """Describe the depthwise kernel on a blocked `source` and `taps` [C / v, *K, v]."""
+    padded = pad_spatial(source, window, output_shape[2:], 0.0)
+    kernel = reduce_axes(window.kernel)
+
+    def element(n: tirx.Var, o: tirx.Var, *rest: tirx.Var) -> tirx.Expr:
+        *position, v = rest
+        at = places(position, kernel, window)
+        return te.sum(padded(n, o, *at, v) * taps(o, *kernel, v), axis=kernel)
+
+    shape = Layout(int(source.shape[-1])).shape(output_shape)
+    return te.compute(shape, element, name="depthwise_conv", attrs=mark(Kernel.DEPTHWISE_CONV))
+
+
+def reduce_axes(extents: Sequence[int]) -> list[tirx.IterVar]:
+    """Return one reduction axis for each tap axis of a window."""
+    return [te.reduce_axis((0, extent), f"k{axis}") for axis, extent in enumerate(extents)]
+
+
+def places(position: Sequence[tirx.Var], kernel: Sequence[tirx.IterVar], window: Window) -> list[tirx.Expr]:
+    """Return where in the padded input the taps of an output position lie."""
+    return [
+        place * stride + tap * dilation
+        for place, stride, tap, dilation in zip(position, window.strides, kernel, window.dilations, strict=True)
+    ]
+
+
+def pad_spatial(source: te.Tensor, window: Window, outputs: Sequence[int], value: float) -> te.Tensor:
+    """Pad the spatial axes of [N, C, *S] or [N, C, *S, lanes] so that every window of the output lies inside."""
+    rank = len(window.kernel)
+    inputs = tuple(int(extent) for extent in source.shape[2 : 2 + rank])
+    ends = window.padding_for(inputs, tuple(outputs))
+    if not any(window.begins) and not any(ends):
+        return source
+    trailing = [0] * (len(source.shape) - 2 - rank)
+    fill = tirx.const(value, source.dtype)
+    return topi.nn.pad(source, [0, 0, *window.begins, *trailing], [0, 0, *ends, *trailing], fill, name="pad")

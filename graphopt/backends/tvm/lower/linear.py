@@ -1,0 +1,83 @@
+"""Gemm and MatMul with a constant right-hand side: rows times packed weights.
+
+    Y[m, o, l] = Σ_k X[m, k] · W[o, k, l]       with n = o · lanes + l
+
+The weights are packed at compile time in panels of `lanes` columns, so that one step of k reads one vector.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import onnx_ir as ir
+from tvm import relax, te, tirx
+
+from graphopt.backends.tvm.kernels import Kernel, mark
+from graphopt.backends.tvm.lower import importer
+from graphopt.backends.tvm.lower.layout import pad_axis
+from graphopt.backends.tvm.lower.lowered import Lowered, Lowering
+from graphopt.backends.tvm.lower.types import dtype_of, shape_of
+from graphopt.ir.constants import constant
+from graphopt.tensors import Array
+
+
+def lower_gemm(lowering: Lowering, node: ir.Node) -> list[Lowered]:
+    """Lower α·A·B + β·C (ONNX operator spec, Gemm-13) where B is constant and A is not transposed."""
+    left, right, *bias = node.inputs
+    weights = constant(right)
+    if left is None or weights is None or node.attributes.get_int("transA", 0) != 0 or dtype_of(left) != "float32":
+        return importer.convert(lowering, node)
+    if node.attributes.get_int("transB", 0) != 0:
+        weights = weights.T
+    scaled = np.asarray(weights, np.float32) * np.float32(node.attributes.get_float("alpha", 1.0))
+    result = _rows_times_panels(lowering, lowering.plain(left), scaled)
+    if bias and bias[0] is not None:
+        beta = node.attributes.get_float("beta", 1.0)
+        addend = lowering.plain(bias[0])
+        if beta != 1.0:
+            addend = lowering.emit(relax.op.multiply(addend, relax.const(beta, "float32")))
+        result = lowering.emit(relax.op.add(result, addend))
+    return [Lowered(result, shape_of(node.outputs[0]))]
+
+
+def lower_matmul(lowering: Lowering, node: ir.Node) -> list[Lowered]:
+    """Lower A·B (ONNX operator spec, MatMul-13) where B is a constant matrix; any other goes through the importer."""
+    left, right = node.inputs
+    weights = constant(right)
+    if left is None or weights is None or weights.ndim != 2 or dtype_of(left) != "float32" or not shape_of(left)[:-1]:
+        return importer.convert(lowering, node)
+    depth, columns = weights.shape
+    shape = shape_of(left)
+    rows = math.prod(shape[:-1])
+    flat = lowering.plain(left)
+    if len(shape) != 2:
+        flat = lowering.emit(relax.op.reshape(flat, (rows, depth)))
+    result = _rows_times_panels(lowering, flat, weights)
+    if len(shape) != 2:
+        result = lowering.emit(relax.op.reshape(result, (*shape[:-1], columns)))
+    return [Lowered(result, shape_of(node.outputs[0]))]
+
+
+def _rows_times_panels(lowering: Lowering, rows: relax.Expr, weights: Array) -> relax.Expr:
+    depth, columns = weights.shape
+    lanes = lowering.lanes
+    panels = np.ascontiguousarray(pad_axis(weights, 1, lanes).reshape(depth, -1, lanes).transpose(1, 0, 2))
+
+    def compute(left: te.Tensor, right: te.Tensor) -> te.Tensor:
+        return te_dense(left, right, columns)
+
+    return lowering.kernel("dense", compute, rows, panels)
+
+
+def te_dense(left: te.Tensor, right: te.Tensor, columns: int) -> te.Tensor:
+    """Describe [M, K] × panels [N / lanes, K, lanes] → [M, N], N cut to `columns`."""
+    count, depth = (int(extent) for extent in left.shape)
+    panels, _, lanes = (int(extent) for extent in right.shape)
+    k = te.reduce_axis((0, depth), "k")
+
+    def product(m: tirx.Var, o: tirx.Var, lane: tirx.Var) -> tirx.Expr:
+        return te.sum(left(m, k) * right(o, k, lane), axis=k)
+
+    blocked = te.compute((count, panels, lanes), product, name="dense", attrs=mark(Kernel.DENSE))
+    return te.compute((count, columns), lambda m, n: blocked(m, n // lanes, n % lanes), name="rows")

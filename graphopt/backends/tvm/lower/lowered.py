@@ -1,0 +1,115 @@
+"""A lowered value, and the state of one lowering: which value became which expression in which layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+import tvm
+from tvm import relax, te
+
+from graphopt.backends.tvm.lower.layout import PLAIN, Layout, pack_array, te_pack, te_unpack
+from graphopt.backends.tvm.lower.refusal import RefusalError
+from graphopt.backends.tvm.lower.types import dtype_of, shape_of
+from graphopt.ir.constants import constant
+from graphopt.tensors import Array
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """An expression and the layout in which it holds its value; `shape` is the logical (ONNX) one."""
+
+    expr: relax.Expr
+    shape: tuple[int, ...]
+    layout: Layout = PLAIN
+
+
+class Lowering:
+    """Turns nodes into bindings of one Relax function.
+
+    A value is asked for in the layout that its reader wants; a conversion is emitted once a value and
+    layout. Constants are converted at compile time.
+    """
+
+    def __init__(self, lanes: int) -> None:
+        self.builder = relax.BlockBuilder()
+        self.lanes = lanes
+        self._values: dict[ir.Value, Lowered] = {}
+        self._converted: dict[tuple[ir.Value, Layout], relax.Expr] = {}
+
+    def define(self, value: ir.Value, lowered: Lowered) -> None:
+        """Record what a value became."""
+        self._values[value] = lowered
+
+    def layout(self, value: ir.Value) -> Layout:
+        """Return the layout in which a value exists already; `PLAIN` for a constant."""
+        lowered = self._values.get(value)
+        return PLAIN if lowered is None else lowered.layout
+
+    def plain(self, value: ir.Value) -> relax.Expr:
+        """Return a value in ONNX's order of axes."""
+        return self.in_layout(value, PLAIN)
+
+    def blocked(self, value: ir.Value) -> relax.Expr:
+        """Return a value of shape [N, C, *S] in blocks of `lanes` channels."""
+        return self.in_layout(value, Layout(self.lanes))
+
+    def in_layout(self, value: ir.Value, layout: Layout) -> relax.Expr:
+        """Return a value in a layout."""
+        lowered = self._values.get(value)
+        if lowered is not None and lowered.layout == layout:
+            return lowered.expr
+        key = (value, layout)
+        if key not in self._converted:
+            self._converted[key] = self._constant(value, layout) if lowered is None else self._convert(lowered, layout)
+        return self._converted[key]
+
+    def pack(self, expr: relax.Expr, layout: Layout) -> relax.Var:
+        """Bring an expression of shape [N, C, *S] in ONNX's order of axes into a blocked layout."""
+        return self.kernel("pack", lambda source: te_pack(source, layout.lanes), expr)
+
+    def channels(self, value: ir.Value, rank: int) -> relax.Expr:
+        """Return a constant of one number a channel so that it broadcasts over a blocked value of rank `rank`.
+
+        Raises:
+            RefusalError: the value is no constant.
+
+        """
+        array = constant(value)
+        if array is None:
+            raise RefusalError(f"{value.name!r} is no constant")
+        ones = (1,) * (rank - 2)
+        return relax.const(pack_array(array.reshape(1, -1, *ones), self.lanes))
+
+    def emit(self, expr: relax.Expr) -> relax.Var:
+        """Bind an expression to a variable."""
+        return self.builder.emit(expr)
+
+    def kernel(self, name: str, compute: Callable[..., te.Tensor], *arguments: relax.Expr | Array) -> relax.Var:
+        """Bind a call of a kernel that `compute` describes in TE; arrays become constants."""
+        exprs = [relax.const(a) if isinstance(a, np.ndarray) else a for a in arguments]
+        return self.builder.emit_te(compute, *exprs, primfunc_name_hint=name)
+
+    def _constant(self, value: ir.Value, layout: Layout) -> relax.Expr:
+        array = constant(value)
+        if array is None:
+            raise RefusalError(f"{value.name!r} is neither an input of the region nor made in it")
+        dtype_of(value)
+        return relax.const(pack_array(array, layout.lanes) if layout.is_blocked else np.ascontiguousarray(array))
+
+    def _convert(self, lowered: Lowered, layout: Layout) -> relax.Expr:
+        expr, channels = lowered.expr, lowered.shape[1]
+        if lowered.layout.is_blocked:
+            expr = self.kernel("unpack", lambda source: te_unpack(source, channels), expr)
+        return self.pack(expr, layout) if layout.is_blocked else expr
+
+
+def tensor_type(value: ir.Value) -> tvm.ir.Type:
+    """Return the Relax type of a value in ONNX's order of axes."""
+    return relax.TensorType(shape_of(value), dtype_of(value))
+
+
+Emitter = Callable[[Lowering, ir.Node], list[Lowered]]
+EmitterTable = Mapping[str, Emitter]

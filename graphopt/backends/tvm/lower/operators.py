@@ -1,0 +1,55 @@
+"""Which operators we lower ourselves. Every other goes through the importer."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from graphopt.backends.tvm.lower import importer
+from graphopt.backends.tvm.lower.convolution import lower_conv
+from graphopt.backends.tvm.lower.linear import lower_gemm, lower_matmul
+from graphopt.backends.tvm.lower.lowered import EmitterTable, Lowered, Lowering
+from graphopt.backends.tvm.lower.pointwise import (
+    COMBINE,
+    lower_batch_normalization,
+    lower_binary,
+    lower_clip,
+    lower_identity,
+    lower_sum,
+    lower_unary,
+)
+from graphopt.backends.tvm.lower.pooling import lower_average_pool, lower_global_average_pool, lower_max_pool
+from graphopt.backends.tvm.lower.shaping import lower_concat, lower_reshape, lower_transpose
+
+_FINITE_UNARY = ("Elu", "HardSigmoid", "HardSwish", "LeakyRelu", "Relu", "Sigmoid", "Tanh")
+
+OPERATORS: EmitterTable = {
+    "AveragePool": lower_average_pool,
+    "BatchNormalization": lower_batch_normalization,
+    "Clip": lower_clip,
+    "Concat": lower_concat,
+    "Conv": lower_conv,
+    "Dropout": lower_identity,
+    "Flatten": lower_reshape,
+    "Gemm": lower_gemm,
+    "GlobalAveragePool": lower_global_average_pool,
+    "Identity": lower_identity,
+    "MatMul": lower_matmul,
+    "MaxPool": lower_max_pool,
+    "Reshape": lower_reshape,
+    "Squeeze": lower_reshape,
+    "Sum": lower_sum,
+    "Transpose": lower_transpose,
+    "Unsqueeze": lower_reshape,
+    **dict.fromkeys(COMBINE, lower_binary),
+    **dict.fromkeys(_FINITE_UNARY, lower_unary),
+}
+
+
+def lower_node(lowering: Lowering, node: ir.Node) -> list[Lowered]:
+    """Lower one node and return what its outputs became.
+
+    Raises:
+        RefusalError: the node is beyond this backend.
+
+    """
+    return OPERATORS.get(node.op_type, importer.convert)(lowering, node)

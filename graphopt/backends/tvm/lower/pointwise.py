@@ -1,0 +1,151 @@
+"""Elementwise operators: they take the layout of their operands, so that no conversion is needed around them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import numpy as np
+import onnx_ir as ir
+from tvm import relax
+
+from graphopt.backends.tvm.lower import importer
+from graphopt.backends.tvm.lower.layout import PLAIN, Layout, pack_array
+from graphopt.backends.tvm.lower.lowered import Lowered, Lowering
+from graphopt.backends.tvm.lower.refusal import RefusalError
+from graphopt.backends.tvm.lower.types import FLOATS, dtype_of, shape_of
+from graphopt.ir.constants import constant
+from graphopt.tensors import Array
+
+Combine = Callable[[relax.Expr, relax.Expr], relax.Expr]
+
+COMBINE: dict[str, Combine] = {
+    "Add": relax.op.add,
+    "Sub": relax.op.subtract,
+    "Mul": relax.op.multiply,
+    "Div": relax.op.divide,
+}
+
+
+def lower_unary(lowering: Lowering, node: ir.Node) -> list[Lowered]:
+    """Lower f(x, constants …), f finite on finite numbers (so padding lanes stay finite), in the layout of x."""
+    data, *rest = node.inputs
+    if data is None or any(value is not None and constant(value) is None for value in rest):
+        return importer.convert(lowering, node)
+    layout = lowering.layout(data)
+    inputs = [lowering.in_layout(data, layout), *(None if value is None else lowering.plain(value) for value in rest)]
+    (result, *_) = importer.convert_with(lowering, node, inputs)
+    return [Lowered(result.expr, shape_of(node.outputs[0]), layout)]
+
+
+def lower_clip(lowering: Lowering, node: ir.Node) -> list[Lowered]:
+    """Lower a Clip between constants (attributes up to opset 6, inputs from 11) in the layout of its input."""
+    data, *bounds = node.inputs
+    arrays = [constant(value) for value in bounds if value is not None]
+    if data is None or any(array is None or np.isnan(array).any() for array in arrays):
+        return importer.convert(lowering, node)
+    dtype, layout = dtype_of(data), lowering.layout(data)
+    low, high = (_bound(node, index, name) for index, name in enumerate(("min", "max")))
+    result = lowering.in_layout(data, layout)
+    if low is not None:
+        result = lowering.emit(relax.op.maximum(result, relax.const(low, dtype)))
+    if high is not None:
+        result = lowering.emit(relax.op.minimum(result, relax.const(high, dtype)))
+    return [Lowered(result, shape_of(data), layout)]
+
+
+def _bound(node: ir.Node, index: int, name: str) -> float | None:
+    if name in node.attributes:
+        return node.attributes[name].as_float()
+    value = node.inputs[index + 1] if index + 1 < len(node.inputs) else None
+    array = constant(value)
+    return None if array is None else cast("float", array.item())
+
+
+def lower_identity(lowering: Lowering, node: ir.Node) -> list[Lowered]:
+    """Lower an operator that hands its first input on, as it is."""
+    data = node.inputs[0]
+    if data is None or len(node.outputs) > 1:
+        raise RefusalError("its second output is used")
+    layout = lowering.layout(data)
+    return [Lowered(lowering.in_layout(data, layout), shape_of(data), layout)]
+
+
+def lower_binary(lowering: Lowering, node: ir.Node) -> list[Lowered]:
+    """Lower Add, Sub, Mul or Div of floats with broadcasting, blocked where an operand is."""
+    left, right = node.inputs
+    if left is None or right is None or dtype_of(left) not in FLOATS:
+        return importer.convert(lowering, node)
+    shape = shape_of(node.outputs[0])
+    layout = _common_layout(lowering, left, right, shape)
+    if node.op_type == "Div" and layout.is_blocked and constant(right) is None:
+        layout = PLAIN  # a padding lane of the divisor may hold zero
+    operands = [_operand(lowering, value, layout, shape, fill=index) for index, value in enumerate((left, right))]
+    result = lowering.emit(COMBINE[node.op_type](*operands))
+    return [Lowered(result, shape, layout)]
+
+
+def lower_sum(lowering: Lowering, node: ir.Node) -> list[Lowered]:
+    """Lower a Sum of two floats as an addition."""
+    if len(node.inputs) != 2 or dtype_of(node.outputs[0]) not in FLOATS:
+        return importer.convert(lowering, node)
+    left, right = node.inputs
+    if left is None or right is None:
+        raise RefusalError("it has an empty operand")
+    shape = shape_of(node.outputs[0])
+    layout = _common_layout(lowering, left, right, shape)
+    operands = [_operand(lowering, value, layout, shape, fill=0) for value in (left, right)]
+    return [Lowered(lowering.emit(relax.op.add(*operands)), shape, layout)]
+
+
+def lower_batch_normalization(lowering: Lowering, node: ir.Node) -> list[Lowered]:
+    """Lower an inference BatchNormalization of constant statistics as x · a + b."""
+    data, *parameters = node.inputs
+    arrays = [array for array in map(constant, parameters) if array is not None]
+    if data is None or len(arrays) != 4 or len(node.outputs) > 1 or dtype_of(data) != "float32":
+        return importer.convert(lowering, node)
+    shape = shape_of(data)
+    scale, bias, mean, variance = (array.astype(np.float64) for array in arrays)
+    slope = scale / np.sqrt(variance + node.attributes.get_float("epsilon", 1e-5))
+    offset = bias - mean * slope
+    layout = lowering.layout(data)
+    factors = [_channel_constant(array.astype(np.float32), layout, len(shape)) for array in (slope, offset)]
+    product = lowering.emit(relax.op.multiply(lowering.in_layout(data, layout), relax.const(factors[0])))
+    return [Lowered(lowering.emit(relax.op.add(product, relax.const(factors[1]))), shape, layout)]
+
+
+def _channel_constant(array: Array, layout: Layout, rank: int) -> Array:
+    column = array.reshape(1, -1, *(1,) * (rank - 2))
+    return pack_array(column, layout.lanes) if layout.is_blocked else column
+
+
+def _common_layout(lowering: Lowering, left: ir.Value, right: ir.Value, shape: tuple[int, ...]) -> Layout:
+    """Choose a blocked layout where an operand of the full shape already has one."""
+    for value in (left, right):
+        layout = lowering.layout(value)
+        if layout.is_blocked and shape_of(value)[1] == shape[1] and len(shape_of(value)) == len(shape):
+            return layout
+    return PLAIN
+
+
+def _operand(lowering: Lowering, value: ir.Value, layout: Layout, shape: tuple[int, ...], *, fill: int) -> relax.Expr:
+    """Bring an operand into a form that broadcasts to `shape` in a layout; constants' padding lanes hold `fill`."""
+    own = shape_of(value)
+    if not layout.is_blocked:
+        return lowering.plain(value)
+    aligned = (1,) * (len(shape) - len(own)) + own
+    array = constant(value)
+    if aligned[1] == 1:
+        expr = relax.const(array) if array is not None else lowering.plain(value)
+        return lowering.emit(relax.op.reshape(expr, (*aligned, 1)))
+    if array is not None:
+        return relax.const(_pack_filled(array.reshape(aligned), layout.lanes, fill))
+    if len(own) == len(shape):
+        return lowering.in_layout(value, layout)
+    return lowering.pack(lowering.emit(relax.op.reshape(lowering.plain(value), aligned)), layout)
+
+
+def _pack_filled(array: Array, lanes: int, fill: int) -> Array:
+    missing = -array.shape[1] % lanes
+    widths = [(0, missing if axis == 1 else 0) for axis in range(array.ndim)]
+    return pack_array(np.pad(array, widths, constant_values=fill), lanes)

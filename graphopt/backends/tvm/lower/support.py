@@ -1,0 +1,140 @@
+"""Can TVM take this node? Known by trying: one node is lowered and legalized with placeholders for its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx_ir as ir
+import tvm
+from tvm import relax
+
+from graphopt.backends.tvm.lower.importer import opset, quiet
+from graphopt.backends.tvm.lower.lowered import Lowered, Lowering, tensor_type
+from graphopt.backends.tvm.lower.operators import OPERATORS, lower_node
+from graphopt.backends.tvm.lower.refusal import RefusalError
+from graphopt.backends.tvm.lower.refusals import known_wrong
+from graphopt.backends.tvm.lower.types import dtype_of, shape_of
+from graphopt.ir.constants import constant
+from graphopt.ir.walk import STANDARD_DOMAINS
+
+_RELAX_STILL_CALLED = frozenset({"relax.call_tir", "relax.call_dps_packed"})
+_VALUES_IN_KEY = 64
+"""Constants of up to this many elements (axes, shapes, scales) can decide whether a node is supported."""
+_PROBE_LANES = 16
+
+Key = tuple[object, ...]
+
+
+class Support:
+    """Answers for nodes, and remembers: nodes that look the same to TVM are tried once."""
+
+    def __init__(self) -> None:
+        self._answers: dict[Key, str | None] = {}
+
+    def __call__(self, node: ir.Node) -> str | None:
+        """Return None when TVM can take the node, else the reason as a clause that follows `because`."""
+        if node.domain not in STANDARD_DOMAINS:
+            return f"{node.domain}.{node.op_type} is no standard operator"
+        try:
+            key = _key(node)
+        except RefusalError as refusal:
+            return str(refusal)
+        if key not in self._answers:
+            self._answers[key] = _probe(node)
+        return self._answers[key]
+
+
+def _key(node: ir.Node) -> Key:
+    attributes = tuple(sorted(f"{attribute.name}={attribute.value}" for attribute in node.attributes.values()))
+    inputs = tuple(None if value is None else _input_key(value) for value in node.inputs)
+    outputs = tuple((shape_of(value), dtype_of(value)) for value in node.outputs if value.name)
+    return (node.op_type, opset(node), attributes, inputs, outputs)
+
+
+def _input_key(value: ir.Value) -> Key:
+    array = constant(value)
+    if array is None:
+        return (shape_of(value), dtype_of(value))
+    content = array.tobytes() if array.size <= _VALUES_IN_KEY else None
+    return (array.shape, dtype_of(value), "constant", content)
+
+
+def _probe(node: ir.Node) -> str | None:
+    reason = None if node.op_type in OPERATORS else known_wrong(node)
+    if reason is not None:
+        return reason
+    try:
+        with quiet():
+            return _leftover(_legalized(node))
+    except RefusalError as refusal:
+        return str(refusal)
+    except Exception as error:  # noqa: BLE001  # converters fail in every way there is; each means "not supported"
+        return f"TVM's lowering of {node.op_type} fails: {_first_line(error)}"
+
+
+def _legalized(node: ir.Node) -> tvm.IRModule:
+    lowering = Lowering(_PROBE_LANES)
+    builder = lowering.builder
+    values = list(dict.fromkeys(value for value in node.inputs if value is not None and constant(value) is None))
+    parameters = [relax.Var(f"input{index}", tensor_type(value)) for index, value in enumerate(values)]
+    failure: Exception | None = None
+    with builder.function("main", parameters):
+        with builder.dataflow():
+            for value, parameter in zip(values, parameters, strict=True):
+                lowering.define(value, Lowered(parameter, shape_of(value)))
+            try:
+                result: relax.Expr = relax.Tuple([lowered.expr for lowered in _checked(lowering, node)])
+            except Exception as error:  # noqa: BLE001  # raised again below: a builder left open warns on stderr
+                failure, result = error, relax.const(0)
+            output = builder.emit_output(result)
+        builder.emit_func_output(output)
+    if failure is not None:
+        raise failure
+    return relax.transform.LegalizeOps()(builder.finalize())
+
+
+def _checked(lowering: Lowering, node: ir.Node) -> list[Lowered]:
+    results = lower_node(lowering, node)
+    for value, lowered in zip(node.outputs, results, strict=False):
+        _check_type(value, lowered)
+    return results
+
+
+def _check_type(value: ir.Value, lowered: Lowered) -> None:
+    if not value.name:
+        return
+    expected = lowered.layout.shape(shape_of(value)), dtype_of(value)
+    found = tuple(int(extent) for extent in lowered.expr.ty.shape), str(lowered.expr.ty.dtype)
+    if found != expected:
+        raise RefusalError(
+            f"TVM makes {found[1]}{list(found[0])} of {value.name!r}, not {expected[1]}{list(expected[0])}"
+        )
+
+
+def _leftover(module: tvm.IRModule) -> str | None:
+    for call in _calls(module["main"]):
+        name = call.op.name if isinstance(call.op, tvm.ir.Op) else str(call.op)
+        if name not in _RELAX_STILL_CALLED:
+            return f"TVM has no kernel for {name}"
+        if name == "relax.call_dps_packed":
+            function = call.args[0].global_symbol
+            if tvm.get_global_func(function, allow_missing=True) is None:
+                return f"the TVM runtime has no {function}"
+    return None
+
+
+def _calls(function: relax.Function) -> Iterator[relax.Call]:
+    found: list[relax.Call] = []
+    relax.analysis.post_order_visit(
+        function.body, lambda expr: found.append(expr) if isinstance(expr, relax.Call) else None
+    )
+    return iter(found)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return lines[-1].strip() if lines else type(error).__name__
+
+
+supports = Support()
+"""The process's own answers; see `Support.__call__`."""

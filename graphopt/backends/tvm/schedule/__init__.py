@@ -1,0 +1,10 @@
+"""What a kernel's loops become on a target: pure functions of shapes and target facts.
+
+    module       fuses operators into kernels, then schedules each
+    kernel       the shape of a kernel: its blocks and loops, what is inlined
+    templates    the table from marked kernels to schedules
+    generic      any kernel: parallel outside, vectors inside, reductions apart from their initialization
+    convolution  direct convolution, dense and depthwise
+
+Lowering and scheduling share one thing only, the marks of `kernels`.
+"""

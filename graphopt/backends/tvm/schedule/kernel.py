@@ -1,0 +1,98 @@
+"""The shape of a kernel: its blocks, and what can be said about them before choosing loops."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import tvm
+from tvm import s_tir, tirx
+
+from graphopt.backends.tvm.kernels import KERNEL, Kernel
+from graphopt.targets import Target
+
+Block = Any
+"""A block's handle within one schedule (`tvm.s_tir.schedule.SBlockRV`)."""
+Loop = Any
+"""A loop's handle within one schedule (`tvm.s_tir.schedule.LoopRV`)."""
+
+PARALLEL_FROM = 1 << 13
+"""Elementary steps from which starting the other threads pays: about two microseconds of work."""
+
+
+@dataclass(frozen=True)
+class KernelSchedule:
+    """A kernel in the course of being scheduled for a target."""
+
+    schedule: s_tir.Schedule
+    target: Target
+
+    def blocks(self) -> list[Block]:
+        """Return the blocks, in order of execution."""
+        return list(self.schedule.get_child_blocks(self.schedule.get_sblock("root")))
+
+    def marked(self) -> tuple[Kernel, Block] | None:
+        """Return the block that lowering marked, and as what."""
+        for block in self.blocks():
+            name = self.schedule.get(block).annotations.get(KERNEL)
+            if name is not None:
+                return Kernel(str(name)), block
+        return None
+
+    def is_reduction(self, block: Block) -> bool:
+        """Whether a block sums (or otherwise reduces) over some of its axes."""
+        return self.schedule.get(block).init is not None
+
+    def extent(self, loop: Loop) -> int:
+        """Return how often a loop runs."""
+        return int(self.schedule.get(loop).extent)
+
+    def steps(self, block: Block) -> int:
+        """Return how often a block's body runs."""
+        return math.prod(map(self.extent, self.schedule.get_loops(block)))
+
+    def lanes(self, block: Block) -> int:
+        """Return how many elements of what a block writes fill a vector register."""
+        dtype = self.schedule.get(block).writes[0].source.dtype
+        return max(1, self.target.lanes(max(8, tvm.DataType(dtype).bits)))
+
+    def is_regular(self, block: Block) -> bool:
+        """Whether a block stands in a perfect nest of one loop an axis, in the order of its axes."""
+        realize = self.schedule.get(block)
+        loops = self.schedule.get_loops(block)
+        if not loops or len(loops) != len(realize.iter_vars):
+            return False
+        return all(int(self.extent(loop)) == _extent(axis) for loop, axis in zip(loops, realize.iter_vars, strict=True))
+
+    def inline_elementwise(self) -> None:
+        """Compute every intermediate that no reduction reads where it is used, instead of storing it.
+
+        What a reduction reads stays stored: it would be computed again for every tap.
+        """
+        for block in self.blocks():
+            consumers = self.schedule.get_consumers(block)
+            if self.is_reduction(block) or not consumers or any(map(self.is_reduction, consumers)):
+                continue
+            try:
+                self.schedule.compute_inline(block)
+            except s_tir.schedule.ScheduleError:
+                continue  # its consumer reads it in a form that cannot be substituted; it is stored instead
+
+    def reduction_axes(self, block: Block) -> tuple[list[Loop], list[Loop]]:
+        """Return a regular block's loops as (spatial, reducing)."""
+        axes = self.schedule.get(block).iter_vars
+        pairs = list(zip(self.schedule.get_loops(block), axes, strict=True))
+        spatial = [loop for loop, axis in pairs if axis.iter_type == tirx.IterVar.DataPar]
+        reducing = [loop for loop, axis in pairs if axis.iter_type == tirx.IterVar.CommReduce]
+        return spatial, reducing
+
+
+def _extent(axis: tirx.IterVar) -> int:
+    extent = axis.dom.extent
+    return int(extent) if isinstance(extent, tirx.IntImm) else -1
+
+
+def divisor_up_to(extent: int, most: int) -> int:
+    """Return the largest divisor of an extent that is at most `most`."""
+    return next(size for size in range(min(extent, most), 0, -1) if extent % size == 0)

@@ -1,0 +1,43 @@
+"""Fuses a module's operators into kernels and schedules each kernel."""
+
+from __future__ import annotations
+
+import tvm
+from tvm import relax, s_tir, tirx
+
+from graphopt.backends.tvm.build import tvm_target
+from graphopt.backends.tvm.schedule.kernel import KernelSchedule
+from graphopt.backends.tvm.schedule.templates import apply_template
+from graphopt.targets import Target
+
+
+def schedule(module: tvm.IRModule, target: Target) -> tvm.IRModule:
+    """Return a module of scheduled kernels, operators fused where Relax's fusion rules allow it."""
+    with tvm_target(target):
+        module = _fuse()(module)
+    for name, function in module.functions.items():
+        if isinstance(function, tirx.PrimFunc):
+            module.update_func(name, schedule_kernel(function, target))
+    return module
+
+
+def schedule_kernel(function: tirx.PrimFunc, target: Target) -> tirx.PrimFunc:
+    """Return a kernel with its loops arranged for a target."""
+    kernel = KernelSchedule(s_tir.Schedule(function), target)
+    apply_template(kernel)
+    (scheduled,) = kernel.schedule.mod.functions.values()
+    return scheduled.with_attrs(function.attrs) if function.attrs else scheduled
+
+
+def _fuse() -> tvm.transform.Pass:
+    passes = relax.transform
+    return tvm.transform.Sequential(
+        [
+            relax.backend.DispatchSortScan(),
+            passes.LegalizeOps(),
+            passes.AnnotateTIROpPattern(),
+            passes.FuseOps(),
+            passes.FuseTIR(),
+            passes.DeadCodeElimination(),
+        ]
+    )

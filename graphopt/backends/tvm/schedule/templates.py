@@ -1,0 +1,26 @@
+"""Which schedule a kernel gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from graphopt.backends.tvm.kernels import Kernel
+from graphopt.backends.tvm.schedule.convolution import schedule_conv
+from graphopt.backends.tvm.schedule.generic import schedule_generic
+from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule
+
+TEMPLATES: Mapping[Kernel, Callable[[KernelSchedule, Block], None]] = {
+    Kernel.CONV: schedule_conv,
+    Kernel.DEPTHWISE_CONV: schedule_conv,
+}
+
+
+def apply_template(kernel: KernelSchedule) -> None:
+    """Schedule a kernel by what lowering marked it as, or generically."""
+    marked = kernel.marked()
+    if marked is None or marked[0] not in TEMPLATES:
+        schedule_generic(kernel)
+        return
+    name, block = marked
+    kernel.inline_elementwise()
+    TEMPLATES[name](kernel, block)

@@ -1,0 +1,151 @@
+"""Operators through TVM, each against the same operator in onnxruntime."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxruntime as ort
+import pytest
+
+from graphopt.backends.tvm.build import build
+from graphopt.backends.tvm.executor import TvmExecutor
+from graphopt.backends.tvm.lower.region import lower
+from graphopt.backends.tvm.lower.support import supports
+from graphopt.backends.tvm.schedule.module import schedule
+from graphopt.ir.constants import is_constant
+from graphopt.targets import parse_target
+
+
+def run_both(text: str, seed: int = 0) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Run a model given as ONNX text through TVM and through onnxruntime, weights and inputs random."""
+    proto = onnx.parser.parse_model(text)
+    rng = np.random.default_rng(seed)
+    for weight in proto.graph.value_info:
+        shape = [dim.dim_value for dim in weight.type.tensor_type.shape.dim]
+        values = rng.standard_normal(shape, dtype=np.float32)
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(values, weight.name))
+    del proto.graph.value_info[:]
+    session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    feeds = {value.name: rng.standard_normal(value.shape, dtype=np.float32) for value in session.get_inputs()}
+    model = ir.from_proto(onnx.shape_inference.infer_shapes(proto))
+    target = parse_target("cpu")
+    inputs = [value for value in model.graph.inputs if not is_constant(value)]
+    assert [supports(node) for node in model.graph] == [None] * len(model.graph)
+    module = schedule(lower(list(model.graph), inputs, list(model.graph.outputs), target), target)
+    results = TvmExecutor(build(module, target), 2).run(list(feeds.values()))
+    return results, session.run(None, feeds)
+
+
+def wrap(output: str, body: str, inputs: str, weights: str = "") -> str:
+    declared = f"<{weights}>" if weights else ""
+    return f'<ir_version: 8, opset_import: ["" : 17]> g ({inputs}) => ({output}) {declared} {{ {body} }}'
+
+
+CASES = {
+    "three input channels": (
+        "float[1,24,8,9] y",
+        "y = Conv <pads=[1,1,1,1], strides=[2,2]> (x, w, b)",
+        "float[1,3,15,17] x",
+        "float[24,3,3,3] w, float[24] b",
+    ),
+    "channels that fill no block": (
+        "float[2,19,9,9] y",
+        "c = Conv <pads=[1,1,1,1]> (x, w) y = Relu (c)",
+        "float[2,37,9,9] x",
+        "float[19,37,3,3] w",
+    ),
+    "groups that straddle blocks": (
+        "float[1,60,7,7] y",
+        "y = Conv <group=5> (x, w)",
+        "float[1,50,7,7] x",
+        "float[60,10,1,1] w",
+    ),
+    "aligned groups": (
+        "float[1,64,7,7] y",
+        "y = Conv <group=2, pads=[1,1,1,1]> (x, w)",
+        "float[1,64,7,7] x",
+        "float[64,32,3,3] w",
+    ),
+    "depthwise": (
+        "float[1,20,5,5] y",
+        "y = Conv <group=20, pads=[2,2,2,2], strides=[2,2]> (x, w)",
+        "float[1,20,9,9] x",
+        "float[20,1,5,5] w",
+    ),
+    "depthwise with a multiplier": (
+        "float[1,40,9,9] y",
+        "y = Conv <group=20, pads=[1,1,1,1]> (x, w)",
+        "float[1,20,9,9] x",
+        "float[40,1,3,3] w",
+    ),
+    "one spatial axis": (
+        "float[1,16,20] y",
+        "y = Conv <dilations=[2], pads=[2,2]> (x, w)",
+        "float[1,32,20] x",
+        "float[16,32,3] w",
+    ),
+    "three spatial axes": (
+        "float[1,16,4,5,6] y",
+        "y = Conv <pads=[1,1,1,1,1,1]> (x, w)",
+        "float[1,4,4,5,6] x",
+        "float[16,4,3,3,3] w",
+    ),
+    "residual and activation": (
+        "float[1,32,14,14] y",
+        "c = Conv <pads=[1,1,1,1]> (x, w, b) s = Add (c, x) y = HardSwish (s)",
+        "float[1,32,14,14] x",
+        "float[32,32,3,3] w, float[32] b",
+    ),
+    "squeeze and excitation": (
+        "float[1,24,6,6] y",
+        "c = Conv (x, w) m = GlobalAveragePool (c) e = Conv (m, v) h = HardSigmoid (e) y = Mul (c, h)",
+        "float[1,24,6,6] x",
+        "float[24,24,1,1] w, float[24,24,1,1] v",
+    ),
+    "max pool with ceil_mode": (
+        "float[1,20,5,5] y",
+        "y = MaxPool <kernel_shape=[3,3], strides=[2,2], ceil_mode=1> (x)",
+        "float[1,20,10,10] x",
+        "",
+    ),
+    "average pool over padding": (
+        "float[1,20,5,5] y",
+        "y = AveragePool <kernel_shape=[3,3], strides=[2,2], pads=[1,1,0,0], count_include_pad=1> (x)",
+        "float[1,20,10,10] x",
+        "",
+    ),
+    "concat of odd channels": (
+        "float[1,35,6,6] y",
+        "a = Conv (x, w) b = Conv (x, v) y = Concat <axis=1> (a, b, x)",
+        "float[1,8,6,6] x",
+        "float[20,8,1,1] w, float[7,8,1,1] v",
+    ),
+    "gemm": (
+        "float[3,10] y",
+        "y = Gemm <transB=1, alpha=0.5, beta=2.0> (x, w, b)",
+        "float[3,70] x",
+        "float[10,70] w, float[10] b",
+    ),
+    "matmul of a stack": ("float[2,5,33] y", "y = MatMul (x, w)", "float[2,5,48] x", "float[48,33] w"),
+    "divide by a value that may be zero in padding": (
+        "float[1,20,6,6] y",
+        "a = Conv (x, w) b = Conv (x, v) e = Exp (b) d = Div (a, e) y = Conv (d, u)",
+        "float[1,8,6,6] x",
+        "float[20,8,1,1] w, float[20,8,1,1] v, float[20,20,1,1] u",
+    ),
+    "broadcast of a row": (
+        "float[1,20,6,6] y",
+        "a = Conv (x, w) y = Mul (a, s)",
+        "float[1,8,6,6] x, float[6] s",
+        "float[20,8,1,1] w",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_agrees_with_onnxruntime(name: str) -> None:
+    ours, reference = run_both(wrap(*CASES[name]))
+    for actual, expected in zip(ours, reference, strict=True):
+        assert actual.shape == expected.shape
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
