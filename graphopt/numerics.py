@@ -57,9 +57,9 @@ def _numeric_difference(name: str, reference: npt.NDArray[np.float64], actual: n
     finite = np.isfinite(reference)
     if not np.array_equal(np.where(finite, 0, reference), np.where(np.isfinite(actual), 0, actual), equal_nan=True):
         return Difference(name, np.inf, "has NaN or infinity where the reference has none, or the reverse")
-    gap = np.abs(np.where(finite, actual - reference, 0)) if reference.size else np.zeros(1)
+    gap = np.abs(np.subtract(actual, reference, out=np.zeros_like(reference), where=finite))
     scale = float(np.max(np.abs(np.where(finite, reference, 0)), initial=0.0))
-    worst = float(np.max(gap))
+    worst = float(np.max(gap, initial=0.0))
     error = worst / scale if scale else (np.inf if worst else 0.0)
     return Difference(name, error, f"differs by up to {worst:.3g} where its scale is {scale:.3g}")
 

@@ -120,6 +120,8 @@ def available_cores() -> int:
 
 def _with_mcpu(target: Target, mcpu: str) -> Target:
     known = {_llvm_name(processor): processor for processor in archspec.cpu.TARGETS.values()}
+    if mcpu == target.mcpu:
+        return target
     if mcpu not in known:
         raise TargetError(f"unknown processor {mcpu!r}{_suggest(mcpu, known)}")
     features = frozenset(known[mcpu].features)
