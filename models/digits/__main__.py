@@ -9,11 +9,13 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
 import graphopt
 from graphopt.backends.ort.session import Session
+from graphopt.numerics import difference
 from graphopt.runtime.benchmark import measure_alternating
 from graphopt.tensors import Array
 from models.digits import MODEL, TEST
@@ -32,7 +34,7 @@ def main() -> None:
     table = Table(title="digits: a network trained on real handwriting", show_header=False)
     table.add_row("nodes", f"{sizes['before']['nodes']} → {sizes['after']['nodes']}")
     table.add_row("agreement with onnxruntime", _share(answers.argmax(1) == expected.argmax(1)))
-    table.add_row("largest difference", f"{np.abs(answers - expected).max() / np.abs(expected).max():.1e} of the scale")
+    table.add_row("largest difference", f"{difference('logits', expected, answers).error:.1e} of the scale")
     table.add_row("accuracy", _share(answers.argmax(1) == labels))
     table.add_row("accuracy of onnxruntime", _share(expected.argmax(1) == labels))
     for name, timing in _times(images).items():
@@ -58,7 +60,7 @@ def _only(outputs: dict[str, Array]) -> Array:
     return array
 
 
-def _share(hits: Array) -> str:
+def _share(hits: npt.NDArray[np.bool_]) -> str:
     return f"{np.count_nonzero(hits)} of {hits.size} ({np.mean(hits):.2%})"
 
 
