@@ -3,5 +3,8 @@
 from __future__ import annotations
 
 from graphopt.pipeline.base import Pass
+from passes.fold_batch_norm import FoldBatchNorm
 
-PASSES: dict[str, type[Pass]] = {}
+PASSES: dict[str, type[Pass]] = {
+    FoldBatchNorm.name: FoldBatchNorm,
+}
