@@ -38,7 +38,6 @@ def load(
         if not overridable_initializers:
             _make_constants(model.graph)
         model.ir_version = max(model.ir_version, OPTIONAL_INITIALIZER_INPUTS)
-        wrap_inline(model)
         normalize_shapes(model)
         verify(model)
         if shapes:
@@ -51,16 +50,24 @@ def _read(source: Source) -> ir.Model:
         check_structure(source)
         model = source.clone()
         check_external(model, None)
+        wrap_inline(model)
         return model
     if isinstance(source, bytes):
-        return _deserialize(protobuf.parse(source), None)
+        return from_proto(protobuf.parse(source), None)
     if isinstance(source, onnx.ModelProto):
-        return _deserialize(source, None)
+        return from_proto(source, None)
     path = Path(source)
-    return _deserialize(protobuf.read(path), path.absolute().parent)
+    return from_proto(protobuf.read(path), path.absolute().parent)
 
 
-def _deserialize(proto: onnx.ModelProto, folder: Path | None) -> ir.Model:
+def from_proto(proto: onnx.ModelProto, folder: Path | None) -> ir.Model:
+    """Represent a protobuf faithfully, its tensors wrapped, its external data anchored in `folder`.
+
+    Raises:
+        ModelError: onnx_ir would lose, merge or refuse something. The graph's order, operators and types
+            remain unchecked.
+
+    """
     protobuf.check(proto)
     try:
         model = ir.from_proto(protobuf.without_sparse(proto))
@@ -70,6 +77,7 @@ def _deserialize(proto: onnx.ModelProto, folder: Path | None) -> ir.Model:
         if "ai.onnx" in imports:
             imports.setdefault("", imports.pop("ai.onnx"))
     check_external(model, folder)
+    wrap_inline(model)
     return model
 
 

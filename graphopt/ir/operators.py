@@ -45,10 +45,14 @@ def signature(domain: str, op_type: str, version: int) -> Signature | None:
     return Signature(
         inputs=range(schema.min_input, schema.max_input + 1),
         outputs=range(schema.min_output, schema.max_output + 1),
-        attributes={name: ir.AttributeType[str(item.type).rpartition(".")[-1]] for name, item in schema.attributes.items()},
+        attributes={name: _attribute_type(item.type) for name, item in schema.attributes.items()},
         required=frozenset(name for name, item in schema.attributes.items() if item.required),
         deprecated=schema.deprecated,
     )
+
+
+def _attribute_type(kind: onnx.defs.OpSchema.AttrType) -> ir.AttributeType:
+    return ir.AttributeType[str(kind).rpartition(".")[-1]]
 
 
 def check_opset(imports: Mapping[str, int], where: str) -> None:

@@ -274,6 +274,8 @@ def _normalized(value: ir.Value, dim: Dim) -> Dim:
         return ir.SymbolicDim(None) if dim == -1 else dim
     if dim.value is None or dim.value.strip() in UNNAMED:
         return ir.SymbolicDim(None)
+    if SYMBOL.fullmatch(dim.value):
+        return dim
     try:
         known = dim.evaluate({})
     except (ValueError, ZeroDivisionError):

@@ -1,0 +1,1 @@
+"""The textual form of ONNX: printed for people, parsed for tests."""
