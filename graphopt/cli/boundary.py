@@ -1,0 +1,63 @@
+"""Where exceptions end: one line on stderr and an exit code that scripts can trust.
+
+    0    done; for `check` and `bench`: and the answers are equal
+    1    `check` or `bench` found different answers
+    2    the command line itself
+    3–8  what the user can mend
+    70   a bug in graphopt
+    130  interrupted
+    141  the reader of our output went away
+
+The numbers from 3 to 8 stand with their exceptions in graphopt.errors.
+"""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from graphopt.cli.console import complain
+from graphopt.errors import GraphoptError
+
+_BUG = 70
+_INTERRUPTED = 130
+
+
+class ErrorBoundary(TyperGroup):
+    """The commands of graphopt, none of which lets an exception through."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; print the traceback too if `--traceback` asks for it."""
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort, typer.TyperException):
+            raise  # typer's own ways to end, wrong usage among them
+        except (Exception, KeyboardInterrupt) as error:
+            if ctx.params.get("traceback"):
+                traceback.print_exception(error)
+            complain(_sentence(error))
+            raise typer.Exit(_exit_code(error)) from error
+
+
+def _sentence(error: BaseException) -> str:
+    match error:
+        case GraphoptError():
+            return str(error)
+        case KeyboardInterrupt():
+            return "interrupted"
+        case _:
+            what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            return f"{what}; this is a bug in graphopt, `graphopt --traceback …` shows where"
+
+
+def _exit_code(error: BaseException) -> int:
+    match error:
+        case GraphoptError():
+            return error.exit_code
+        case KeyboardInterrupt():
+            return _INTERRUPTED
+        case _:
+            return _BUG

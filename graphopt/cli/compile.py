@@ -1,0 +1,106 @@
+"""`graphopt compile`: from a model to a program in a directory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from graphopt.cli.console import progress, show, show_json
+from graphopt.cli.options import (
+    Explain,
+    InputShapes,
+    Json,
+    ModelPath,
+    NoCache,
+    PipelineText,
+    PresetName,
+    TargetText,
+    Threads,
+    pipeline_text,
+    shapes_of,
+)
+from graphopt.cli.output import check_program_folder
+from graphopt.cli.render import fields, table
+from graphopt.cli.report import explanation, summary
+
+if TYPE_CHECKING:
+    from graphopt.runtime.manifest import CompileReport
+    from graphopt.runtime.module import CompiledModule
+
+OutputFolder = Annotated[
+    Path, typer.Option("-o", "--output", metavar="DIR", help="The directory of the program.", show_default=False)
+]
+
+
+def compile_model(
+    model: ModelPath,
+    *,
+    output: OutputFolder,
+    target: TargetText = "cpu",
+    input_shape: InputShapes = None,
+    pipeline: PipelineText = None,
+    preset: PresetName = None,
+    threads: Threads = None,
+    no_cache: NoCache = False,
+    explain: Explain = False,
+    json: Json = False,
+) -> None:
+    """Compile a model into a program for a target.
+
+    Native code is made for fixed shapes: say with --input-shape which, where the model leaves them free.
+    The program lies in a directory that `graphopt run` and `graphopt.load` take.
+
+    Examples:
+      graphopt compile model.onnx -o program
+      graphopt compile model.onnx -o program --input-shape x:8,3,224,224 --threads 2
+      graphopt compile model.onnx -o program --target onnxruntime --explain
+
+    """
+    from graphopt.compiler.compile import compile
+
+    text, shapes = pipeline_text(pipeline, preset), shapes_of(input_shape)
+    check_program_folder(output)
+    stages: list[str] = []
+    with progress("compiling") as step:
+
+        def on_stage(stage: str) -> None:
+            stages.append(stage)
+            step(stage)
+
+        module = compile(
+            model, target, shapes=shapes, pipeline=text, threads=threads, cache=not no_cache, on_stage=on_stage
+        )
+        step("saving")
+        module.save(output)
+    cached = not stages
+    if json:
+        report = module.report.to_dict()
+        show_json({"model": str(model), "output": str(output), "target": module.target, "cached": cached, **report})
+        return
+    show(summary(module.report.optimization), _program(module, cached=cached))
+    if explain:
+        show(*explanation(module.report.optimization))
+        show("", table(("node", "runs in", "reason"), _placement_rows(module.report)))
+    show("", f"{output}: written")
+
+
+def _program(module: CompiledModule, *, cached: bool) -> Table:
+    report = module.report
+    executors = Counter(placement.executor for placement in report.placements)
+    seconds = ", ".join(f"{stage} {spent:.2f} s" for stage, spent in report.seconds.items())
+    rows: dict[str, object] = {
+        "target": module.target,
+        "inputs": module.inputs,
+        "outputs": module.outputs,
+        "runs in": ", ".join(f"{executor}: {count} nodes" for executor, count in executors.most_common()),
+        "time": "found in the cache" if cached else seconds,
+    }
+    return fields(rows | ({"notes": report.notes} if report.notes else {}))
+
+
+def _placement_rows(report: CompileReport) -> list[tuple[str, str, str]]:
+    return [(placement.node, str(placement.executor), placement.reason) for placement in report.placements]

@@ -1,0 +1,69 @@
+"""Arrays on their way in: from files, or made up."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+
+from graphopt.backends.ort import reference
+from graphopt.errors import CalibrationError
+from graphopt.tensors import Array, TensorSpec
+
+_FORMS = "write name=file.npy, or feeds.npz for several"
+
+
+def read_feeds(sources: Sequence[str]) -> dict[str, Array]:
+    """Read inputs by name: `name=file.npy` gives one, `feeds.npz` those that it holds.
+
+    Raises:
+        CalibrationError: another form, an unreadable file, or one input twice.
+
+    """
+    feeds: dict[str, Array] = {}
+    for source in sources:
+        for name, array in _read(source).items():
+            if name in feeds:
+                raise CalibrationError(f"input {name!r} is given twice, the second time by {source!r}; keep one")
+            feeds[name] = array
+    return feeds
+
+
+def random_feeds(specs: Sequence[TensorSpec], *, seed: int, batch: int | None = None) -> dict[str, Array]:
+    """Make the arrays that the reference makes for inputs like these; `batch` sizes free leading dimensions."""
+    graph = ir.Graph([_value(spec, batch) for spec in specs], [], nodes=[], opset_imports={"": 1})
+    return reference.random_feeds(ir.Model(graph, ir_version=10), seed=seed)
+
+
+def _read(source: str) -> dict[str, Array]:
+    if source.endswith(".npz") and (Path(source).is_file() or "=" not in source):
+        return _load(Path(source))
+    name, equals, path = source.partition("=")
+    if not (name and equals and path.endswith(".npy")):
+        raise CalibrationError(f"{source!r} gives no input; {_FORMS}")
+    return {name: _load(Path(path))[""]}
+
+
+def _load(path: Path) -> dict[str, Array]:
+    """Return the arrays of a .npz by name, that of a .npy as ""."""
+    try:
+        with path.open("rb") as file:
+            held = np.load(file, allow_pickle=False)
+            return {"": held} if isinstance(held, np.ndarray) else {name: held[name] for name in held.files}
+    except OSError as error:
+        raise CalibrationError(f"cannot read {str(path)!r}: {error.strerror or error}; {_FORMS}") from error
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise CalibrationError(
+            f"{str(path)!r} holds no arrays that can be read ({error}); write it with numpy.save or numpy.savez"
+        ) from error
+
+
+def _value(spec: TensorSpec, batch: int | None) -> ir.Value:
+    dtype = ir.DataType.STRING if spec.dtype == "object" else ir.DataType.from_numpy(np.dtype(spec.dtype))
+    dims = list(spec.shape or ())
+    if dims and batch is not None and not isinstance(dims[0], int):
+        dims = [batch if dim is dims[0] or (dim == dims[0] and dim is not None) else dim for dim in dims]
+    return ir.Value(name=spec.name, type=ir.TensorType(dtype), shape=ir.Shape(dims))

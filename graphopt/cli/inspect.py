@@ -1,0 +1,65 @@
+"""`graphopt inspect`: what is in a model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from graphopt.cli.console import show, show_json
+from graphopt.cli.options import InputShapes, Json, ModelPath, shapes_of
+from graphopt.cli.render import fields, quantity, table
+
+if TYPE_CHECKING:
+    from graphopt.inspect.statistics import Statistics
+
+AsText = Annotated[bool, typer.Option("--text", help="Print the whole graph in ONNX's textual form.")]
+
+
+def inspect_model(
+    model: ModelPath, *, input_shape: InputShapes = None, text: AsText = False, json: Json = False
+) -> None:
+    """Say what is in a model: inputs, outputs, nodes, parameters, operations.
+
+    Operations are counted where shapes are static: fix free dimensions with --input-shape.
+
+    Examples:
+      graphopt inspect model.onnx
+      graphopt inspect model.onnx --input-shape x:1,3,224,224 --json
+      graphopt inspect model.onnx --text | less
+
+    """
+    from graphopt.inspect.statistics import statistics
+    from graphopt.ir.load import load
+    from graphopt.ir.shapes import infer_shapes
+    from graphopt.ir.text.printer import format_model
+
+    if text and json:
+        raise typer.BadParameter("--text and --json exclude each other")
+    loaded = load(model, shapes=shapes_of(input_shape))
+    infer_shapes(loaded)
+    if text:
+        show(format_model(loaded).rstrip("\n"))
+        return
+    found = statistics(loaded)
+    if json:
+        show_json(found.to_dict())
+    else:
+        show(fields(_summary(found)), "", table(("operator", ">nodes"), found.ops.items()))
+
+
+def _summary(found: Statistics) -> dict[str, object]:
+    sizes = ", ".join(f"{quantity(size, 'B')} {dtype}" for dtype, size in found.parameter_bytes.items())
+    rows: dict[str, object] = {
+        "model": found.name or "(no name)",
+        "opset": ", ".join(f"{domain} {version}" for domain, version in found.opsets.items()),
+        "inputs": found.inputs or ("none",),
+        "outputs": found.outputs or ("none",),
+        "nodes": found.nodes,
+        "parameters": quantity(found.parameters) + (f" ({sizes})" if sizes else ""),
+        "operations": f"{quantity(found.macs, 'MACs')}, {quantity(found.flops, 'FLOPs')}",
+    }
+    if found.uncounted:
+        without = ", ".join(f"{count} {op}" for op, count in found.uncounted.items())
+        rows["not counted"] = f"{without}: shapes are not static, fix them with --input-shape"
+    return rows

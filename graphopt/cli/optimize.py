@@ -1,0 +1,90 @@
+"""`graphopt optimize`: a model through a pipeline of passes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from graphopt.cli.console import progress, show, show_json
+from graphopt.cli.options import (
+    Data,
+    Explain,
+    InputShapes,
+    Json,
+    ModelPath,
+    PipelineText,
+    PresetName,
+    Seed,
+    pipeline_text,
+    shapes_of,
+)
+from graphopt.cli.output import check_file
+
+OutputFile = Annotated[
+    Path, typer.Option("-o", "--output", metavar="FILE", help="Where the optimized model goes.", show_default=False)
+]
+Check = Annotated[
+    Literal["numeric"] | None,
+    typer.Option("--check", help="Execute before and after each pass, and compare the answers.", show_default=False),
+]
+KeepOverridable = Annotated[
+    bool, typer.Option("--keep-overridable", help="Keep initializers that are also inputs as inputs, not constants.")
+]
+
+
+def optimize_model(
+    model: ModelPath,
+    *,
+    output: OutputFile,
+    pipeline: PipelineText = None,
+    preset: PresetName = None,
+    input_shape: InputShapes = None,
+    explain: Explain = False,
+    check: Check = None,
+    data: Data = None,
+    seed: Seed = 0,
+    keep_overridable: KeepOverridable = False,
+    json: Json = False,
+) -> None:
+    """Make a model smaller by a pipeline of passes; its answers stay the same.
+
+    Examples:
+      graphopt optimize model.onnx -o small.onnx
+      graphopt optimize model.onnx -o small.onnx --preset O1 --input-shape x:1,3,224,224
+      graphopt optimize model.onnx -o small.onnx --pipeline 'fold-batch-norm,remove-dead-nodes' --explain
+      graphopt optimize model.onnx -o small.onnx --check numeric --data feeds.npz
+
+    """
+    from graphopt.cli.feeds import read_feeds
+    from graphopt.cli.report import explanation, summary
+    from graphopt.compiler.optimize import optimize
+    from graphopt.ir.save import save
+    from graphopt.pipeline.numeric_check import NumericCheck
+
+    if data and not check:
+        raise typer.BadParameter("--data is what --check numeric compares on; add it")
+    text, shapes = pipeline_text(pipeline, preset), shapes_of(input_shape)
+    check_file(output)
+    feeds = read_feeds([str(data)]) if data else None
+    with progress("optimizing") as step:
+        optimized, report = optimize(
+            model,
+            text,
+            shapes=shapes,
+            overridable_initializers=keep_overridable,
+            check=NumericCheck(feeds, seed=seed) if check else None,
+            on_pass=step,
+            seed=seed,
+        )
+        step("saving")
+        save(optimized, output)
+    if json:
+        show_json({"model": str(model), "output": str(output), "check": check, "report": report.to_dict()})
+        return
+    show(summary(report.to_dict()))
+    if explain:
+        show(*explanation(report.to_dict()))
+    checked = ", each pass checked" if check else ""
+    show("", f"{output}: written{checked}")

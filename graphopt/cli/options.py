@@ -1,0 +1,114 @@
+"""Options that several commands share, and how their texts are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from graphopt.errors import PipelineError
+from graphopt.pipeline.presets import DEFAULT_PRESET, PRESETS
+
+
+@dataclass(frozen=True)
+class InputShape:
+    """A shape to bind: an entry is a size, a name, or None for what the model declares."""
+
+    name: str
+    dims: tuple[int | str | None, ...]
+
+
+def parse_input_shape(text: str) -> InputShape:
+    """Read `x:1,3,224,224`, `x:N,3,?,?` or, for a scalar, `x:`; raises BadParameter.
+
+    The name ends at the last colon, since names such as `input:0` carry one themselves.
+    """
+    name, colon, dims = text.rpartition(":")
+    if not (colon and name):
+        raise typer.BadParameter(f"{text!r} names no input; write NAME:DIMS, for example x:1,3,224,224")
+    entries = [entry.strip() for entry in dims.split(",")] if dims.strip() else []
+    return InputShape(name, tuple(_dim(entry, text) for entry in entries))
+
+
+def shapes_of(given: list[InputShape] | None) -> dict[str, tuple[int | str | None, ...]] | None:
+    """Collect the shapes by input; raises BadParameter where one input has two."""
+    shapes: dict[str, tuple[int | str | None, ...]] = {}
+    for shape in given or ():
+        if shape.name in shapes:
+            raise typer.BadParameter(f"--input-shape is given twice for {shape.name!r}; keep one")
+        shapes[shape.name] = shape.dims
+    return shapes or None
+
+
+def pipeline_text(pipeline: str | None, preset: str | None) -> str:
+    """Return the pipeline to run, the default preset if none is said.
+
+    Raises:
+        BadParameter: both are given.
+        PipelineError: there is no such preset.
+
+    """
+    if pipeline is not None and preset is not None:
+        raise typer.BadParameter("--pipeline and --preset exclude each other; a pipeline may name presets: O1,…")
+    if preset is not None and preset not in PRESETS:
+        raise PipelineError(f"unknown preset {preset!r}; there are {', '.join(PRESETS)}")
+    return pipeline if pipeline is not None else preset or DEFAULT_PRESET
+
+
+def _dim(entry: str, text: str) -> int | str | None:
+    if entry == "?":
+        return None
+    if entry.isascii() and entry.isdigit():
+        return int(entry)
+    if entry.isidentifier():
+        return entry
+    raise typer.BadParameter(f"{entry!r} in {text!r} is no dimension; give a size, a name, or ? for as declared")
+
+
+ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX file.", show_default=False)]
+InputShapes = Annotated[
+    list[InputShape] | None,
+    typer.Option(
+        "--input-shape",
+        parser=parse_input_shape,
+        metavar="NAME:DIMS",
+        help="Fix the shape of an input, as in x:1,3,224,224; once an input.",
+        show_default=False,
+    ),
+]
+PipelineText = Annotated[
+    str | None,
+    typer.Option("--pipeline", metavar="TEXT", help="The passes to run, in order, as text.", show_default=False),
+]
+PresetName = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        metavar="NAME",
+        help=f"A pipeline with a name: {', '.join(PRESETS)}; {DEFAULT_PRESET} if nothing is said.",
+        show_default=False,
+    ),
+]
+TargetText = Annotated[
+    str, typer.Option("--target", metavar="TARGET", help="What to compile for: cpu, cpu{mcpu=haswell}, onnxruntime.")
+]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, metavar="N", help="How many threads to use; all cores by default."),
+]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither look for a cached program nor keep this one.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Of everything random.")]
+Tolerance = Annotated[
+    float,
+    typer.Option(
+        "--tolerance", min=0.0, metavar="X", help="The largest difference of an output, relative to its largest value."
+    ),
+]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="FEEDS.npz", help="Inputs by name; random ones otherwise.", show_default=False),
+]
+Explain = Annotated[bool, typer.Option("--explain", help="Say what was done, what was refused, and why.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]

@@ -1,0 +1,64 @@
+"""The report of a pipeline for a person, from its plain data (`graphopt.pipeline.report.Report.to_dict`)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from graphopt.cli.render import fields, quantity, table
+
+_STYLES = {"applied": "green", "missed": "yellow"}
+
+
+def summary(report: Mapping[str, Any]) -> Table:
+    """Say what became of the model, in three lines."""
+    before, after = report["before"], report["after"]
+    changes = sum(record["changes"] for record in report["passes"])
+    seconds = sum(record["seconds"] for record in report["passes"])
+    return fields(
+        {
+            "nodes": f"{before['nodes']} → {after['nodes']}",
+            "parameters": f"{quantity(before['parameters'])} → {quantity(after['parameters'])}",
+            "changes": f"{changes} in {seconds:.2f} s",
+        }
+    )
+
+
+def explanation(report: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """Tell pass by pass what it changed, then each remark: what was rewritten, what was refused and why."""
+    tables = {
+        ("pass", ">changes", ">seconds"): _pass_rows(report["passes"]),
+        ("operator", ">before", ">after"): _operator_rows(report["before"]["ops"], report["after"]["ops"]),
+        ("remark", "pass", "node", "what and why"): _remark_rows(report["remarks"]),
+    }
+    for heads, rows in tables.items():
+        if filled := list(rows):
+            yield ""
+            yield table(heads, filled)
+
+
+def _pass_rows(records: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, str]]:
+    """Yield a row a pass, its runs in a fixpoint summed up."""
+    changes: Counter[str] = Counter()
+    seconds: Counter[str] = Counter()
+    for record in records:
+        changes[record["text"]] += record["changes"]
+        seconds[record["text"]] += record["seconds"]
+    return ((text, str(count), f"{seconds[text]:.3f}") for text, count in changes.items())
+
+
+def _operator_rows(before: Mapping[str, int], after: Mapping[str, int]) -> Iterator[tuple[str, int, int]]:
+    for op in dict.fromkeys((*before, *after)):
+        if before.get(op, 0) != after.get(op, 0):
+            yield op, before.get(op, 0), after.get(op, 0)
+
+
+def _remark_rows(remarks: Sequence[Mapping[str, Any]]) -> Iterator[tuple[object, ...]]:
+    for remark in remarks:
+        verdict = str(remark["verdict"])
+        yield Text(verdict, _STYLES.get(verdict, "")), remark["pass_name"], remark["node"], remark["message"]
