@@ -72,7 +72,7 @@ class TvmExecutor:
         flags = array.flags
         if flags.c_contiguous and flags.writeable and array.ctypes.data % _ALIGNMENT == 0:
             return runtime.from_dlpack(array)
-        return runtime.tensor(np.ascontiguousarray(array))
+        return runtime.tensor(np.asarray(array, order="C"))
 
 
 def _announce_threads(threads: int) -> None:

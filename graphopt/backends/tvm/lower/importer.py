@@ -16,6 +16,7 @@ from tvm.relax.frontend.onnx import onnx_frontend
 
 from graphopt.backends.tvm.lower.lowered import Lowered, Lowering
 from graphopt.backends.tvm.lower.refusal import RefusalError
+from graphopt.backends.tvm.lower.refusals import known_wrong
 from graphopt.backends.tvm.lower.types import shape_of
 
 
@@ -37,7 +38,11 @@ def convert_with(lowering: Lowering, node: ir.Node, inputs: list[relax.Expr | No
     converter = converters().get(node.op_type)
     if converter is None:
         raise RefusalError(f"TVM has no lowering of {node.op_type}")
-    implementation = converter.get_converter(opset(node))
+    version = opset(node)
+    reason = known_wrong(node, version, _versions(converter))
+    if reason is not None:
+        raise RefusalError(reason)
+    implementation = converter.get_converter(version)
     result = implementation(lowering.builder, onnx_frontend.onnx_input(inputs), _attributes(node), [{}, {}])
     used = [value for value in node.outputs if value.name]
     exprs = [lowering.emit(expr) for expr in _fields(lowering, result)]
@@ -68,6 +73,11 @@ def quiet() -> Any:
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         yield
+
+
+def _versions(converter: Any) -> tuple[int, ...]:
+    prefix = "_impl_v"
+    return tuple(int(name.removeprefix(prefix)) for name in dir(converter) if name.startswith(prefix))
 
 
 def _attributes(node: ir.Node) -> dict[str, Any]:

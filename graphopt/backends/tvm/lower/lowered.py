@@ -97,7 +97,7 @@ class Lowering:
         if array is None:
             raise RefusalError(f"{value.name!r} is neither an input of the region nor made in it")
         dtype_of(value)
-        return relax.const(pack_array(array, layout.lanes) if layout.is_blocked else np.ascontiguousarray(array))
+        return relax.const(pack_array(array, layout.lanes) if layout.is_blocked else np.asarray(array, order="C"))
 
     def _convert(self, lowered: Lowered, layout: Layout) -> relax.Expr:
         expr, channels = lowered.expr, lowered.shape[1]

@@ -14,11 +14,13 @@ from graphopt.backends.tvm.lower.pointwise import (
     lower_binary,
     lower_clip,
     lower_identity,
+    lower_mish,
+    lower_softplus,
     lower_sum,
     lower_unary,
 )
 from graphopt.backends.tvm.lower.pooling import lower_average_pool, lower_global_average_pool, lower_max_pool
-from graphopt.backends.tvm.lower.shaping import lower_concat, lower_reshape, lower_transpose
+from graphopt.backends.tvm.lower.shaping import lower_concat, lower_gather, lower_reshape, lower_shape, lower_transpose
 
 _FINITE_UNARY = ("Elu", "HardSigmoid", "HardSwish", "LeakyRelu", "Relu", "Sigmoid", "Tanh")
 
@@ -30,12 +32,17 @@ OPERATORS: EmitterTable = {
     "Conv": lower_conv,
     "Dropout": lower_identity,
     "Flatten": lower_reshape,
+    "Gather": lower_gather,
     "Gemm": lower_gemm,
     "GlobalAveragePool": lower_global_average_pool,
     "Identity": lower_identity,
     "MatMul": lower_matmul,
     "MaxPool": lower_max_pool,
+    "Mish": lower_mish,
     "Reshape": lower_reshape,
+    "Shape": lower_shape,
+    "Size": lower_shape,
+    "Softplus": lower_softplus,
     "Squeeze": lower_reshape,
     "Sum": lower_sum,
     "Transpose": lower_transpose,

@@ -67,8 +67,50 @@ def lower_identity(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     data = node.inputs[0]
     if data is None or len(node.outputs) > 1:
         raise RefusalError("its second output is used")
+    training = node.inputs[2] if len(node.inputs) > 2 else None
+    if training is not None and not _is_false(training):
+        raise RefusalError("it may be in training mode")
     layout = lowering.layout(data)
     return [Lowered(lowering.in_layout(data, layout), shape_of(data), layout)]
+
+
+def lower_mish(lowering: Lowering, node: ir.Node) -> list[Lowered]:
+    """Lower x · tanh(ln(1 + eˣ)) as x · n / (n + 2), n = eˣ · (eˣ + 2), which keeps its digits below zero.
+
+    From 20 on the quotient is 1 in every float type, so that eˣ need not overflow.
+    """
+    (data,) = node.inputs
+    if data is None:
+        raise RefusalError("it has no input")
+    dtype, layout = dtype_of(data), lowering.layout(data)
+    x = lowering.in_layout(data, layout)
+    two = relax.const(2.0, dtype)
+    power = lowering.emit(relax.op.exp(relax.op.minimum(x, relax.const(20.0 if dtype != "float16" else 5.0, dtype))))
+    n = lowering.emit(relax.op.multiply(power, relax.op.add(power, two)))
+    result = lowering.emit(relax.op.multiply(x, relax.op.divide(n, relax.op.add(n, two))))
+    return [Lowered(result, shape_of(data), layout)]
+
+
+def lower_softplus(lowering: Lowering, node: ir.Node) -> list[Lowered]:
+    """Lower ln(1 + eˣ) as max(x, 0) + ln(1 + z), z = e⁻|ˣ|, keeping the digits of a small z.
+
+    With u = 1 + z as rounded, ln(1 + z) is ln(u) · z / (u − 1), and z itself where u is 1 (W. Kahan).
+    """
+    (data,) = node.inputs
+    if data is None:
+        raise RefusalError("it has no input")
+    op, dtype, layout = relax.op, dtype_of(data), lowering.layout(data)
+    x, one = lowering.in_layout(data, layout), relax.const(1.0, dtype)
+    z = lowering.emit(op.exp(op.negative(op.abs(x))))
+    u = lowering.emit(op.add(z, one))
+    logarithm = op.where(op.equal(u, one), z, op.divide(op.multiply(op.log(u), z), op.subtract(u, one)))
+    result = lowering.emit(op.add(op.maximum(x, relax.const(0.0, dtype)), lowering.emit(logarithm)))
+    return [Lowered(result, shape_of(data), layout)]
+
+
+def _is_false(value: ir.Value) -> bool:
+    array = constant(value)
+    return array is not None and not array.any()
 
 
 def lower_binary(lowering: Lowering, node: ir.Node) -> list[Lowered]:
@@ -101,8 +143,10 @@ def lower_sum(lowering: Lowering, node: ir.Node) -> list[Lowered]:
 def lower_batch_normalization(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     """Lower an inference BatchNormalization of constant statistics as x · a + b."""
     data, *parameters = node.inputs
+    if node.attributes.get_int("training_mode", 0) != 0 or len(node.outputs) > 1:
+        raise RefusalError("it is in training mode")
     arrays = [array for array in map(constant, parameters) if array is not None]
-    if data is None or len(arrays) != 4 or len(node.outputs) > 1 or dtype_of(data) != "float32":
+    if data is None or len(arrays) != 4 or dtype_of(data) != "float32":
         return importer.convert(lowering, node)
     shape = shape_of(data)
     scale, bias, mean, variance = (array.astype(np.float64) for array in arrays)

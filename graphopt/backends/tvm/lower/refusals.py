@@ -1,24 +1,109 @@
 """What TVM's ONNX importer gets wrong, found by running ONNX's conformance cases through it.
 
-Each entry makes the operator fall back to onnxruntime; the text is the reason that the report shows.
+Each entry makes a node fall back to onnxruntime; its text is the reason that the report shows. An operator that
+we lower ourselves never comes here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
+import onnx
 import onnx_ir as ir
+
+from graphopt.backends.tvm.lower.types import FLOATS, dtype_of, shape_of
+from graphopt.ir.constants import constant
 
 Check = Callable[[ir.Node], str | None]
 
-WRONG: Mapping[str, str] = {}
 
-CHECKS: Mapping[str, Check] = {}
+def known_wrong(node: ir.Node, version: int, converters: tuple[int, ...]) -> str | None:
+    """Return why the importer would lower a node of an opset version wrongly, or None.
+
+    `converters` are the versions of the operator that the importer implements.
+    """
+    reason = _other_signature(node.op_type, version, converters)
+    if reason is None and node.op_type in _CHECKS:
+        reason = _CHECKS[node.op_type](node)
+    return reason
 
 
-def known_wrong(node: ir.Node) -> str | None:
-    """Return why a node must not go through the importer, or None."""
-    if node.op_type in WRONG:
-        return WRONG[node.op_type]
-    check = CHECKS.get(node.op_type)
-    return None if check is None else check(node)
+def _other_signature(operator: str, version: int, converters: tuple[int, ...]) -> str | None:
+    """Refuse a version older than all that the importer implements, if it had other inputs or attributes."""
+    oldest = min(converters)
+    if version >= oldest or not onnx.defs.has(operator):
+        return None
+    if _signature(operator, version) == _signature(operator, oldest):
+        return None
+    return f"TVM reads {operator} of opset {version} as if it were of opset {oldest}"
+
+
+def _signature(operator: str, version: int) -> tuple[object, ...]:
+    schema = onnx.defs.get_schema(operator, version)
+    return (schema.min_input, schema.max_input, frozenset(schema.attributes))
+
+
+def _always(reason: str) -> Check:
+    return lambda _: reason
+
+
+def _batch_normalization(node: ir.Node) -> str | None:
+    if len(node.outputs) > 1 or node.attributes.get_int("training_mode", 0) != 0:
+        return "TVM forgets the running statistics of a BatchNormalization in training mode"
+    return None
+
+
+def _is_inf(node: ir.Node) -> str | None:
+    signs = (node.attributes.get_int("detect_positive", 1), node.attributes.get_int("detect_negative", 1))
+    return None if signs == (1, 1) else "TVM's IsInf detects both signs"
+
+
+def _mod(node: ir.Node) -> str | None:
+    if node.attributes.get_int("fmod", 0) == 0 and dtype_of(node.outputs[0]) in FLOATS:
+        return "TVM's Mod of floats makes NaN where the divisor is infinite"
+    return None
+
+
+def _roi_align(node: ir.Node) -> str | None:
+    mode = node.attributes.get_string("mode", "avg")
+    return "TVM's RoiAlign interpolates before it takes the maximum" if mode == "max" else None
+
+
+def _space_to_depth(node: ir.Node) -> str | None:
+    return "TVM ignores the mode of SpaceToDepth" if node.attributes.get_string("mode", "DCR") != "DCR" else None
+
+
+def _resize(node: ir.Node) -> str | None:
+    attributes = node.attributes
+    if attributes.get_int("antialias", 0) != 0:
+        return "TVM's Resize has no antialiasing"
+    mode = attributes.get_string("mode", "nearest")
+    coordinates = attributes.get_string("coordinate_transformation_mode", "half_pixel")
+    if mode == "cubic" and coordinates == "align_corners":
+        return "TVM's cubic Resize does not align corners"
+    if attributes.get_ints("axes", []):
+        return "TVM's Resize ignores axes"
+    return _fractional_scales(node)
+
+
+def _fractional_scales(node: ir.Node) -> str | None:
+    """TVM recomputes scales from sizes, which loses what rounding the sizes down cut off."""
+    scales = constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    data = node.inputs[0]
+    if scales is None or scales.size == 0 or data is None:
+        return None
+    sizes = np.asarray(scales, np.float64) * np.asarray(shape_of(data))
+    return None if np.allclose(sizes, np.round(sizes), atol=1e-4) else "the scales of Resize lead to fractional sizes"
+
+
+_CHECKS: Mapping[str, Check] = {
+    "BatchNormalization": _batch_normalization,
+    "BitShift": _always("TVM leaves shifts by the width of the type or more undefined"),
+    "IsInf": _is_inf,
+    "Mod": _mod,
+    "Resize": _resize,
+    "RoiAlign": _roi_align,
+    "SpaceToDepth": _space_to_depth,
+    "Upsample": _resize,
+}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx_ir as ir
 from tvm import relax
 
 from graphopt.backends.tvm.lower.layout import PLAIN
 from graphopt.backends.tvm.lower.lowered import Lowered, Lowering
 from graphopt.backends.tvm.lower.refusal import RefusalError
-from graphopt.backends.tvm.lower.types import shape_of
+from graphopt.backends.tvm.lower.types import dtype_of, shape_of
+from graphopt.ir.constants import constant
 
 
 def lower_reshape(lowering: Lowering, node: ir.Node) -> list[Lowered]:
@@ -18,6 +20,36 @@ def lower_reshape(lowering: Lowering, node: ir.Node) -> list[Lowered]:
         raise RefusalError("it has no input")
     shape = shape_of(node.outputs[0])
     return [Lowered(lowering.emit(relax.op.reshape(lowering.plain(data), shape)), shape)]
+
+
+def lower_shape(lowering: Lowering, node: ir.Node) -> list[Lowered]:
+    """Lower Shape (with start and end from opset 15) and Size: shapes are static, so the answer is a constant."""
+    data = node.inputs[0]
+    if data is None:
+        raise RefusalError("it has no input")
+    shape = np.asarray(shape_of(data), np.int64)
+    start, end = node.attributes.get_int("start", 0), node.attributes.get_int("end", len(shape))
+    result = np.prod(shape, dtype=np.int64) if node.op_type == "Size" else shape[start:end]
+    return [Lowered(lowering.emit(relax.const(np.asarray(result))), shape_of(node.outputs[0]))]
+
+
+def lower_gather(lowering: Lowering, node: ir.Node) -> list[Lowered]:
+    """Lower Gather; negative indices count from the end."""
+    data, indices = node.inputs
+    if data is None or indices is None:
+        raise RefusalError("it lacks an input")
+    axis = node.attributes.get_int("axis", 0) % len(shape_of(data))
+    extent = shape_of(data)[axis]
+    known = constant(indices)
+    if known is not None:
+        numbers = np.asarray(known, np.int64)
+        places = relax.const(np.asarray(np.where(numbers < 0, numbers + extent, numbers)))
+    else:
+        raw, dtype = lowering.plain(indices), dtype_of(indices)
+        negative = relax.op.less(raw, relax.const(0, dtype))
+        places = relax.op.where(negative, relax.op.add(raw, relax.const(extent, dtype)), raw)
+    result = lowering.emit(relax.op.take(lowering.plain(data), lowering.emit(places), axis))
+    return [Lowered(result, shape_of(node.outputs[0]))]
 
 
 def lower_transpose(lowering: Lowering, node: ir.Node) -> list[Lowered]:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import onnx_ir as ir
 import tvm
 from tvm import relax
 
 from graphopt.backends.tvm.lower.importer import opset, quiet
+from graphopt.backends.tvm.lower.legalize import legalize, without_kernel
 from graphopt.backends.tvm.lower.lowered import Lowered, Lowering, tensor_type
-from graphopt.backends.tvm.lower.operators import OPERATORS, lower_node
+from graphopt.backends.tvm.lower.operators import lower_node
 from graphopt.backends.tvm.lower.refusal import RefusalError
-from graphopt.backends.tvm.lower.refusals import known_wrong
 from graphopt.backends.tvm.lower.types import dtype_of, shape_of
 from graphopt.ir.constants import constant
 from graphopt.ir.walk import STANDARD_DOMAINS
 
-_RELAX_STILL_CALLED = frozenset({"relax.call_tir", "relax.call_dps_packed"})
 _VALUES_IN_KEY = 64
 """Constants of up to this many elements (axes, shapes, scales) can decide whether a node is supported."""
 _PROBE_LANES = 16
@@ -60,12 +57,9 @@ def _input_key(value: ir.Value) -> Key:
 
 
 def _probe(node: ir.Node) -> str | None:
-    reason = None if node.op_type in OPERATORS else known_wrong(node)
-    if reason is not None:
-        return reason
     try:
         with quiet():
-            return _leftover(_legalized(node))
+            return without_kernel(_legalized(node))
     except RefusalError as refusal:
         return str(refusal)
     except Exception as error:  # noqa: BLE001  # converters fail in every way there is; each means "not supported"
@@ -90,7 +84,8 @@ def _legalized(node: ir.Node) -> tvm.IRModule:
         builder.emit_func_output(output)
     if failure is not None:
         raise failure
-    return relax.transform.LegalizeOps()(builder.finalize())
+    with tvm.target.Target("llvm"):
+        return legalize(builder.finalize())
 
 
 def _checked(lowering: Lowering, node: ir.Node) -> list[Lowered]:
@@ -109,26 +104,6 @@ def _check_type(value: ir.Value, lowered: Lowered) -> None:
         raise RefusalError(
             f"TVM makes {found[1]}{list(found[0])} of {value.name!r}, not {expected[1]}{list(expected[0])}"
         )
-
-
-def _leftover(module: tvm.IRModule) -> str | None:
-    for call in _calls(module["main"]):
-        name = call.op.name if isinstance(call.op, tvm.ir.Op) else str(call.op)
-        if name not in _RELAX_STILL_CALLED:
-            return f"TVM has no kernel for {name}"
-        if name == "relax.call_dps_packed":
-            function = call.args[0].global_symbol
-            if tvm.get_global_func(function, allow_missing=True) is None:
-                return f"the TVM runtime has no {function}"
-    return None
-
-
-def _calls(function: relax.Function) -> Iterator[relax.Call]:
-    found: list[relax.Call] = []
-    relax.analysis.post_order_visit(
-        function.body, lambda expr: found.append(expr) if isinstance(expr, relax.Call) else None
-    )
-    return iter(found)
 
 
 def _first_line(error: BaseException) -> str:

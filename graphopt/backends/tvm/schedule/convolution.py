@@ -1,51 +1,41 @@
-"""Direct convolution: a tile of output columns × lanes stays in registers while all taps are summed into it."""
+"""Windows over blocked channels: a tile of outputs stays in registers while all taps are summed into it.
+
+Serves direct convolution, depthwise convolution and pooling, on any number of spatial axes: all write
+[n, o, *s, l] and reduce over taps.
+"""
 
 from __future__ import annotations
 
-from graphopt.backends.tvm.schedule.generic import schedule_block
+import math
+
+from graphopt.backends.tvm.schedule.generic import schedule_block, schedule_generic
 from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule, Loop, divisor_up_to
+from graphopt.backends.tvm.schedule.tile import choose_tile
 
 _UNROLLED_TAPS = 3
 """Taps along a row that are unrolled; more would only fill the instruction cache."""
+_TASKS_PER_CORE = 4
+"""Parallel tasks a core, so that an uneven last round costs little."""
 
 
 def schedule_conv(kernel: KernelSchedule, block: Block) -> None:
-    """Schedule [n, o, *s, l] reduced over [c, *k, i]; blocks of channels × rows run in parallel."""
+    """Schedule a dense convolution: a task is a few rows of a few blocks of channels; the padded input is shared."""
     output = _output_of(kernel, block)
     if output is None:
-        return _schedule_apart(kernel)
-    _tile(kernel, block, output)
-    return None
-
-
-def _output_of(kernel: KernelSchedule, block: Block) -> Block | None:
-    """Return the block that writes the result of a convolution, of the same shape; None where there is none."""
-    schedule = kernel.schedule
-    consumers = schedule.get_consumers(block)
-    if not consumers:
-        schedule.cache_write(block, 0, "global")
-        consumers = schedule.get_consumers(block)
-    if len(consumers) != 1:
-        return None
-    own, _ = kernel.reduction_axes(block)
-    theirs = schedule.get_loops(consumers[0])
-    same = [kernel.extent(loop) for loop in own] == [kernel.extent(loop) for loop in theirs]
-    return consumers[0] if same else None
-
-
-def _schedule_apart(kernel: KernelSchedule) -> None:
-    for block in kernel.blocks():
-        schedule_block(kernel, block)
-
-
-def _tile(kernel: KernelSchedule, block: Block, output: Block) -> None:
+        schedule_generic(kernel)
+        return
     schedule = kernel.schedule
     producers = schedule.get_producers(block)
-    *outer, row, lane = schedule.get_loops(output)
-    width = _columns(kernel, kernel.extent(row))
-    tiles, column = schedule.split(row, [None, width])
-    schedule.vectorize(lane)
-    schedule.unroll(column)
+    batch, blocks, *planes, column, lane = schedule.get_loops(output)
+    *planes, row = planes or [schedule.add_unit_loop(column)]
+    extents = map(kernel.extent, (blocks, row, column))
+    tile = choose_tile(tuple(extents), math.prod(map(kernel.extent, [batch, *planes])), kernel.target)
+    block_outer, block_inner = schedule.split(blocks, [None, tile.blocks])
+    row_outer, row_inner = schedule.split(row, [None, tile.rows])
+    tiles, column_inner = schedule.split(column, [None, tile.columns])
+    outer = [batch, block_outer, *planes, row_outer]
+    schedule.reorder(*outer, tiles, block_inner, row_inner, column_inner, lane)
+    _in_registers(kernel, [block_inner, row_inner, column_inner, lane])
     schedule.parallel(schedule.fuse(*outer))
     schedule.compute_at(block, tiles, preserve_unit_loops=True)
     _sum_in_registers(kernel, block, depth=2)
@@ -53,21 +43,70 @@ def _tile(kernel: KernelSchedule, block: Block, output: Block) -> None:
         schedule_block(kernel, producer)
 
 
+def schedule_channelwise(kernel: KernelSchedule, block: Block) -> None:
+    """Schedule a depthwise convolution or a pool: a task pads the few rows of its own channels that it reads."""
+    output = _output_of(kernel, block)
+    if output is None:
+        schedule_generic(kernel)
+        return
+    schedule = kernel.schedule
+    producers = schedule.get_producers(block)
+    *planes, column, lane = schedule.get_loops(output)
+    tasks, rows = _split_rows(kernel, planes)
+    tiles, column_inner = schedule.split(column, [None, _columns(kernel, kernel.extent(column))])
+    _in_registers(kernel, [column_inner, lane])
+    task = schedule.fuse(*tasks)
+    schedule.parallel(task)
+    schedule.compute_at(block, tiles, preserve_unit_loops=True)
+    _sum_in_registers(kernel, block, depth=2 + len(rows))
+    for producer in producers:
+        schedule.compute_at(producer, task, preserve_unit_loops=True)
+        schedule.vectorize(schedule.get_loops(producer)[-1])
+
+
+def _output_of(kernel: KernelSchedule, block: Block) -> Block | None:
+    """Return the block that writes a window's result, of the same shape; None where there are other readers."""
+    schedule = kernel.schedule
+    consumers = schedule.get_consumers(block)
+    if not consumers:
+        schedule.cache_write(block, 0, "global")
+        consumers = schedule.get_consumers(block)
+    if len(consumers) != 1 or not kernel.is_regular(consumers[0]):
+        return None
+    own, _ = kernel.reduction_axes(block)
+    theirs = schedule.get_loops(consumers[0])
+    same = [kernel.extent(loop) for loop in own] == [kernel.extent(loop) for loop in theirs]
+    return consumers[0] if same else None
+
+
+def _split_rows(kernel: KernelSchedule, planes: list[Loop]) -> tuple[list[Loop], list[Loop]]:
+    """Split (n, o, rows …) into parallel tasks and the rows that one task computes one after the other."""
+    batch, blocks, *rows = planes
+    if not rows:
+        return planes, []
+    wanted = _TASKS_PER_CORE * kernel.target.cores
+    others = math.prod(map(kernel.extent, [batch, blocks, *rows[:-1]]))
+    extent = kernel.extent(rows[-1])
+    chunk = divisor_up_to(extent, max(1, extent * others // wanted))
+    outer, inner = kernel.schedule.split(rows[-1], [None, chunk])
+    return [batch, blocks, *rows[:-1], outer], [inner]
+
+
 def _sum_in_registers(kernel: KernelSchedule, block: Block, *, depth: int) -> None:
     schedule = kernel.schedule
     loops = schedule.get_loops(block)[depth:]
-    rank = len(schedule.get(block).writes[0].region)
-    tile, reducing = loops[:rank], loops[rank:]
+    _, taps = kernel.axis_counts(block)
+    tile, reducing = loops[:-taps], loops[-taps:]
     schedule.reorder(*reducing, *tile)
-    _unroll_tile(kernel, tile)
-    taps = reducing[-2] if len(reducing) > rank - 2 else reducing[-1]
-    if kernel.extent(taps) <= _UNROLLED_TAPS:
-        schedule.unroll(taps)
+    _in_registers(kernel, tile)
+    for loop in reducing[1:]:
+        if kernel.extent(loop) <= _UNROLLED_TAPS:
+            schedule.unroll(loop)
     start = schedule.decompose_reduction(block, reducing[0])
-    _unroll_tile(kernel, schedule.get_loops(start)[-rank:])
+    _in_registers(kernel, schedule.get_loops(start)[depth:])
 
 
-def _unroll_tile(kernel: KernelSchedule, tile: list[Loop]) -> None:
+def _in_registers(kernel: KernelSchedule, tile: list[Loop]) -> None:
     *others, lane = tile
     kernel.schedule.vectorize(lane)
     for loop in others:
@@ -75,5 +114,4 @@ def _unroll_tile(kernel: KernelSchedule, tile: list[Loop]) -> None:
 
 
 def _columns(kernel: KernelSchedule, extent: int) -> int:
-    """Return how many columns to keep in registers: as many as leave some for the weights and inputs."""
-    return divisor_up_to(extent, kernel.target.vector_registers - 4)
+    return divisor_up_to(extent, kernel.target.vector_registers // 2)

@@ -87,6 +87,12 @@ class KernelSchedule:
         reducing = [loop for loop, axis in pairs if axis.iter_type == tirx.IterVar.CommReduce]
         return spatial, reducing
 
+    def axis_counts(self, block: Block) -> tuple[int, int]:
+        """Return how many axes of a block are spatial and how many reduce."""
+        axes = self.schedule.get(block).iter_vars
+        reducing = sum(axis.iter_type == tirx.IterVar.CommReduce for axis in axes)
+        return len(axes) - reducing, reducing
+
 
 def _extent(axis: tirx.IterVar) -> int:
     extent = axis.dom.extent

@@ -6,6 +6,7 @@ import tvm
 from tvm import relax, s_tir, tirx
 
 from graphopt.backends.tvm.build import tvm_target
+from graphopt.backends.tvm.lower.legalize import legalize
 from graphopt.backends.tvm.schedule.kernel import KernelSchedule
 from graphopt.backends.tvm.schedule.templates import apply_template
 from graphopt.targets import Target
@@ -14,9 +15,9 @@ from graphopt.targets import Target
 def schedule(module: tvm.IRModule, target: Target) -> tvm.IRModule:
     """Return a module of scheduled kernels, operators fused where Relax's fusion rules allow it."""
     with tvm_target(target):
-        module = _fuse()(module)
+        module = _fuse()(legalize(module))
     for name, function in module.functions.items():
-        if isinstance(function, tirx.PrimFunc):
+        if isinstance(function, tirx.PrimFunc) and _is_schedulable(function):
             module.update_func(name, schedule_kernel(function, target))
     return module
 
@@ -29,12 +30,15 @@ def schedule_kernel(function: tirx.PrimFunc, target: Target) -> tirx.PrimFunc:
     return scheduled.with_attrs(function.attrs) if function.attrs else scheduled
 
 
+def _is_schedulable(function: tirx.PrimFunc) -> bool:
+    """Whether a kernel consists of blocks; sorts, scans and scatters come as finished loops."""
+    return isinstance(function.body, s_tir.SBlockRealize) and function.body.block.name_hint == "root"
+
+
 def _fuse() -> tvm.transform.Pass:
     passes = relax.transform
     return tvm.transform.Sequential(
         [
-            relax.backend.DispatchSortScan(),
-            passes.LegalizeOps(),
             passes.AnnotateTIROpPattern(),
             passes.FuseOps(),
             passes.FuseTIR(),

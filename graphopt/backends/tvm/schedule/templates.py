@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from graphopt.backends.tvm.kernels import Kernel
-from graphopt.backends.tvm.schedule.convolution import schedule_conv
+from graphopt.backends.tvm.schedule.convolution import schedule_channelwise, schedule_conv
 from graphopt.backends.tvm.schedule.generic import schedule_generic
 from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule
 
 TEMPLATES: Mapping[Kernel, Callable[[KernelSchedule, Block], None]] = {
     Kernel.CONV: schedule_conv,
-    Kernel.DEPTHWISE_CONV: schedule_conv,
+    Kernel.DEPTHWISE_CONV: schedule_channelwise,
+    Kernel.POOL: schedule_channelwise,
 }
 
 
