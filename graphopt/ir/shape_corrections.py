@@ -7,6 +7,7 @@ symbol, `onnx_shape_inference` 0.4 is wrong in four places. Each correction leav
 - Squeeze by axes known only at run time, or of all axes of size 1 where sizes are symbols: it squeezes what
   it knows to be 1;
 - Unique along an axis: it takes the flattened form.
+It also keeps silent about sizes that do not broadcast; that becomes an error.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from functools import cache
 
 import onnx_ir as ir
 from onnx_shape_inference import ShapeInferenceContext, registry
+
+from graphopt.ir.walk import label
 
 Infer = Callable[[ShapeInferenceContext, ir.Node], None]
 Correction = Callable[[Infer, ShapeInferenceContext, ir.Node], None]
@@ -71,6 +74,9 @@ def _ambiguous_axes(ctx: ShapeInferenceContext, node: ir.Node) -> frozenset[int]
     for axis in range(-max(map(len, shapes), default=0), -2 if node.op_type == "MatMul" else 0):
         dims = {shape[axis] for shape in shapes if len(shape) >= -axis}
         symbols = {dim for dim in dims if not isinstance(dim, int)}
+        if len(dims - symbols - {1}) > 1:
+            sizes = " and ".join(str(ir.Shape(shape)) for shape in shapes)
+            raise ValueError(f"{label(node)} cannot broadcast {sizes}")
         if len(symbols) > 1 and dims - symbols <= {1}:
             axes.add(axis)
     return frozenset(axes)

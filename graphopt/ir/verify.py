@@ -23,6 +23,8 @@ from graphopt.ir.operators import check_node, check_opset
 from graphopt.ir.shapes import check_types
 from graphopt.ir.walk import label, nodes, subgraphs
 
+LONGEST_LISTING = 6  # nodes of a cycle that a message names
+
 
 def verify(model: ir.Model, *, types: bool = False) -> None:
     """Check a model; linear in its nodes and values, and nothing changes.
@@ -118,7 +120,9 @@ def _explain_undefined(node: ir.Node, value: ir.Value, open_graphs: Sequence[ir.
         return f"node {reader} of {where} reads {name!r} of {label(producer)}, which is not visible there; move it"
     cycle = _find_cycle(producer.graph)
     if cycle:
-        return f"{where} has a cycle through nodes {', '.join(label(member) for member in cycle)}; break it"
+        members = ", ".join(map(label, cycle[:LONGEST_LISTING]))
+        more = f" and {len(cycle) - LONGEST_LISTING} more" if len(cycle) > LONGEST_LISTING else ""
+        return f"{where} has a cycle through nodes {members}{more}; break it"
     return f"node {reader} of {where} reads {name!r} before {label(producer)} produces it; sort the nodes"
 
 
