@@ -16,6 +16,7 @@ from graphopt import __version__
 from graphopt.cli import main as cli
 from graphopt.cli.options import InputShape, parse_input_shape
 from graphopt.errors import ModelError, PassFailureError
+from graphopt.pipeline.presets import DEFAULT_PRESET
 
 HEAVY = ("onnx", "onnx_ir", "onnxruntime", "tvm", "networkx", "numpy", "archspec")
 runner = CliRunner()
@@ -68,7 +69,7 @@ def test_version() -> None:
     ("error", "code", "sentence"),
     [
         (ModelError("'x.onnx': broken\nin two lines"), 3, "error: 'x.onnx': broken in two lines\n"),
-        (PassFailureError("a pass failed", pass_text="O2"), 70, "error: a pass failed\n"),
+        (PassFailureError("a pass failed", pass_text=DEFAULT_PRESET), 70, "error: a pass failed\n"),
         (KeyboardInterrupt(), 130, "error: interrupted\n"),
         (KeyError("k"), 70, "error: KeyError: 'k'; this is a bug in graphopt, `graphopt --traceback …` shows where\n"),
     ],

@@ -24,11 +24,11 @@ from graphopt.cli.options import (
     shapes_of,
 )
 from graphopt.cli.output import check_program_folder
-from graphopt.cli.render import fields, table
+from graphopt.cli.render import fields
 from graphopt.cli.report import explanation, summary
 
 if TYPE_CHECKING:
-    from graphopt.runtime.manifest import CompileReport
+    from graphopt.runtime.manifest import Placement
     from graphopt.runtime.module import CompiledModule
 
 OutputFolder = Annotated[
@@ -84,7 +84,7 @@ def compile_model(
     show(summary(module.report.optimization), _program(module, cached=cached))
     if explain:
         show(*explanation(module.report.optimization))
-        show("", table(("node", "runs in", "reason"), _placement_rows(module.report)))
+        show("", *map(_placement_line, module.report.placements))
     show("", f"{output}: written")
 
 
@@ -102,5 +102,6 @@ def _program(module: CompiledModule, *, cached: bool) -> Table:
     return fields(rows | ({"notes": report.notes} if report.notes else {}))
 
 
-def _placement_rows(report: CompileReport) -> list[tuple[str, str, str]]:
-    return [(placement.node, str(placement.executor), placement.reason) for placement in report.placements]
+def _placement_line(placement: Placement) -> str:
+    because = f": {placement.reason}" if placement.reason else ""
+    return f"{placement.executor}: {placement.node}{because}"

@@ -34,12 +34,14 @@ def explanation(report: Mapping[str, Any]) -> Iterator[RenderableType]:
     tables = {
         ("pass", ">changes", ">seconds"): _pass_rows(report["passes"]),
         ("operator", ">before", ">after"): _operator_rows(report["before"]["ops"], report["after"]["ops"]),
-        ("remark", "pass", "node", "what and why"): _remark_rows(report["remarks"]),
     }
     for heads, rows in tables.items():
         if filled := list(rows):
             yield ""
             yield table(heads, filled)
+    if report["remarks"]:
+        yield ""
+        yield from map(_remark, report["remarks"])
 
 
 def _pass_rows(records: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, str]]:
@@ -58,7 +60,8 @@ def _operator_rows(before: Mapping[str, int], after: Mapping[str, int]) -> Itera
             yield op, before.get(op, 0), after.get(op, 0)
 
 
-def _remark_rows(remarks: Sequence[Mapping[str, Any]]) -> Iterator[tuple[object, ...]]:
-    for remark in remarks:
-        verdict = str(remark["verdict"])
-        yield Text(verdict, _STYLES.get(verdict, "")), remark["pass_name"], remark["node"], remark["message"]
+def _remark(remark: Mapping[str, str]) -> Text:
+    """Write a remark as its `str` does: a line that can be searched for."""
+    verdict = str(remark["verdict"])
+    where = f": {remark['pass_name']}: {remark['node']}: {remark['message']}"
+    return Text.assemble((verdict, _STYLES.get(verdict, "")), where)

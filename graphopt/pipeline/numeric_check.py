@@ -6,7 +6,9 @@ import onnx_ir as ir
 
 from graphopt.backends.ort.reference import evaluate, random_feeds
 from graphopt.errors import CalibrationError, RunError
+from graphopt.inspect.statistics import tensor_spec
 from graphopt.numerics import DEFAULT_TOLERANCE, Difference, differences
+from graphopt.runtime.feeds import check as fit
 from graphopt.tensors import Feeds
 
 
@@ -28,8 +30,10 @@ class NumericCheck:
 
     def start(self, model: ir.Model) -> None:
         """Record the answers of the original; raises CalibrationError if it does not run on the feeds."""
-        self._feeds = self._feeds if self._feeds is not None else random_feeds(model, seed=self._seed)
+        feeds = self._feeds if self._feeds is not None else random_feeds(model, seed=self._seed)
+        fed = (value for value in model.graph.inputs if value.name in feeds or not value.is_initializer())
         try:
+            self._feeds = fit([tensor_spec(value) for value in fed], feeds)
             self._expected = evaluate(model, self._feeds)
         except RunError as error:
             raise CalibrationError(
