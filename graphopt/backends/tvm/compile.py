@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import onnx_ir as ir
-import tvm
 
 from graphopt.backends.tvm.build import build, export
 from graphopt.backends.tvm.lower.region import lower
@@ -34,6 +33,7 @@ def compile_region(
     """
     try:
         executable = build(schedule(lower(nodes, inputs, outputs, target), target), target)
-    except tvm.error.TVMError as error:
-        raise CodegenError(str(error).strip().splitlines()[-1]) from error
+    except Exception as error:  # TVM raises Python's own classes, which share no closer base
+        reason = str(error).strip().rpartition("\n")[2]
+        raise CodegenError(f"{type(error).__name__}: {reason}") from error
     export(executable, path)
