@@ -18,23 +18,25 @@ def atomic_path(path: Path, *, keep_existing: bool = False) -> Iterator[Path]:
 
     The body may create a file or a directory. On any failure what it left is removed and `path` stays as
     it was. A directory takes the place of another by moving the old one aside first; with `keep_existing`
-    what is there by then stays, as between writers of the same content.
+    what is there by then stays, as between writers of the same content. A device or a pipe is written to:
+    renamed onto, /dev/null would be a file from then on.
 
     Raises:
         OutputError: the place is not writable, or the disk is full.
 
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+    temporary = path if _is_special(path) else path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
     try:
         yield temporary
-        if not (keep_existing and path.exists()):
+        if temporary is not path and not (keep_existing and path.exists()):
             _install(temporary, path)
     except OSError as error:
         raise OutputError(
             f"cannot write {str(path)!r}: {error.strerror or error}; choose a writable place with room"
         ) from error
     finally:
-        remove(temporary)
+        if temporary is not path:
+            remove(temporary)
 
 
 def remove(path: Path) -> None:
@@ -61,8 +63,14 @@ def _install(temporary: Path, path: Path) -> None:
 
 def fsync(path: Path) -> None:
     """Make the bytes of a written file durable before it is renamed."""
+    if _is_special(path):
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_special(path: Path) -> bool:
+    return path.exists() and not (path.is_file() or path.is_dir())

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from graphopt.errors import OutputError
-from graphopt.files import atomic_path
+from graphopt.files import atomic_path, fsync
 
 
 def test_success_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -67,3 +68,16 @@ def test_a_place_that_does_not_exist_is_one_sentence(tmp_path: Path) -> None:
         atomic_path(tmp_path / "no" / "file") as temporary,
     ):
         temporary.write_text("x")
+
+
+def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with atomic_path(path) as place:
+        place.write_bytes(b"bytes")
+        fsync(place)
+    assert os.read(reader, 10) == b"bytes"
+    os.close(reader)
+    assert path.is_fifo()
+    assert list(tmp_path.iterdir()) == [path]
