@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from graphopt.pipeline.base import Pass
+from passes.deduplicate import Deduplicate
+from passes.eliminate_identity import EliminateIdentity
 from passes.fold_batch_norm import FoldBatchNorm
+from passes.fold_constants import FoldConstants
+from passes.infer_shapes import InferShapes
+from passes.remove_dead_nodes import RemoveDeadNodes
 
 PASSES: dict[str, type[Pass]] = {
+    InferShapes.name: InferShapes,
+    FoldConstants.name: FoldConstants,
+    EliminateIdentity.name: EliminateIdentity,
     FoldBatchNorm.name: FoldBatchNorm,
+    Deduplicate.name: Deduplicate,
+    RemoveDeadNodes.name: RemoveDeadNodes,
 }

@@ -39,12 +39,14 @@ def replace_value(old: ir.Value, new: ir.Value) -> None:
     """Make every reader of `old`, in any scope, read `new`; a graph output keeps its name.
 
     The name of a graph output belongs to the user. `new` takes it over when a node of the same graph makes
-    it and it is no output itself; otherwise an `Identity` node carries the name.
+    it and it is no output itself; otherwise an `Identity` node carries the name. Both values are equal, so
+    what is known of one's shape holds for the other.
     """
     if new.type is None:
         new.type = old.type
-    if new.shape is None:
-        new.shape = old.shape
+    if new.producer() is not None:
+        outward = old.is_graph_output() and can_take_name_of(new, old)
+        new.shape = _merged(old.shape, new.shape) if outward else _merged(new.shape, old.shape)
     if not old.is_graph_output():
         old.replace_all_uses_with(new)
     elif can_take_name_of(new, old):
@@ -85,6 +87,16 @@ def _carry(old: ir.Value, new: ir.Value) -> None:
     _move_name(old, output)
     producer.append(carrier)
     old.replace_all_uses_with(output, replace_graph_outputs=True)
+
+
+def _merged(first: ir.Shape | None, second: ir.Shape | None) -> ir.Shape | None:
+    """Return two shapes of one value as one: sizes before symbols, the symbols of the first before the second's."""
+    if first is None or second is None or len(first) != len(second):
+        return first or second
+    return ir.Shape(
+        other if isinstance(other, int) or (not isinstance(dim, int) and dim.value is None) else dim
+        for dim, other in zip(first, second, strict=True)
+    )
 
 
 def _move_name(source: ir.Value, destination: ir.Value) -> None:

@@ -1,0 +1,76 @@
+"""fold-constants: compute now what every run would compute alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import onnx_ir as ir
+
+from graphopt.ir.constants import constant_tensor
+from graphopt.ir.dead import erase_unread
+from graphopt.ir.edit import remove_node
+from graphopt.ir.materialize import make_constant
+from graphopt.ir.walk import is_op
+from graphopt.pipeline.base import Pass
+from graphopt.pipeline.context import Context
+from passes.fold_constants.candidates import Refusals, find_candidates, tensor_bytes
+from passes.fold_constants.evaluation import evaluate_nodes
+from passes.fold_constants.scope import Scope, scopes_of
+from passes.fold_constants.static_shapes import shape_results
+
+
+@dataclass(frozen=True)
+class FoldConstants(Pass):
+    """Replace what every run computes alike by its result.
+
+    Constant nodes become initializers. Deterministic operators of `ai.onnx` whose inputs are all constant are
+    evaluated, all at once, by onnxruntime with its optimizations off; so are Shape and Size of a value of
+    fixed shape. Quantization stays visible: QuantizeLinear and its kin are kept. In functions, which have no
+    initializers, results are Constant nodes.
+
+    Attributes:
+        max_bytes: a result larger than this, and larger than the inputs it is made from, is not stored.
+
+    """
+
+    name: ClassVar[str] = "fold-constants"
+    max_bytes: int = 1 << 20
+
+    def run(self, model: ir.Model, ctx: Context) -> int:
+        """Fold until nothing more is known; a node that is kept though its inputs are constant gets a reason."""
+        changes = 0
+        for scope in scopes_of(model):
+            refusals: Refusals = {}
+            if not scope.in_function:
+                changes += _store_constant_nodes(scope) + _replace(scope, shape_results(scope))
+            while folded := self._fold_round(scope, refusals):
+                changes += folded
+            for node, why in refusals.items():
+                ctx.missed(node, why)
+        return changes
+
+    def _fold_round(self, scope: Scope, refusals: Refusals) -> int:
+        """Fold what can be evaluated before the size of every result is known; return how many nodes went."""
+        candidates = find_candidates(scope, self.max_bytes, refusals)
+        results = evaluate_nodes(candidates.nodes, scope, refusals)
+        for value, tensor in results.items():
+            candidates.accept(value, tensor_bytes(tensor), refusals)
+        return _replace(scope, {value: results[value] for value in results if value.producer() not in refusals})
+
+
+def _store_constant_nodes(scope: Scope) -> int:
+    stored = 0
+    for node in scope.nodes():
+        tensor = constant_tensor(node.outputs[0]) if is_op(node, "Constant") else None
+        if tensor is not None:
+            make_constant(node.outputs[0], tensor)
+            remove_node(node)
+            stored += 1
+    return stored
+
+
+def _replace(scope: Scope, results: dict[ir.Value, ir.TensorProtocol]) -> int:
+    for value, tensor in results.items():
+        make_constant(value, tensor, in_function=scope.in_function)
+    return erase_unread(results)

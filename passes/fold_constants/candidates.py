@@ -1,0 +1,126 @@
+"""Which nodes can be folded, and which of them are worth their bytes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import onnx_ir as ir
+
+from graphopt.errors import ModelError
+from graphopt.ir.constants import constant_tensor, is_constant
+from graphopt.ir.dead import is_dead
+from graphopt.ir.shapes import infer_shapes
+from graphopt.ir.tensors import size_in_bytes
+from graphopt.ir.traits import QUANTIZATION, has_references, has_subgraphs, is_random, is_standard
+from graphopt.ir.walk import is_op
+from passes.fold_constants.extraction import extract
+from passes.fold_constants.scope import Scope
+
+Refusals = dict[ir.Node, str]
+
+# From tensors these make sequences and optionals, which no constant can hold.
+_NO_TENSOR = frozenset({"Optional", "SequenceConstruct", "SequenceEmpty", "SplitToSequence"})
+_BYTES_OF_STRING = 8
+
+
+@dataclass
+class Candidates:
+    """Nodes to evaluate, in order, none of whose results is known to be too large."""
+
+    max_bytes: int
+    nodes: list[ir.Node] = field(default_factory=list)
+    sizes: dict[ir.Value, int] = field(default_factory=dict)
+
+    def accept(self, value: ir.Value, size: int, refusals: Refusals) -> bool:
+        """Whether a result of `size` bytes may be stored; refuses its node otherwise."""
+        node = value.producer()
+        if node is None or size <= max(self.max_bytes, self._input_bytes(node)):
+            return True
+        refusals[node] = f"its result has {size} bytes, more than its inputs and than max-bytes={self.max_bytes}"
+        return False
+
+    def add(self, node: ir.Node, sizes: dict[ir.Value, int | None], refusals: Refusals) -> None:
+        """Take a node, unless an input will not be there or a result is known to be too large."""
+        if not all(value is None or value in self.sizes or self._add_constant(value) for value in node.inputs):
+            return
+        known = {value: size for value in node.outputs if (size := sizes.get(value)) is not None}
+        if all(self.accept(value, size, refusals) for value, size in known.items()):
+            self.nodes.append(node)
+            # A result of unknown size is evaluated, but nothing grows from it before it has been measured.
+            self.sizes.update(known)
+
+    def _add_constant(self, value: ir.Value) -> bool:
+        tensor = constant_tensor(value)
+        if tensor is not None:
+            self.sizes[value] = tensor_bytes(tensor)
+        return tensor is not None
+
+    def _input_bytes(self, node: ir.Node) -> int:
+        return sum(self.sizes[value] for value in node.inputs if value is not None)
+
+
+def find_candidates(scope: Scope, max_bytes: int, refusals: Refusals) -> Candidates:
+    """Return the nodes to evaluate in one run; nodes that depend on constants alone and are kept get a reason."""
+    nodes = _constant_nodes(scope, refusals)
+    sizes = _result_sizes(nodes, scope)
+    candidates = Candidates(max_bytes)
+    for node in nodes:
+        candidates.add(node, sizes, refusals)
+    return candidates
+
+
+def _constant_nodes(scope: Scope, refusals: Refusals) -> list[ir.Node]:
+    found: list[ir.Node] = []
+    computed: set[ir.Value] = set()
+    for node in scope.nodes():
+        if node in refusals or is_op(node, "Constant") or is_dead(node):
+            continue
+        if not all(value is None or value in computed or is_constant(value) for value in node.inputs):
+            continue
+        if why := _refusal(node):
+            refusals[node] = why
+        else:
+            found.append(node)
+            computed.update(node.outputs)
+    return found
+
+
+def _refusal(node: ir.Node) -> str | None:
+    if not is_standard(node):
+        return f"operators of domain {node.domain!r} are not evaluated"
+    if is_random(node):
+        return "its result differs from run to run"
+    if is_op(node, *QUANTIZATION):
+        return "quantization is kept where backends see it"
+    if has_subgraphs(node):
+        return "it holds subgraphs"
+    if has_references(node):
+        return "its attributes are given by the function's caller"
+    return "its result is no tensor" if is_op(node, *_NO_TENSOR) else None
+
+
+def _result_sizes(nodes: list[ir.Node], scope: Scope) -> dict[ir.Value, int | None]:
+    """Return the bytes of each result, inferred on a copy where the model does not say."""
+    sizes = {value: _size(value) for node in nodes for value in node.outputs}
+    if all(size is not None for size in sizes.values()):
+        return sizes
+    copy = extract(nodes, scope.opset_imports, {})
+    try:
+        infer_shapes(copy.model)
+    except ModelError:  # the node at fault will fail to evaluate, and is named then
+        return sizes
+    return {value: _size(copy.values[value]) for value in sizes}
+
+
+def tensor_bytes(tensor: ir.TensorProtocol) -> int:
+    """Return the bytes of a tensor, a string counting as one pointer."""
+    return tensor.size * _BYTES_OF_STRING if tensor.dtype is ir.DataType.STRING else tensor.nbytes
+
+
+def _size(value: ir.Value) -> int | None:
+    if value.shape is None or value.dtype is None:
+        return None
+    if value.dtype is ir.DataType.STRING:
+        return math.prod(value.shape.numpy()) * _BYTES_OF_STRING if value.shape.is_static() else None
+    return size_in_bytes(value.shape, value.dtype)

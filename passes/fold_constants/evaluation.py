@@ -1,0 +1,67 @@
+"""Computing nodes in bulk: one model, one run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx_ir as ir
+
+from graphopt.backends.ort.reference import evaluate
+from graphopt.errors import ModelError, RunError
+from graphopt.ir.constants import is_constant
+from graphopt.ir.materialize import tensor_of
+from passes.fold_constants.candidates import Refusals
+from passes.fold_constants.extraction import extract
+from passes.fold_constants.scope import Scope
+
+# onnxruntime takes more than linear time to load a graph of very many nodes.
+_CHUNK = 1024
+
+Tensors = dict[ir.Value, ir.TensorProtocol]
+
+
+def evaluate_nodes(nodes: Sequence[ir.Node], scope: Scope, refusals: Refusals) -> Tensors:
+    """Return the results that someone outside of `nodes` reads.
+
+    Where the run fails, its halves run instead, down to the node that is at fault: it gets a reason, and what
+    depends on it is left out.
+    """
+    known: Tensors = {}
+    evaluated: set[ir.Node] = set()
+    pending = [nodes[start : start + _CHUNK] for start in range(0, len(nodes), _CHUNK)][::-1]
+    while pending:
+        part = _computable(pending.pop(), known)
+        try:
+            known |= _evaluate(part, scope, known)
+            evaluated.update(part)
+        except (ModelError, RunError) as error:
+            if len(part) == 1:
+                refusals[part[0]] = f"it cannot be evaluated: {error}"
+            else:
+                middle = len(part) // 2
+                pending += [part[middle:], part[:middle]]
+    return {value: tensor for value, tensor in known.items() if _is_read_outside(value, evaluated)}
+
+
+def _computable(nodes: Sequence[ir.Node], known: Tensors) -> list[ir.Node]:
+    computable: list[ir.Node] = []
+    computed: set[ir.Value] = set()
+    for node in nodes:
+        if all(value is None or value in computed or value in known or is_constant(value) for value in node.inputs):
+            computable.append(node)
+            computed.update(node.outputs)
+    return computable
+
+
+def _evaluate(nodes: Sequence[ir.Node], scope: Scope, known: Tensors) -> Tensors:
+    inside = set(nodes)
+    wanted = [value for node in nodes for value in node.outputs if _is_read_outside(value, inside)]
+    if not wanted:
+        return {}
+    copy = extract(nodes, scope.opset_imports, known, wanted)
+    results = evaluate(copy.model, {})
+    return {value: tensor_of(results[str(copy.values[value].name)]) for value in wanted}
+
+
+def _is_read_outside(value: ir.Value, nodes: set[ir.Node]) -> bool:
+    return value.is_graph_output() or any(reader not in nodes for reader, _ in value.uses())
