@@ -105,7 +105,8 @@ def _naming(origin: str) -> Iterator[None]:
     try:
         yield
     except ModelError as error:
-        raise ModelError(f"{origin}: {error}") from error
+        sentence = " ".join(str(error).split())  # the names in a hostile file may hold line ends
+        raise ModelError(f"{origin}: {sentence}") from error
 
 
 def _root_cause(error: BaseException) -> str:

@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, numpy_helper
 
 from graphopt.errors import ModelError
+from graphopt.ir import wire
 
 # What people hand over in place of a model: (offset, magic, what it is and the mend).
 IMPOSTORS: tuple[tuple[int, bytes, str], ...] = (
@@ -63,10 +64,11 @@ def parse(data: bytes) -> onnx.ModelProto:
 
 
 def check(proto: onnx.ModelProto) -> None:
-    """Check what must hold before onnx_ir may take over: versions, and names that it would merge or invent.
+    """Check what must hold before onnx_ir may take over: versions, fields, and names that it would merge or invent.
 
     Raises:
-        ModelError: no graph, an IR version beyond the installed onnx, a name defined twice or nowhere.
+        ModelError: no graph, an IR version beyond the installed onnx, a field that is damaged, a name defined
+            twice or nowhere.
 
     """
     if not proto.HasField("graph") or not proto.ir_version:
@@ -78,6 +80,7 @@ def check(proto: onnx.ModelProto) -> None:
         )
     if not proto.opset_import:
         raise ModelError("it imports no operator set, so it is truncated or damaged; export or download it again")
+    wire.check_header(proto)
     _check_names(proto.graph, frozenset())
     for function in proto.functions:
         _check_function(function)
@@ -136,6 +139,7 @@ def _outputs(nodes: Iterable[NodeProto]) -> Iterator[str]:
 
 def _check_names(graph: GraphProto, outer: frozenset[str]) -> None:
     where = f"graph {graph.name!r}"
+    wire.check_scope(graph, where)
     initializers = [tensor.name for tensor in graph.initializer]
     initializers += [tensor.values.name for tensor in graph.sparse_initializer]
     inputs = [value.name for value in graph.input]
@@ -153,6 +157,7 @@ def _check_names(graph: GraphProto, outer: frozenset[str]) -> None:
 
 def _check_function(function: onnx.FunctionProto) -> None:
     where = f"function {function.name!r}"
+    wire.check_scope(function, where)
     _check_unique((*function.input, *_outputs(function.node)), where)
     visible = frozenset((*function.input, *_outputs(function.node)))
     _check_reads(function.node, visible, where)

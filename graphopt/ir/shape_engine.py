@@ -18,6 +18,8 @@ from graphopt.ir.walk import scopes
 
 # ValueError is the root of the engine's own errors; the others come from forms that it does not expect.
 FAILURES = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError)
+# An invalid element type leaves the C++ code as a ValueError, a missing one as an IndexError.
+ONNX_FAILURES = (onnx.shape_inference.InferenceError, ValueError, IndexError)
 Contents = dict[ir.Value, ir.TensorProtocol]
 
 
@@ -56,7 +58,7 @@ def infer_symbolically(model: ir.Model) -> Contents:
     return contents
 
 
-def infer_by_onnx(model: ir.Model) -> dict[str, Declared]:
+def infer_by_onnx(model: ir.Model) -> dict[ir.Value, Declared]:
     """Return what the C++ inference of onnx knows of the main graph's values, leaving the model alone.
 
     Raises:
@@ -66,10 +68,14 @@ def infer_by_onnx(model: ir.Model) -> dict[str, Declared]:
     proto = ir.to_proto(skeleton(model))
     try:
         inferred = onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
-    except onnx.shape_inference.InferenceError as error:
+    except ONNX_FAILURES as error:
         raise InferenceFailedError(str(error)) from error
-    graph = ir.from_proto(inferred).graph
-    return {value.name: Declared(value.type, value.shape) for node in graph for value in node.outputs if value.name}
+    pairs = zip(model.graph, ir.from_proto(inferred).graph, strict=True)
+    return {
+        ours: Declared(theirs.type, theirs.shape)
+        for node, inferred_node in pairs
+        for ours, theirs in zip(node.outputs, inferred_node.outputs, strict=True)
+    }
 
 
 def _take_contents(model: ir.Model) -> Contents:
