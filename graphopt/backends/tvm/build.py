@@ -1,17 +1,30 @@
-"""A scheduled module → a Relax virtual-machine executable."""
+"""A scheduled module → native code and weights, run in memory or written to disk."""
 
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tvm
 from tvm import relax
 
+from graphopt.backends.tvm.weights import weights_path, write_weights
 from graphopt.errors import TargetError
 from graphopt.targets import Target
 
 _LINKERS = ("g++", "gcc", "clang++", "clang", "c++", "cc")
+
+
+@dataclass(frozen=True)
+class Program:
+    """Native code whose `main` takes the inputs and then the weights."""
+
+    executable: Any
+    """A `tvm.relax.VMExecutable`."""
+    weights: tuple[Any, ...]
+    """Tensors of the TVM runtime."""
 
 
 def tvm_target(target: Target) -> tvm.target.Target:
@@ -19,13 +32,14 @@ def tvm_target(target: Target) -> tvm.target.Target:
     return tvm.target.Target({"kind": "llvm", "mcpu": target.mcpu, "num-cores": target.cores})
 
 
-def build(module: tvm.IRModule, target: Target) -> relax.VMExecutable:
-    """Compile a scheduled module to native code that runs in this process or is exported."""
-    return relax.build(module, tvm_target(target))
+def build(module: tvm.IRModule, target: Target) -> Program:
+    """Compile a scheduled module to native code."""
+    code, weights = _without_constants(module)
+    return Program(relax.build(code, tvm_target(target)), weights)
 
 
-def export(executable: relax.VMExecutable, path: Path) -> None:
-    """Write an executable as a shared library.
+def export(program: Program, path: Path) -> None:
+    """Write a program as a shared library and, beside it, its weights.
 
     Raises:
         TargetError: no C linker is installed.
@@ -37,4 +51,35 @@ def export(executable: relax.VMExecutable, path: Path) -> None:
             f"a library is linked by a C compiler, and none of {', '.join(_LINKERS)} is on the PATH; "
             "install one (Debian: apt install gcc), or run the module in memory"
         )
-    executable.export_library(str(path), cc=linker)
+    program.executable.export_library(str(path), cc=linker)
+    write_weights(weights_path(path), [weight.numpy() for weight in program.weights])
+
+
+@relax.expr_functor.mutator
+class _ConstantLifter(relax.PyExprMutator):  # type: ignore[misc]  # TVM is untyped
+    """Replaces every constant by a variable."""
+
+    def __init__(self, module: tvm.IRModule) -> None:
+        super().__init__(module)
+        self.lifted: dict[Any, relax.Var] = {}
+
+    def visit_generic_const_(self, op: tvm.ir.GenericConst) -> relax.Var:
+        if op not in self.lifted:
+            self.lifted[op] = relax.Var(f"weight{len(self.lifted)}", op.ty)
+        return self.lifted[op]
+
+
+def _without_constants(module: tvm.IRModule) -> tuple[tvm.IRModule, tuple[Any, ...]]:
+    """Turn the constants of `main` into parameters behind the inputs; return their values too.
+
+    Constants inside an executable would be stored in the library, copied by every process, and announced on
+    stderr one by one.
+    """
+    lifter = _ConstantLifter(module)
+    main = module["main"]
+    body = lifter.visit_expr(main.body)
+    parameters = [*main.params, *lifter.lifted.values()]
+    function = relax.Function(parameters, body, main.ret_ty).with_attr("global_symbol", "main")
+    lifted = tvm.IRModule(dict(module.functions))
+    lifted.update_func(lifted.get_global_var("main"), function)
+    return lifted, tuple(constant.value for constant in lifter.lifted)

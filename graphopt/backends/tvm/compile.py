@@ -1,4 +1,4 @@
-"""A region of a graph → a library: lower, schedule, build, export."""
+"""A region of a graph → a library and its weights: lower, schedule, build, export."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def compile_region(
     target: Target,
     path: Path,
 ) -> None:
-    """Write nodes in topological order as a shared library whose `main` maps inputs to outputs.
+    """Write nodes in topological order as a shared library, its weights beside it in a file of the same stem.
 
     Raises:
         TargetError: no C linker is installed.
@@ -32,8 +32,8 @@ def compile_region(
 
     """
     try:
-        executable = build(schedule(lower(nodes, inputs, outputs, target), target), target)
+        program = build(schedule(lower(nodes, inputs, outputs, target), target), target)
     except Exception as error:  # TVM raises Python's own classes, which share no closer base
         reason = str(error).strip().rpartition("\n")[2]
         raise CodegenError(f"{type(error).__name__}: {reason}") from error
-    export(executable, path)
+    export(program, path)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from graphopt.backends.tvm.abi import check_abi
+from graphopt.backends.tvm.weights import read_weights, weights_path
 from graphopt.tensors import Array
 
 _ALIGNMENT = 64
@@ -30,10 +31,11 @@ class TvmExecutor:
     """
 
     def __init__(self, program: Path | Any, threads: int) -> None:
-        """Load a library from a path, or take an executable in memory.
+        """Load a library and its weights from a path, or take a `build.Program` in memory.
 
         Raises:
             TargetError: TVM is missing or of a version that crashes.
+            ModelError: the weights are missing or damaged.
 
         """
         check_abi()
@@ -42,7 +44,11 @@ class TvmExecutor:
 
         self._tvm = tvm
         self._threads = threads
-        self._program = tvm.runtime.load_module(str(program)) if isinstance(program, Path) else program.jit()
+        if isinstance(program, Path):
+            self._code = tvm.runtime.load_module(str(program))
+            self._weights = [self._tensor(array) for array in read_weights(weights_path(program))]
+        else:
+            self._code, self._weights = program.executable.jit(), list(program.weights)
         self._configure = tvm.get_global_func("runtime.config_threadpool")
         self._pool = threading.local()
         self._idle: list[Any] = []
@@ -54,7 +60,7 @@ class TvmExecutor:
             self._pool.threads = self._threads
         main = self._take()
         try:
-            outputs = main(*map(self._tensor, arrays))
+            outputs = main(*map(self._tensor, arrays), *self._weights)
         finally:
             self._idle.append(main)
         return [np.from_dlpack(output) for output in outputs]
@@ -65,7 +71,7 @@ class TvmExecutor:
         except IndexError:
             from tvm.runtime.vm import VirtualMachine  # noqa: PLC0415
 
-            return VirtualMachine(self._program, self._tvm.cpu())["main"]
+            return VirtualMachine(self._code, self._tvm.cpu())["main"]
 
     def _tensor(self, array: Array) -> Any:
         runtime = self._tvm.runtime

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from graphopt.backends.tvm.schedule.generic import schedule_block, schedule_generic
-from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule, Loop, divisor_up_to
+from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule, Loop, divisor_up_to, keep_in_registers
 from graphopt.backends.tvm.schedule.tile import choose_tile
 
 _UNROLLED_TAPS = 3
@@ -19,23 +19,22 @@ _TASKS_PER_CORE = 4
 
 
 def schedule_conv(kernel: KernelSchedule, block: Block) -> None:
-    """Schedule a dense convolution: a task is a few rows of a few blocks of channels; the padded input is shared."""
+    """Schedule a dense convolution: a task is a few rows of one block of channels; the padded input is shared."""
     output = _output_of(kernel, block)
     if output is None:
         schedule_generic(kernel)
         return
     schedule = kernel.schedule
     producers = schedule.get_producers(block)
-    batch, blocks, *planes, column, lane = schedule.get_loops(output)
-    *planes, row = planes or [schedule.add_unit_loop(column)]
-    extents = map(kernel.extent, (blocks, row, column))
-    tile = choose_tile(tuple(extents), math.prod(map(kernel.extent, [batch, *planes])), kernel.target)
-    block_outer, block_inner = schedule.split(blocks, [None, tile.blocks])
+    *outer, column, lane = schedule.get_loops(output)
+    row = outer.pop() if len(outer) > 2 else schedule.add_unit_loop(column)
+    planes = math.prod(map(kernel.extent, outer))
+    tile = choose_tile(kernel.extent(row), kernel.extent(column), planes, kernel.target)
     row_outer, row_inner = schedule.split(row, [None, tile.rows])
     tiles, column_inner = schedule.split(column, [None, tile.columns])
-    outer = [batch, block_outer, *planes, row_outer]
-    schedule.reorder(*outer, tiles, block_inner, row_inner, column_inner, lane)
-    _in_registers(kernel, [block_inner, row_inner, column_inner, lane])
+    outer.append(row_outer)
+    schedule.reorder(*outer, tiles, row_inner, column_inner, lane)
+    keep_in_registers(kernel, [row_inner, column_inner, lane])
     schedule.parallel(schedule.fuse(*outer))
     schedule.compute_at(block, tiles, preserve_unit_loops=True)
     _sum_in_registers(kernel, block, depth=2)
@@ -54,7 +53,7 @@ def schedule_channelwise(kernel: KernelSchedule, block: Block) -> None:
     *planes, column, lane = schedule.get_loops(output)
     tasks, rows = _split_rows(kernel, planes)
     tiles, column_inner = schedule.split(column, [None, _columns(kernel, kernel.extent(column))])
-    _in_registers(kernel, [column_inner, lane])
+    keep_in_registers(kernel, [column_inner, lane])
     task = schedule.fuse(*tasks)
     schedule.parallel(task)
     schedule.compute_at(block, tiles, preserve_unit_loops=True)
@@ -98,19 +97,12 @@ def _sum_in_registers(kernel: KernelSchedule, block: Block, *, depth: int) -> No
     _, taps = kernel.axis_counts(block)
     tile, reducing = loops[:-taps], loops[-taps:]
     schedule.reorder(*reducing, *tile)
-    _in_registers(kernel, tile)
+    keep_in_registers(kernel, tile)
     for loop in reducing[1:]:
         if kernel.extent(loop) <= _UNROLLED_TAPS:
             schedule.unroll(loop)
     start = schedule.decompose_reduction(block, reducing[0])
-    _in_registers(kernel, schedule.get_loops(start)[depth:])
-
-
-def _in_registers(kernel: KernelSchedule, tile: list[Loop]) -> None:
-    *others, lane = tile
-    kernel.schedule.vectorize(lane)
-    for loop in others:
-        kernel.schedule.unroll(loop)
+    keep_in_registers(kernel, schedule.get_loops(start)[depth:])
 
 
 def _columns(kernel: KernelSchedule, extent: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,3 +103,11 @@ def _extent(axis: tirx.IterVar) -> int:
 def divisor_up_to(extent: int, most: int) -> int:
     """Return the largest divisor of an extent that is at most `most`."""
     return next(size for size in range(min(extent, most), 0, -1) if extent % size == 0)
+
+
+def keep_in_registers(kernel: KernelSchedule, tile: Sequence[Loop]) -> None:
+    """Make a tile's innermost loop one vector and unroll the others, so that LLVM keeps the tile in registers."""
+    *others, lane = tile
+    kernel.schedule.vectorize(lane)
+    for loop in others:
+        kernel.schedule.unroll(loop)

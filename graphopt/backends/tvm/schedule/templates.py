@@ -8,10 +8,12 @@ from graphopt.backends.tvm.kernels import Kernel
 from graphopt.backends.tvm.schedule.convolution import schedule_channelwise, schedule_conv
 from graphopt.backends.tvm.schedule.generic import schedule_generic
 from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule
+from graphopt.backends.tvm.schedule.linear import schedule_dense
 
 TEMPLATES: Mapping[Kernel, Callable[[KernelSchedule, Block], None]] = {
     Kernel.CONV: schedule_conv,
     Kernel.DEPTHWISE_CONV: schedule_channelwise,
+    Kernel.DENSE: schedule_dense,
     Kernel.POOL: schedule_channelwise,
 }
 

@@ -1,0 +1,35 @@
+"""Rows times packed panels: a tile of rows × panels stays in registers while the depth is summed into it."""
+
+from __future__ import annotations
+
+from graphopt.backends.tvm.schedule.generic import schedule_generic
+from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule, divisor_up_to, keep_in_registers
+
+_PANELS = 4
+"""Panels that a single row is multiplied with at a time, so that sums do not wait for each other."""
+
+
+def schedule_dense(kernel: KernelSchedule, block: Block) -> None:
+    """Schedule [m, o, l] reduced over [k], read by one block over [m, n]."""
+    schedule = kernel.schedule
+    consumers = schedule.get_consumers(block)
+    if len(consumers) != 1 or len(schedule.get_loops(consumers[0])) != 2:
+        schedule_generic(kernel)
+        return
+    (output,) = consumers
+    row, panel, lane, _ = schedule.get_loops(block)
+    rows, panels, lanes = map(kernel.extent, (row, panel, lane))
+    tile_rows = divisor_up_to(rows, kernel.target.vector_registers - 4)
+    tile_panels = 1 if tile_rows > 1 else divisor_up_to(panels, _PANELS)
+    m, n = schedule.get_loops(output)
+    m_outer, m_inner = schedule.split(m, [None, tile_rows])
+    n_outer, n_inner = schedule.split(n, [None, tile_panels * lanes])
+    schedule.reorder(m_outer, n_outer, m_inner, n_inner)
+    task = schedule.fuse(m_outer, n_outer)
+    schedule.parallel(task)
+    schedule.compute_at(block, task, preserve_unit_loops=True)
+    _, row, panel, lane, depth = schedule.get_loops(block)
+    schedule.reorder(depth, row, panel, lane)
+    keep_in_registers(kernel, [row, panel, lane])
+    start = schedule.decompose_reduction(block, depth)
+    keep_in_registers(kernel, schedule.get_loops(start)[1:])
