@@ -1,12 +1,13 @@
 """Corrections to the symbolic engine, where it guesses and a wrong guess would become a wrong rewrite.
 
 Compared with the shapes that ONNX's own operator tests produce, with every dimension of every input made a
-symbol, `onnx_shape_inference` 0.4 is wrong in four places. Each correction leaves the guessed dimension open:
+symbol, `onnx_shape_inference` 0.4 is wrong in five places. Each correction leaves the guessed dimension open:
 - two different symbols broadcast together: it takes the first, but either may be 1;
 - Split by sizes known only at run time: it takes equal parts;
 - Squeeze by axes known only at run time, or of all axes of size 1 where sizes are symbols: it squeezes what
   it knows to be 1;
-- Unique along an axis: it takes the flattened form.
+- Unique along an axis: it takes the flattened form;
+- pooling with ceil_mode: it counts a last window that would start in the padding, which ONNX drops.
 It also keeps silent about sizes that do not broadcast; that becomes an error.
 """
 
@@ -39,6 +40,8 @@ def register_corrections() -> None:
     _correct("Split", _split)
     _correct("Squeeze", _squeeze)
     _correct("Unique", _unique)
+    for op_type in ("AveragePool", "LpPool", "MaxPool"):
+        _correct(op_type, _pool)
 
 
 def _correct(op_type: str, correction: Correction) -> None:
@@ -55,16 +58,9 @@ def _broadcast(original: Infer, ctx: ShapeInferenceContext, node: ir.Node) -> No
     output = node.outputs[0]
     declared = output.shape
     original(ctx, node)
-    inferred = output.shape
-    open_axes = _ambiguous_axes(ctx, node) if inferred is not None else frozenset()
-    if inferred is None or not open_axes:
-        return
-    rank = len(inferred)
-    known = declared if declared is not None and len(declared) == rank else None
-    output.shape = ir.Shape(
-        dim if axis - rank not in open_axes else known[axis] if known is not None else ctx.new_symbolic_dim()
-        for axis, dim in enumerate(inferred)
-    )
+    if output.shape is not None:
+        rank = len(output.shape)
+        _open(ctx, output, declared, frozenset(rank + axis for axis in _ambiguous_axes(ctx, node)))
 
 
 def _ambiguous_axes(ctx: ShapeInferenceContext, node: ir.Node) -> frozenset[int]:
@@ -120,6 +116,27 @@ def _unique(original: Infer, ctx: ShapeInferenceContext, node: ir.Node) -> None:
     _copy_opened(ctx, data, node.outputs[0], node.attributes.get_int("axis", 0))
     for output in node.outputs[1:]:
         ctx.set_shape_and_dtype(output, ir.Shape([ctx.new_symbolic_dim()]), ir.DataType.INT64)
+
+
+def _pool(original: Infer, ctx: ShapeInferenceContext, node: ir.Node) -> None:
+    declared = [output.shape for output in node.outputs]
+    original(ctx, node)
+    if node.attributes.get_int("ceil_mode", 0):
+        for output, shape in zip(node.outputs, declared, strict=True):
+            rank = len(output.shape) if output.shape is not None else 0
+            _open(ctx, output, shape, frozenset(range(2, rank)))
+
+
+def _open(ctx: ShapeInferenceContext, output: ir.Value, declared: ir.Shape | None, axes: frozenset[int]) -> None:
+    """Take back what was inferred of the symbolic dimensions on `axes`, in favour of what was declared."""
+    if output.shape is None:
+        return
+    dims = list(output.shape)
+    for axis in axes:
+        if not isinstance(dims[axis], int):
+            known = declared is not None and len(declared) == len(dims)
+            dims[axis] = declared[axis] if declared is not None and known else ctx.new_symbolic_dim()
+    output.shape = ir.Shape(dims)
 
 
 def _copy_opened(ctx: ShapeInferenceContext, source: ir.Value, output: ir.Value, axis: int) -> None:

@@ -144,27 +144,28 @@ def _infer(model: ir.Model, *, stale: bool) -> Contents:
             contents = infer_symbolically(model)
     except InferenceFailedError as error:
         contents = {}
-        _ask_onnx(model, {} if stale else declared, str(error))
-        _merge_declared(declared, stale=True)
+        _ask_onnx(model, declared, stale=stale, reason=_one_line(str(error)))
     for value in declared:
         if value.is_graph_output() and value.shape is not None:
             value.shape = _without_minted(value.shape)
     return contents
 
 
-def _ask_onnx(model: ir.Model, declared: Mapping[ir.Value, ir.Shape | None], reason: str) -> None:
+def _ask_onnx(
+    model: ir.Model, declared: Mapping[ir.Value, ir.Shape | None], *, stale: bool, reason: str
+) -> None:
     """Let the C++ inference decide whether the model is at fault (ModelError), and else supply the shapes."""
-    for value in _computed_values(model):
-        value.shape = declared.get(value)
+    for value, shape in declared.items():
+        value.shape = shape if value.is_graph_output() or not stale else None
     try:
         known = infer_by_onnx(model)
-    except InferenceFailedError as error:
-        raise ModelError(f"its shapes or types do not fit together: {_one_line(reason)}; correct the model") from error
-    for node in model.graph:
-        for value in node.outputs:
-            inferred = known.get(value.name or "")
+        for value in declared:
+            inferred = known.get(value)
             if inferred is not None:
                 value.type, value.shape = value.type or inferred.type, inferred.shape or value.shape
+        _merge_declared(declared, stale=True)
+    except InferenceFailedError as error:
+        raise ModelError(f"its shapes or types do not fit together: {reason}; correct the model") from error
 
 
 def _merge_declared(declared: Mapping[ir.Value, ir.Shape | None], *, stale: bool) -> bool:

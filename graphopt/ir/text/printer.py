@@ -26,8 +26,8 @@ def format_model(model: ir.Model, *, max_elements: int | None = 8) -> str:
     """Return the text of a model.
 
     Constants of more than `max_elements` elements are declared without their data, so that parsing the text
-    gives them seeded data; None prints all data, and parsing then gives an equal model. Names that onnx_ir
-    made up for nodes are left out.
+    gives them seeded data; None prints all data, and parsing then gives an equal model, but for the payload of
+    a NaN and the documentation of single values. Names that onnx_ir made up for nodes are left out.
     """
     return _Printer(max_elements).model(model)
 
@@ -43,7 +43,8 @@ class _Printer:
             lines += ["", *self._function(function)]
         return "\n".join(lines) + "\n"
 
-    def _graph(self, graph: ir.Graph, title: str) -> Iterator[str]:
+    def _graph(self, graph: ir.Graph, title: str, margin: str = "") -> Iterator[str]:
+        """Yield the lines of a graph; the first, which may continue another, has no margin."""
         inputs = ", ".join(self._input(value) for value in graph.inputs)
         outputs = ", ".join(_declaration(value) for value in graph.outputs)
         yield f"{title} ({inputs}) => ({outputs})"
@@ -52,10 +53,10 @@ class _Printer:
             for key, value in graph.initializers.items()
             if value.const_value is not None and not value.is_graph_input()
         ]
-        hoisted = [node for node in graph if self._is_hoisted(node)]
+        hoisted = {node: None for node in graph if self._is_hoisted(node)}
         constants += [_declaration_of(node.outputs[0].name, node.attributes["value"].as_tensor()) for node in hoisted]
-        yield from _angled([*constants, *_value_types(graph)])
-        yield from self._body(node for node in graph if node not in set(hoisted))
+        yield from _angled([*constants, *_value_types(graph)], margin)
+        yield from self._body((node for node in graph if node not in hoisted), margin)
 
     def _function(self, function: ir.Function) -> Iterator[str]:
         fields = [f"domain: {quoted(dotted(function.domain))}", f"opset_import: [{_imports(function.opset_imports)}]"]
@@ -74,18 +75,17 @@ class _Printer:
         yield from _angled(_value_types(function))
         yield from self._body(function)
 
-    def _body(self, nodes: Iterable[ir.Node]) -> Iterator[str]:
-        yield "{"
-        for node in nodes:
-            yield from (INDENT + line for line in self._node(node).split("\n"))
-        yield "}"
+    def _body(self, nodes: Iterable[ir.Node], margin: str = "") -> Iterator[str]:
+        yield margin + "{"
+        yield from (margin + INDENT + self._node(node, margin + INDENT) for node in nodes)
+        yield margin + "}"
 
-    def _node(self, node: ir.Node) -> str:
+    def _node(self, node: ir.Node, margin: str) -> str:
         title = "" if _is_made_up(node) else f"[{quoted(node.name or '')}] "
         outputs = ", ".join(name(value.name or "") for value in node.outputs)
         operator = ".".join(filter(None, (dotted(node.domain), node.op_type)))
         overload = f":{node.overload}" if node.overload else ""
-        attributes = ", ".join(map(self._attribute, node.attributes.values()))
+        attributes = ", ".join(self._attribute(attribute, margin) for attribute in node.attributes.values())
         inputs = ", ".join('""' if value is None else name(value.name or "") for value in node.inputs)
         between = f" <{attributes}> " if attributes else " "
         return f"{title}{outputs} = {operator}{overload}{between}({inputs})"
@@ -107,7 +107,7 @@ class _Printer:
         attribute = node.attributes.get("value") if is_op(node, "Constant") else None
         return attribute is not None and not attribute.is_ref() and not self._shows(attribute.as_tensor())
 
-    def _attribute(self, attribute: ir.Attr) -> str:
+    def _attribute(self, attribute: ir.Attr, margin: str = "") -> str:
         key, kind = identifier(attribute.name), attribute.type
         if attribute.is_ref():
             return f"{key}: {kind.name.lower()} = @{name(attribute.ref_attr_name or '')}"
@@ -122,7 +122,7 @@ class _Printer:
                 return f"{key} = {self._tensor(attribute.as_tensor())}"
             case ir.AttributeType.GRAPH:
                 graph = attribute.as_graph()
-                return f"{key} = " + "\n".join(self._graph(graph, identifier(graph.name or "graph")))
+                return f"{key} = " + "\n".join(self._graph(graph, identifier(graph.name or "graph"), margin))
             case ir.AttributeType.TYPE_PROTO:
                 return f"{key}: type_proto = {type_text(attribute.value.type, attribute.value.shape)}"
             case _:
@@ -184,8 +184,8 @@ def _declaration_of(key: str | None, tensor: ir.TensorProtocol) -> str:
     return f"{tensor_type(tensor.dtype, ir.Shape(tensor.shape.numpy()))} {name(key or '')}"
 
 
-def _angled(items: list[str]) -> list[str]:
-    return ["<", *_listed(items), ">"] if items else []
+def _angled(items: list[str], margin: str = "") -> list[str]:
+    return [margin + line for line in ("<", *_listed(items), ">")] if items else []
 
 
 def _listed(items: list[str]) -> list[str]:
