@@ -43,7 +43,7 @@ def remove(path: Path) -> None:
     """Remove a file or a directory tree, if there is one."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
-    else:
+    elif path.exists() or path.is_symlink():
         path.unlink(missing_ok=True)
 
 
