@@ -32,7 +32,9 @@ class Builder:
     def __init__(self, root: ir.Node, names: Names, *, in_function: bool) -> None:
         self.nodes: list[ir.Node] = []
         self.initializers: list[ir.Value] = []
-        self._root = root
+        self._base = next((value.name for value in root.outputs if value.name), root.op_type.lower())
+        self._anonymous = not root.name
+        self._endings: dict[ir.Value, str] = {}
         self._names = names
         self._in_function = in_function
 
@@ -64,7 +66,9 @@ class Builder:
             doc_string=node.doc_string,
             metadata_props=dict(node.metadata_props),
         )
-        copy.outputs[0].type, copy.outputs[0].shape = node.outputs[0].type, node.outputs[0].shape
+        shape = node.outputs[0].shape
+        copy.outputs[0].type = node.outputs[0].type
+        copy.outputs[0].shape = None if shape is None else shape.copy()
         return self._add(copy)[0]
 
     def constant(self, name: str, array: Array, dtype: ir.DataType | None = None) -> ir.Value:
@@ -77,16 +81,11 @@ class Builder:
 
         """
         tensor = ir.tensor(np.asarray(array if dtype is None else _rounded(name, array, dtype), order="C"))
-        if self._in_function:
-            return self.op("Constant", value=tensor)
-        value = ir.Value(
-            name=self._names.fresh(f"{self._root.outputs[0].name}_{name}"),
-            shape=ir.Shape(array.shape),
-            type=ir.TensorType(tensor.dtype),
-            const_value=tensor,
-        )
-        tensor.name = value.name
-        self.initializers.append(value)
+        value = self.op("Constant", value=tensor) if self._in_function else ir.Value(const_value=tensor)
+        value.type, value.shape = ir.TensorType(tensor.dtype), ir.Shape(array.shape)
+        self._endings[value] = name
+        if not self._in_function:
+            self.initializers.append(value)
         return value
 
     def discard(self) -> None:
@@ -95,12 +94,18 @@ class Builder:
             for index in range(len(node.inputs)):
                 node.replace_input_with(index, None)
 
-    def name_nodes(self) -> None:
-        """Name what has no name yet: values after their operator, nodes after their value."""
+    def name_all(self) -> None:
+        """Name what has no name yet: values after what they are, nodes after their first output."""
+        outputs = [value for node in self.nodes for value in node.outputs]
+        for value in (*self.initializers, *outputs):
+            if not value.name:
+                value.name = self._names.fresh(f"{self._base}_{self._ending(value)}")
         for node in self.nodes:
-            for value in node.outputs:
-                value.name = value.name or self._names.fresh(f"{self._root.outputs[0].name}_{node.op_type.lower()}")
-            node.name = node.name or (node.outputs[0].name if self._root.name else "")
+            node.name = node.name or ("" if self._anonymous else node.outputs[0].name)
+
+    def _ending(self, value: ir.Value) -> str:
+        producer = value.producer()
+        return self._endings.get(value) or (producer.op_type.lower() if producer else "")
 
     def _add(self, node: ir.Node) -> Sequence[ir.Value]:
         self.nodes.append(node)

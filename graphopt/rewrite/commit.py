@@ -25,7 +25,7 @@ def commit(match: Match, graph: ir.Graph, build: Builder, replacements: Sequence
     for old, replacement in pairs:
         if replacement in new:
             _take_over(old, replacement)
-    build.name_nodes()
+    build.name_all()
     for value in build.initializers:
         if value.uses():
             graph.register_initializer(value)

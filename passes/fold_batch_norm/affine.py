@@ -61,13 +61,13 @@ def batch_norm_with(match: Match, build: Builder, x: ir.Value, mapping: Affine) 
     """Repeat the normalization "bn" on `x` so that it maps as given: only its scale and bias change."""
     dtype = match.dtype("bn.scale")
     scale = mapping.scale * deviation(match)
-    bias = mapping.shift + mapping.scale * real(match, "bn.mean")
+    shift = mapping.shift + mapping.scale * real(match, "bn.mean")
     return build.like(
         match.node("bn"),
         [
             x,
             build.constant("scale", scale, dtype),
-            build.constant("bias", bias, dtype),
+            build.constant("shift", shift, dtype),
             match["bn.mean"],
             match["bn.variance"],
         ],
@@ -103,7 +103,7 @@ def along(vector: Float64, axis: int, rank: int) -> Float64:
 
 def add(build: Builder, value: ir.Value, shift: Float64, dtype: ir.DataType) -> ir.Value:
     """Build value + shift, or nothing where the shift is zero."""
-    return build.op("Add", value, build.constant("shift", shift, dtype)) if shift.any() else value
+    return build.op("Add", value, build.constant("bias", shift, dtype)) if shift.any() else value
 
 
 def rank(*values: ir.Value) -> int | None:
