@@ -50,9 +50,7 @@ def _describe_graph(
     yield f"{indent}outputs {', '.join(_typed(value, names) for value in graph.outputs)}"
 
 
-def _describe_node(
-    node: ir.Node, names: dict[ir.Value, str], description: Description, indent: str
-) -> Iterator[str]:
+def _describe_node(node: ir.Node, names: dict[ir.Value, str], description: Description, indent: str) -> Iterator[str]:
     for value in node.inputs:
         if value is not None and value.is_initializer():
             _name_constant(value, names, description)
