@@ -23,6 +23,7 @@ from graphopt.backends.tvm.lower import importer
 from graphopt.backends.tvm.lower.grouping import Grouping
 from graphopt.backends.tvm.lower.layout import Layout, pad_axis
 from graphopt.backends.tvm.lower.lowered import Lowered, Lowering
+from graphopt.backends.tvm.lower.refusal import RefusalError
 from graphopt.backends.tvm.lower.types import dtype_of, shape_of
 from graphopt.backends.tvm.lower.window import Window, window_of
 from graphopt.ir.constants import constant
@@ -40,6 +41,7 @@ def lower_conv(lowering: Lowering, node: ir.Node) -> list[Lowered]:
         return importer.convert(lowering, node)
     window = window_of(node, shape_of(data)[2:], array.shape[2:])
     groups = node.attributes.get_int("group", 1)
+    _check_operands(node, array, shape_of(data)[1], groups)
     depthwise = groups == array.shape[0] == array.shape[1] * groups
     output_shape = shape_of(node.outputs[0])
     if depthwise:
@@ -49,6 +51,18 @@ def lower_conv(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     if bias and bias[0] is not None:
         result = lowering.emit(relax.op.add(result, lowering.channels(bias[0], len(output_shape))))
     return [Lowered(result, output_shape, Layout(lowering.lanes))]
+
+
+def _check_operands(node: ir.Node, weights: Array, channels: int, groups: int) -> None:
+    """Refuse operands that contradict each other, since no kernel looks whether it reads beyond their end."""
+    outputs, inputs, *kernel = weights.shape
+    if groups < 1 or outputs % groups or channels != inputs * groups:
+        raise RefusalError(f"its weights {list(weights.shape)} in {groups} groups do not fit {channels} channels")
+    if list(node.attributes.get_ints("kernel_shape", kernel)) != kernel:
+        raise RefusalError("its kernel_shape is not that of its weights")
+    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    if bias is not None and shape_of(bias) != (outputs,):
+        raise RefusalError("its bias does not have one element an output channel")
 
 
 def _dense(

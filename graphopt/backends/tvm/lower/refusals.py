@@ -61,9 +61,17 @@ def _mod(node: ir.Node) -> str | None:
     return None
 
 
-def _roi_align(node: ir.Node) -> str | None:
-    mode = node.attributes.get_string("mode", "avg")
-    return "TVM's RoiAlign interpolates before it takes the maximum" if mode == "max" else None
+def _pad(node: ir.Node) -> str | None:
+    """Mirrors reach at most to the other end of the data (ONNX operator spec, Pad-19); TVM reads on beyond it."""
+    if node.attributes.get_string("mode", "constant") != "reflect":
+        return None
+    data = node.inputs[0]
+    pads = constant(node.inputs[1]) if len(node.inputs) > 1 else np.asarray(node.attributes.get_ints("pads", []))
+    if data is None or pads is None or len(node.inputs) > 3:
+        return "TVM would not check how far Pad reflects"
+    extents = np.tile(shape_of(data), 2)
+    fits = pads.shape == extents.shape and bool((np.asarray(pads, np.int64) < extents).all())
+    return None if fits else "it reflects more than there is"
 
 
 def _space_to_depth(node: ir.Node) -> str | None:
@@ -93,13 +101,20 @@ def _fractional_scales(node: ir.Node) -> str | None:
     return None if np.allclose(sizes, np.round(sizes), atol=1e-4) else "the scales of Resize lead to fractional sizes"
 
 
+_UNCHECKED = _always("TVM would not check its indices, and reach beyond the data")
+
 _CHECKS: Mapping[str, Check] = {
     "BatchNormalization": _batch_normalization,
     "BitShift": _always("TVM leaves shifts by the width of the type or more undefined"),
     "IsInf": _is_inf,
+    "MaxUnpool": _UNCHECKED,
     "Mod": _mod,
+    "Pad": _pad,
     "Resize": _resize,
-    "RoiAlign": _roi_align,
+    "RoiAlign": _UNCHECKED,
+    "Scatter": _UNCHECKED,
+    "ScatterElements": _UNCHECKED,
+    "ScatterND": _UNCHECKED,
     "SpaceToDepth": _space_to_depth,
     "Upsample": _resize,
 }
