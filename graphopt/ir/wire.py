@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import onnx
@@ -17,6 +18,7 @@ MESSAGES = {
     AttributeProto.SPARSE_TENSOR: "sparse_tensor",
     AttributeProto.TYPE_PROTO: "tp",
 }
+EXTERNAL_NUMBERS = frozenset({"offset", "length"})
 LARGEST_OPSET = 2**31 - 1
 
 
@@ -94,6 +96,20 @@ def _check_tensor(tensor: TensorProto, where: str) -> None:
     if tensor.data_type not in ELEMENT_TYPES:
         raise ModelError(
             f"tensor {tensor.name!r} of {where} has the unknown element type {tensor.data_type}; export it again"
+        )
+    if tensor.data_type == TensorProto.STRING and len(tensor.string_data) != math.prod(tensor.dims):
+        held = len(tensor.string_data)
+        raise ModelError(f"tensor {tensor.name!r} of shape {list(tensor.dims)} holds {held} texts; export it again")
+    for entry in tensor.external_data:
+        _check_external_entry(entry, tensor.name)
+
+
+def _check_external_entry(entry: onnx.StringStringEntryProto, name: str) -> None:
+    _check_texts((entry.key, entry.value), f"tensor {name!r}")
+    if entry.key in EXTERNAL_NUMBERS and not entry.value.isdecimal():
+        raise ModelError(
+            f"the external data of tensor {name!r} have the {entry.key} {entry.value!r}, no number of bytes; "
+            "export the model again"
         )
 
 

@@ -14,14 +14,14 @@ def bind(specs: Sequence[TensorSpec], arguments: tuple[object, ...]) -> dict[str
     """Give the positional arguments of a call the names of the inputs; one mapping goes by names already.
 
     Raises:
-        RunError: another count than there are inputs.
+        RunError: another count than there are inputs, or an argument that is no array.
 
     """
     if len(arguments) == 1 and isinstance(arguments[0], Mapping):
         return dict(arguments[0])
     if len(arguments) != len(specs):
         raise RunError(f"the model has {_count(len(specs), 'input')} ({_names(specs)}), {len(arguments)} given")
-    return {spec.name: np.asarray(argument) for spec, argument in zip(specs, arguments, strict=True)}
+    return {spec.name: _array(spec, argument) for spec, argument in zip(specs, arguments, strict=True)}
 
 
 def check(specs: Sequence[TensorSpec], feeds: Mapping[str, object]) -> dict[str, Array]:
@@ -39,11 +39,18 @@ def check(specs: Sequence[TensorSpec], feeds: Mapping[str, object]) -> dict[str,
     if missing := [name for name in known if name not in feeds]:
         raise RunError(f"input {missing[0]!r} is missing; the model has {_names(specs)}")
     symbols: dict[str, int] = {}
-    arrays = {spec.name: np.asarray(feeds[spec.name]) for spec in specs}
+    arrays = {spec.name: _array(spec, feeds[spec.name]) for spec in specs}
     for spec in specs:
         _check_dtype(spec, arrays[spec.name])
         _check_shape(spec, arrays[spec.name], symbols)
     return arrays
+
+
+def _array(spec: TensorSpec, value: object) -> Array:
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise RunError(f"input {spec.name!r} is no array: its rows differ in length; the model takes {spec}") from error
 
 
 def _check_dtype(spec: TensorSpec, array: Array) -> None:

@@ -85,7 +85,8 @@ class CompiledModule:
     def save(self, path: str | PathLike[str]) -> None:
         """Copy the program to a directory from which `graphopt.load` reads it; raises OutputError."""
         with atomic_path(Path(path)) as temporary:
-            shutil.copytree(self._folder, temporary)
+            temporary.mkdir()  # copytree alone would make the folders above it as well
+            shutil.copytree(self._folder, temporary, dirs_exist_ok=True)
 
     def __repr__(self) -> str:
         inputs, outputs = ", ".join(map(str, self.inputs)), ", ".join(map(str, self.outputs))
