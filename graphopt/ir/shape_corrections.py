@@ -1,13 +1,15 @@
 """Corrections to the symbolic engine, where it guesses and a wrong guess would become a wrong rewrite.
 
 Compared with the shapes that ONNX's own operator tests produce, with every dimension of every input made a
-symbol, `onnx_shape_inference` 0.4 is wrong in five places. Each correction leaves the guessed dimension open:
+symbol, `onnx_shape_inference` 0.4 is wrong in seven places. Each correction leaves what is guessed open:
 - two different symbols broadcast together: it takes the first, but either may be 1;
 - Split by sizes known only at run time: it takes equal parts;
 - Squeeze by axes known only at run time, or of all axes of size 1 where sizes are symbols: it squeezes what
   it knows to be 1;
 - Unique along an axis: it takes the flattened form;
-- pooling with ceil_mode: it counts a last window that would start in the padding, which ONNX drops.
+- pooling with ceil_mode: it counts a last window that would start in the padding, which ONNX drops;
+- If with one branch of unknown shape: it takes the other branch's;
+- Loop: it takes the last state of the body for the result, and the largest trip count for the real one.
 It also keeps silent about sizes that do not broadcast; that becomes an error.
 """
 
@@ -37,6 +39,8 @@ def register_corrections() -> None:
     registry.collect()
     for op_type in BROADCASTING:
         _correct(op_type, _broadcast)
+    _correct("If", _if)
+    _correct("Loop", _loop)
     _correct("Split", _split)
     _correct("Squeeze", _squeeze)
     _correct("Unique", _unique)
@@ -83,6 +87,23 @@ def _broadcast_shapes(ctx: ShapeInferenceContext, node: ir.Node) -> list[Dims]:
     if node.op_type == "Expand" and node.inputs[1] is not None:
         return [*shapes[:1], ctx.get_symbolic_value(node.inputs[1]) or ()]
     return shapes
+
+
+def _if(original: Infer, ctx: ShapeInferenceContext, node: ir.Node) -> None:
+    declared = [output.shape for output in node.outputs]
+    original(ctx, node)
+    branches = [node.attributes[name].as_graph().outputs for name in ("then_branch", "else_branch")]
+    for output, shape, ends in zip(node.outputs, declared, zip(*branches, strict=True), strict=True):
+        if any(end.shape is None for end in ends):
+            output.shape = shape
+
+
+def _loop(_: Infer, ctx: ShapeInferenceContext, node: ir.Node) -> None:
+    """Infer types alone: the body may run no time, stop early, and give a state another shape in each turn."""
+    _condition, *results = node.attributes["body"].as_graph().outputs
+    for output, result in zip(node.outputs, results, strict=True):
+        if result.type is not None:
+            ctx.set_type(output, result.type)
 
 
 def _split(original: Infer, ctx: ShapeInferenceContext, node: ir.Node) -> None:

@@ -14,13 +14,14 @@ from onnx_shape_inference import SYM_DATA_KEY, infer_symbolic_shapes
 
 from graphopt.ir.shape_corrections import register_corrections
 from graphopt.ir.skeleton import skeleton
-from graphopt.ir.walk import scopes
+from graphopt.ir.walk import is_op, nodes, scopes
 
 # ValueError is the root of the engine's own errors; the others come from forms that it does not expect.
 FAILURES = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError)
 # An invalid element type leaves the C++ code as a ValueError, a missing one as an IndexError.
 ONNX_FAILURES = (onnx.shape_inference.InferenceError, ValueError, IndexError)
 Contents = dict[ir.Value, ir.TensorProtocol]
+_FIRST_STATE = 2  # of a Loop's inputs, behind the trip count and the condition
 
 
 class InferenceFailedError(Exception):
@@ -47,6 +48,7 @@ def infer_symbolically(model: ir.Model) -> Contents:
     defaults = [(value, value.const_value) for value in model.graph.inputs if value.is_initializer()]
     for value, _ in defaults:
         value.const_value = None
+    states = _hide_loop_states(model)
     try:
         infer_symbolic_shapes(model, policy="strict", warn_on_missing=False, adopt_declared_symbols=False)
     except FAILURES as error:
@@ -54,6 +56,8 @@ def infer_symbolically(model: ir.Model) -> Contents:
     finally:
         for value, tensor in defaults:
             value.const_value = tensor
+        for node, index, value in states:
+            node.replace_input_with(index, value)
         contents = _take_contents(model)
     return contents
 
@@ -76,6 +80,23 @@ def infer_by_onnx(model: ir.Model) -> dict[ir.Value, Declared]:
         for node, inferred_node in pairs
         for ours, theirs in zip(node.outputs, inferred_node.outputs, strict=True)
     }
+
+
+def _hide_loop_states(model: ir.Model) -> list[tuple[ir.Node, int, ir.Value]]:
+    """Put values without a shape in front of each Loop and return what stood there.
+
+    The engine would take the shape that a state starts with for the one that it has in every turn.
+    """
+    states = [
+        (node, index, value)
+        for node in nodes(model)
+        if is_op(node, "Loop")
+        for index, value in enumerate(node.inputs)
+        if index >= _FIRST_STATE and value is not None and value.shape is not None
+    ]
+    for node, index, value in states:
+        node.replace_input_with(index, ir.Value(name=value.name, type=value.type))
+    return states
 
 
 def _take_contents(model: ir.Model) -> Contents:
