@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from graphopt.ir.dead import erase_unread
+from graphopt.ir.edit import Names
 from graphopt.ir.materialize import make_constant, tensor_of
 from graphopt.ir.shapes import infer_shapes
 from graphopt.pipeline.base import Pass
@@ -42,15 +43,17 @@ class InferShapes(Pass):
 
 def _fold(model: ir.Model, ctx: Context) -> int:
     contents = contents_of(model)
-    return _store_known(contents) + simplify_targets(model, contents, ctx)
+    return _store_known(model, contents) + simplify_targets(model, contents, ctx)
 
 
-def _store_known(contents: Contents) -> int:
+def _store_known(model: ir.Model, contents: Contents) -> int:
     known = {value for value, elements in contents.items() if is_known(elements)}
     stored = [value for value in contents if value in known and _is_read_by_others(value, known)]
+    names = Names(model)
     for value in stored:
         dtype = ir.DataType.INT64 if value.dtype is None else value.dtype
-        make_constant(value, tensor_of(np.array(contents[value].tolist(), dtype.numpy())))
+        constant = make_constant(value, tensor_of(np.array(contents[value].tolist(), dtype.numpy())))
+        value.name = names.fresh(f"{constant.name}_unread")  # its node stays where another output is read
     return erase_unread(stored)
 
 

@@ -155,6 +155,12 @@ def _variadic(function: Callable[[Element, Element], Element]) -> Rule:
     return lambda op: [functools.reduce(elementwise(function), (op[index] for index in range(len(op.inputs))))]
 
 
+def _mod(op: Operands) -> Sequence[Elements]:
+    if op.node.attributes.get_int("fmod", 0):
+        raise BeyondRuleError  # the remainder then has the sign of the dividend
+    return _variadic(el.modulo)(op)
+
+
 def _reduce(function: Callable[[Element, Element], Element]) -> Rule:
     """Reduce a vector whole, the one case that shape arithmetic needs."""
 
@@ -195,7 +201,7 @@ RULES: dict[str, Rule] = {
     "Sub": _variadic(el.subtract),
     "Mul": _variadic(el.multiply),
     "Div": _variadic(el.divide),
-    "Mod": _variadic(el.modulo),
+    "Mod": _mod,
     "Sum": _variadic(el.add),
     "Min": _variadic(el.minimum),
     "Max": _variadic(el.maximum),
