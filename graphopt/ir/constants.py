@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx_ir as ir
 
@@ -52,9 +54,14 @@ def _constant_node_tensor(node: ir.Node) -> ir.TensorProtocol | None:
         case "value_int" | "value_ints":
             return ir.tensor(np.asarray(attribute.value, np.int64))
         case "value_string":
-            return ir.StringTensor([attribute.as_string().encode()], shape=ir.Shape(()))
+            return _string_tensor([attribute.as_string()], ())
         case "value_strings":
-            strings = [text.encode() for text in attribute.as_strings()]
-            return ir.StringTensor(strings, shape=ir.Shape((len(strings),)))
+            return _string_tensor(attribute.as_strings(), (len(attribute.as_strings()),))
         case _:
             return None
+
+
+def _string_tensor(texts: Sequence[str], shape: tuple[int, ...]) -> ir.TensorProtocol:
+    # From a list, numpy would make strings of one length, which lose their trailing zeros.
+    array = np.array([text.encode() for text in texts], dtype=object).reshape(shape)
+    return ir.StringTensor(array, shape=ir.Shape(shape))

@@ -32,7 +32,7 @@ def tensor_of(array: Array) -> ir.TensorProtocol:
     """Wrap an array, of objects where it holds strings."""
     if array.dtype.kind in "OSU":
         texts = [text if isinstance(text, bytes) else str(text).encode() for text in array.ravel().tolist()]
-        return ir.StringTensor(texts, shape=ir.Shape(array.shape))
+        return ir.StringTensor(np.array(texts, dtype=object).reshape(array.shape), shape=ir.Shape(array.shape))
     return ir.Tensor(np.asarray(array, order="C"), dtype=ir.DataType.from_numpy(array.dtype))
 
 
