@@ -118,3 +118,10 @@ def test_chains_of_thousands_take_no_recursion() -> None:
     for name in ("deduplicate", "eliminate-identity", "remove-dead-nodes"):
         run(name, model)
     assert len(model.graph) == 1
+
+
+def test_a_scalar_output_keeps_its_shape() -> None:
+    model = parse_model("g (float x) => (float y) { a = Neg (x) y = Identity (a) }")
+    model.graph[0].outputs[0].shape = None
+    run("eliminate-identity", model)
+    assert model.graph.outputs[0].shape == ir.Shape([])

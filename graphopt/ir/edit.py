@@ -92,7 +92,7 @@ def _carry(old: ir.Value, new: ir.Value) -> None:
 def _merged(first: ir.Shape | None, second: ir.Shape | None) -> ir.Shape | None:
     """Return two shapes of one value as one: sizes before symbols, the symbols of the first before the second's."""
     if first is None or second is None or len(first) != len(second):
-        return first or second
+        return second if first is None else first
     return ir.Shape(
         other if isinstance(other, int) or (not isinstance(dim, int) and dim.value is None) else dim
         for dim, other in zip(first, second, strict=True)
