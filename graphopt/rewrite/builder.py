@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from graphopt.ir.edit import Names
+from graphopt.ir.materialize import tensor_of
 from graphopt.tensors import Array
 
 AttributeValue = int | float | str | Sequence[int] | Sequence[float] | Sequence[str] | ir.TensorProtocol | ir.Graph
@@ -80,7 +81,7 @@ class Builder:
             Refused: with `dtype`, an element is not finite or does not fit.
 
         """
-        tensor = ir.tensor(np.asarray(array if dtype is None else _rounded(name, array, dtype), order="C"))
+        tensor = tensor_of(array if dtype is None else _rounded(name, array, dtype))
         value = self.op("Constant", value=tensor) if self._in_function else ir.Value(const_value=tensor)
         value.type, value.shape = ir.TensorType(tensor.dtype), ir.Shape(array.shape)
         self._endings[value] = name

@@ -23,7 +23,7 @@ from typing import TypeVar, cast
 import onnx
 import onnx_ir as ir
 
-from graphopt.ir.constants import constant
+from graphopt.ir.constants import constant_tensor
 from graphopt.ir.walk import is_op, label
 from graphopt.rewrite.pattern import Const, Either, Op, Optional, Pattern, Rest, Var, roots
 from graphopt.tensors import Array
@@ -67,14 +67,11 @@ class Match:
 
     def constant(self, name: str) -> Array:
         """Return the content of the value bound by `const` or `parameter`; not to be written to."""
-        array = constant(self[name])
-        if array is None:
-            raise KeyError(f"{name!r} is bound, but not by const() or parameter()")
-        return array
+        return self._tensor(name).numpy()
 
     def dtype(self, name: str) -> ir.DataType:
         """Return the element type of the value bound by `const` or `parameter`."""
-        return ir.DataType.from_numpy(self.constant(name).dtype)
+        return self._tensor(name).dtype
 
     def node(self, name: str) -> ir.Node:
         """Return the node bound to a name."""
@@ -84,6 +81,12 @@ class Match:
         """Return an attribute of a named node, or `default`, which is what the ONNX operator spec says."""
         found = self._named[node].attributes.get(attribute)
         return default if found is None else cast("T", found.value)
+
+    def _tensor(self, name: str) -> ir.TensorProtocol:
+        tensor = constant_tensor(self[name])
+        if tensor is None:
+            raise KeyError(f"{name!r} is bound, but not by const() or parameter()")
+        return tensor
 
 
 @dataclass(frozen=True)
@@ -161,12 +164,12 @@ def _match_inputs(
 
 
 def _match_constant(pattern: Const, value: ir.Value, state: _State) -> Iterator[_State]:
-    array = constant(value)
-    if array is None:
+    tensor = constant_tensor(value)
+    if tensor is None:
         obstacle = _not_constant(pattern, value)
         if obstacle:
             yield replace(state, obstacle=state.obstacle or obstacle)
-    elif pattern.where is None or pattern.where(array):
+    elif pattern.where is None or pattern.where(tensor.numpy()):
         yield from _bind(pattern.name, (value,), state)
 
 
