@@ -345,6 +345,22 @@ class TestDriver:
         assert operators(model) == ["Relu", "Identity"]
         assert all(remark.verdict == "applied" for remark in context.remarks)
 
+    def test_a_constant_may_be_the_whole_replacement(self) -> None:
+        class Size(Rule):
+            """Size(x) = the number of its elements, where that is known."""
+
+            pattern = op.Size(var("x"))
+
+            def replace(self, match: Match, build: Builder) -> ir.Value:
+                return build.constant("size", np.array(6))
+
+        text = "g (float[2,3] x) => (int64 y, int64 z) { s = Size (x) y = Neg (s) z = Size (x) }"
+        model, count, _ = rewrite(text, Size())
+        assert count == 2
+        assert operators(model) == ["Neg", "Identity"]
+        assert list(model.graph.initializers) == ["s_size", "z_size"]
+        assert model.graph.outputs[1].shape == ir.Shape(())
+
     def test_rules_that_undo_each_other_are_found_out(self) -> None:
         with pytest.raises(RuntimeError, match=re.escape("the rules still rewrite")):
             rewrite(chain("Abs", 1), Rename(), Unrename())

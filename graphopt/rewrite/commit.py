@@ -27,7 +27,7 @@ def commit(match: Match, graph: ir.Graph, build: Builder, replacements: Sequence
             _take_over(old, replacement)
     build.name_all()
     for value in build.initializers:
-        if value.uses():
+        if value.uses() or value in replacements:
             graph.register_initializer(value)
     graph.insert_before(root, build.nodes)
     for old, replacement in pairs:
@@ -45,8 +45,8 @@ def is_source(value: ir.Value) -> bool:
 
 
 def _take_over(old: ir.Value, new: ir.Value) -> None:
-    new.type = old.type or new.type
-    new.shape = old.shape or new.shape
+    new.type = new.type if old.type is None else old.type
+    new.shape = new.shape if old.shape is None else old.shape
     name, old.name = old.name, None
     new.name = name
 
