@@ -55,10 +55,19 @@ def _is_inf(node: ir.Node) -> str | None:
     return None if signs == (1, 1) else "TVM's IsInf detects both signs"
 
 
+def _division(node: ir.Node) -> str | None:
+    """Integer division by 0, and of the smallest number by -1, ends the process: the processor traps it."""
+    if dtype_of(node.outputs[0]) in FLOATS:
+        return None
+    divisor = constant(node.inputs[1])
+    safe = divisor is not None and not np.isin(divisor, (0, -1)).any()
+    return None if safe else "TVM would not check an integer divisor, which may be 0"
+
+
 def _mod(node: ir.Node) -> str | None:
     if node.attributes.get_int("fmod", 0) == 0 and dtype_of(node.outputs[0]) in FLOATS:
         return "TVM's Mod of floats makes NaN where the divisor is infinite"
-    return None
+    return _division(node)
 
 
 def _pad(node: ir.Node) -> str | None:
@@ -106,6 +115,7 @@ _UNCHECKED = _always("TVM would not check its indices, and reach beyond the data
 _CHECKS: Mapping[str, Check] = {
     "BatchNormalization": _batch_normalization,
     "BitShift": _always("TVM leaves shifts by the width of the type or more undefined"),
+    "Div": _division,
     "IsInf": _is_inf,
     "MaxUnpool": _UNCHECKED,
     "Mod": _mod,
