@@ -12,7 +12,7 @@ from tvm import relax, te
 
 from graphopt.backends.tvm.lower.layout import PLAIN, Layout, pack_array, te_pack, te_unpack
 from graphopt.backends.tvm.lower.refusal import RefusalError
-from graphopt.backends.tvm.lower.types import dtype_of, shape_of
+from graphopt.backends.tvm.lower.types import dtype_of, literal, shape_of
 from graphopt.ir.constants import constant
 from graphopt.tensors import Array
 
@@ -81,7 +81,7 @@ class Lowering:
         if array is None:
             raise RefusalError(f"{value.name!r} is no constant")
         ones = (1,) * (rank - 2)
-        return relax.const(pack_array(array.reshape(1, -1, *ones), self.lanes))
+        return literal(pack_array(array.reshape(1, -1, *ones), self.lanes))
 
     def emit(self, expr: relax.Expr) -> relax.Var:
         """Bind an expression to a variable."""
@@ -89,7 +89,7 @@ class Lowering:
 
     def kernel(self, name: str, compute: Callable[..., te.Tensor], *arguments: relax.Expr | Array) -> relax.Var:
         """Bind a call of a kernel that `compute` describes in TE; arrays become constants."""
-        exprs = [relax.const(a) if isinstance(a, np.ndarray) else a for a in arguments]
+        exprs = [literal(a) if isinstance(a, np.ndarray) else a for a in arguments]
         return self.builder.emit_te(compute, *exprs, primfunc_name_hint=name)
 
     def _constant(self, value: ir.Value, layout: Layout) -> relax.Expr:
@@ -97,7 +97,7 @@ class Lowering:
         if array is None:
             raise RefusalError(f"{value.name!r} is neither an input of the region nor made in it")
         dtype_of(value)
-        return relax.const(pack_array(array, layout.lanes) if layout.is_blocked else np.asarray(array, order="C"))
+        return literal(pack_array(array, layout.lanes) if layout.is_blocked else array)
 
     def _convert(self, lowered: Lowered, layout: Layout) -> relax.Expr:
         expr, channels = lowered.expr, lowered.shape[1]

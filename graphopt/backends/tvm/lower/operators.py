@@ -21,6 +21,7 @@ from graphopt.backends.tvm.lower.pointwise import (
 )
 from graphopt.backends.tvm.lower.pooling import lower_average_pool, lower_global_average_pool, lower_max_pool
 from graphopt.backends.tvm.lower.shaping import lower_concat, lower_gather, lower_reshape, lower_shape, lower_transpose
+from graphopt.backends.tvm.lower.transposed import lower_conv_transpose
 
 _FINITE_UNARY = ("Elu", "HardSigmoid", "HardSwish", "LeakyRelu", "Relu", "Sigmoid", "Tanh")
 
@@ -30,6 +31,7 @@ OPERATORS: EmitterTable = {
     "Clip": lower_clip,
     "Concat": lower_concat,
     "Conv": lower_conv,
+    "ConvTranspose": lower_conv_transpose,
     "Dropout": lower_identity,
     "Flatten": lower_reshape,
     "Gather": lower_gather,

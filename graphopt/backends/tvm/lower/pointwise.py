@@ -13,7 +13,7 @@ from graphopt.backends.tvm.lower import importer
 from graphopt.backends.tvm.lower.layout import PLAIN, Layout, pack_array
 from graphopt.backends.tvm.lower.lowered import Lowered, Lowering
 from graphopt.backends.tvm.lower.refusal import RefusalError
-from graphopt.backends.tvm.lower.types import FLOATS, dtype_of, shape_of
+from graphopt.backends.tvm.lower.types import FLOATS, dtype_of, literal, shape_of
 from graphopt.ir.constants import constant
 from graphopt.tensors import Array
 
@@ -154,8 +154,8 @@ def lower_batch_normalization(lowering: Lowering, node: ir.Node) -> list[Lowered
     offset = bias - mean * slope
     layout = lowering.layout(data)
     factors = [_channel_constant(array.astype(np.float32), layout, len(shape)) for array in (slope, offset)]
-    product = lowering.emit(relax.op.multiply(lowering.in_layout(data, layout), relax.const(factors[0])))
-    return [Lowered(lowering.emit(relax.op.add(product, relax.const(factors[1]))), shape, layout)]
+    product = lowering.emit(relax.op.multiply(lowering.in_layout(data, layout), literal(factors[0])))
+    return [Lowered(lowering.emit(relax.op.add(product, literal(factors[1]))), shape, layout)]
 
 
 def _channel_constant(array: Array, layout: Layout, rank: int) -> Array:
@@ -180,10 +180,10 @@ def _operand(lowering: Lowering, value: ir.Value, layout: Layout, shape: tuple[i
     aligned = (1,) * (len(shape) - len(own)) + own
     array = constant(value)
     if aligned[1] == 1:
-        expr = relax.const(array) if array is not None else lowering.plain(value)
+        expr = literal(array) if array is not None else lowering.plain(value)
         return lowering.emit(relax.op.reshape(expr, (*aligned, 1)))
     if array is not None:
-        return relax.const(_pack_filled(array.reshape(aligned), layout.lanes, fill))
+        return literal(_pack_filled(array.reshape(aligned), layout.lanes, fill))
     if len(own) == len(shape):
         return lowering.in_layout(value, layout)
     return lowering.pack(lowering.emit(relax.op.reshape(lowering.plain(value), aligned)), layout)

@@ -9,7 +9,7 @@ from tvm import relax
 from graphopt.backends.tvm.lower.layout import PLAIN
 from graphopt.backends.tvm.lower.lowered import Lowered, Lowering
 from graphopt.backends.tvm.lower.refusal import RefusalError
-from graphopt.backends.tvm.lower.types import shape_of
+from graphopt.backends.tvm.lower.types import literal, shape_of
 from graphopt.ir.constants import constant
 
 
@@ -30,7 +30,7 @@ def lower_shape(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     shape = np.asarray(shape_of(data), np.int64)
     start, end = node.attributes.get_int("start", 0), node.attributes.get_int("end", len(shape))
     result = np.prod(shape, dtype=np.int64) if node.op_type == "Size" else shape[start:end]
-    return [Lowered(lowering.emit(relax.const(np.asarray(result))), shape_of(node.outputs[0]))]
+    return [Lowered(lowering.emit(literal(np.asarray(result))), shape_of(node.outputs[0]))]
 
 
 def lower_gather(lowering: Lowering, node: ir.Node) -> list[Lowered]:
@@ -48,7 +48,7 @@ def lower_gather(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     numbers = np.asarray(known, np.int64)
     if numbers.size and not -extent <= numbers.min() <= numbers.max() < extent:
         raise RefusalError(f"its indices leave the {extent} elements of axis {axis}")
-    places = relax.const(np.asarray(np.where(numbers < 0, numbers + extent, numbers)))
+    places = literal(np.asarray(np.where(numbers < 0, numbers + extent, numbers)))
     result = lowering.emit(relax.op.take(lowering.plain(data), lowering.emit(places), axis))
     return [Lowered(result, shape_of(node.outputs[0]))]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import onnx_ir as ir
 import tvm
 from tvm import relax
@@ -18,6 +20,7 @@ from graphopt.ir.walk import STANDARD_DOMAINS
 _VALUES_IN_KEY = 64
 """Constants of up to this many elements (axes, shapes, scales) can decide whether a node is supported."""
 _PROBE_LANES = 16
+_LONGEST_REASON = 160
 
 Key = tuple[object, ...]
 
@@ -107,8 +110,9 @@ def _check_type(value: ir.Value, lowered: Lowered) -> None:
 
 
 def _first_line(error: BaseException) -> str:
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    return lines[-1].strip() if lines else type(error).__name__
+    text = str(error).rpartition("script() method to show it.")[2]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return textwrap.shorten(lines[-1], _LONGEST_REASON) if lines else type(error).__name__
 
 
 supports = Support()

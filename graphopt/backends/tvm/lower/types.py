@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx_ir as ir
+from tvm import relax
 
 from graphopt.backends.tvm.lower.refusal import RefusalError
+from graphopt.tensors import Array
 
 _DTYPES = {
     ir.DataType.FLOAT: "float32",
@@ -54,3 +57,11 @@ def dtype_of(value: ir.Value) -> str:
     if value.dtype not in _DTYPES:
         raise RefusalError(f"{value.name!r} has the element type {value.dtype.name}, for which there is no kernel")
     return _DTYPES[value.dtype]
+
+
+def literal(array: Array) -> relax.Expr:
+    """Return an array as a Relax constant of the array's own dtype.
+
+    `relax.const` alone would silently make int64 int32 and float64 float32.
+    """
+    return relax.const(np.asarray(array, order="C"), str(array.dtype))
