@@ -163,3 +163,12 @@ def test_many_nodes_are_one_pass_over_them() -> None:
     model = parse_model(f"g (float[2] y0) => (float[2] y2000) <float[2] w = {{1, 2}}> {{ {steps} }}")
     assert fold(model)[0] == 2001
     assert len(model.graph) == 2000
+
+
+def test_floats_of_eight_bits_keep_their_type() -> None:
+    model = parse_model("g () => (float8e4m3fn[2] y) <float[2] c = {1, 0.5}> { y = Cast <to = 17> (c) }", opset=19)
+    fold(model)
+    array = constants(model)["y"]
+    assert array is not None
+    assert array.dtype == ir.DataType.FLOAT8E4M3FN.numpy()
+    np.testing.assert_array_equal(array.astype(np.float32), np.array([1, 0.5], np.float32))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import ml_dtypes
+import numpy as np
 import onnx_ir as ir
 
-from graphopt.backends.ort.reference import evaluate
+from graphopt.backends.ort.reference import reference_session
 from graphopt.errors import ModelError, RunError
 from graphopt.ir.constants import is_constant
 from graphopt.ir.materialize import tensor_of
+from graphopt.tensors import Array
 from passes.fold_constants.candidates import Refusals
 from passes.fold_constants.extraction import extract
 from passes.fold_constants.scope import Scope
@@ -59,9 +62,17 @@ def _evaluate(nodes: Sequence[ir.Node], scope: Scope, known: Tensors) -> Tensors
     if not wanted:
         return {}
     copy = extract(nodes, scope.opset_imports, known, wanted)
-    results = evaluate(copy.model, {})
-    return {value: tensor_of(results[str(copy.values[value].name)]) for value in wanted}
+    session = reference_session(copy.model)
+    results = session.run({})
+    types = {spec.name: spec.dtype for spec in session.outputs}
+    names = {value: str(copy.values[value].name) for value in wanted}
+    return {value: tensor_of(_typed(results[name], types[name])) for value, name in names.items()}
 
 
 def _is_read_outside(value: ir.Value, nodes: set[ir.Node]) -> bool:
     return value.is_graph_output() or any(reader not in nodes for reader, _ in value.uses())
+
+
+def _typed(array: Array, dtype: str) -> Array:
+    """Return floats of 8 bits as such: onnxruntime hands out their bytes."""
+    return array.view(np.dtype(getattr(ml_dtypes, dtype))) if dtype.startswith("float8") else array
