@@ -29,7 +29,13 @@ def passes() -> Mapping[str, type[Pass]]:
 
     table = dict(PASSES)
     for entry_point in entry_points(group=ENTRY_POINT_GROUP):
-        loaded = entry_point.load()
+        try:
+            loaded = entry_point.load()
+        except Exception as error:
+            raise PipelineError(
+                f"pass {entry_point.name!r} cannot be loaded from {entry_point.value}: {error};"
+                " mend or uninstall the package that offers it"
+            ) from error
         if not (isinstance(loaded, type) and issubclass(loaded, Pass) and loaded.name == entry_point.name):
             raise PipelineError(
                 f"entry point {entry_point.name!r} of {ENTRY_POINT_GROUP} must be a Pass named {entry_point.name!r},"
