@@ -15,18 +15,18 @@ from graphopt.ir.load import load
 from graphopt.ir.save import save
 from graphopt.ir.text.parser import parse_model
 from graphopt.ir.verify import verify
-from graphopt.pipeline.context import Context
+from graphopt.pipeline.context import Context, Verdict
 from graphopt.targets import host
 from graphopt.tensors import Array
 from passes.fold_constants import FoldConstants, evaluation
 
 
 def fold(model: ir.Model, folding: FoldConstants | None = None) -> tuple[int, list[str]]:
-    """Fold a model; return the number of changes and the remarks."""
+    """Fold a model; return the number of changes and what was missed."""
     context = Context(host(), pass_name=FoldConstants.name)
     changes = (folding or FoldConstants()).run(model, context)
     verify(model)
-    return changes, [str(remark) for remark in context.remarks]
+    return changes, [str(remark) for remark in context.remarks if remark.verdict is Verdict.MISSED]
 
 
 def constants(model: ir.Model) -> dict[str, Array | None]:

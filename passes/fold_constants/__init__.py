@@ -43,20 +43,21 @@ class FoldConstants(Pass):
         for scope in scopes_of(model):
             refusals: Refusals = {}
             if not scope.in_function:
-                changes += _store_constant_nodes(scope) + _replace(scope, shape_results(scope))
-            while folded := self._fold_round(scope, refusals):
+                changes += _store_constant_nodes(scope) + _replace(scope, shape_results(scope), ctx)
+            while folded := self._fold_round(scope, refusals, ctx):
                 changes += folded
             for node, why in refusals.items():
                 ctx.missed(node, why)
         return changes
 
-    def _fold_round(self, scope: Scope, refusals: Refusals) -> int:
+    def _fold_round(self, scope: Scope, refusals: Refusals, ctx: Context) -> int:
         """Fold what can be evaluated before the size of every result is known; return how many nodes went."""
         candidates = find_candidates(scope, self.max_bytes, refusals)
         results = evaluate_nodes(candidates.nodes, scope, refusals)
         for value, tensor in results.items():
             candidates.accept(value, tensor_bytes(tensor), refusals)
-        return _replace(scope, {value: results[value] for value in results if value.producer() not in refusals})
+        stored = {value: results[value] for value in results if value.producer() not in refusals}
+        return _replace(scope, stored, ctx)
 
 
 def _store_constant_nodes(scope: Scope) -> int:
@@ -70,7 +71,10 @@ def _store_constant_nodes(scope: Scope) -> int:
     return stored
 
 
-def _replace(scope: Scope, results: dict[ir.Value, ir.TensorProtocol]) -> int:
+def _replace(scope: Scope, results: dict[ir.Value, ir.TensorProtocol], ctx: Context) -> int:
     for value, tensor in results.items():
+        producer = value.producer()
+        if producer is not None:
+            ctx.applied(producer, "is constant")
         make_constant(value, tensor, in_function=scope.in_function)
     return erase_unread(results)

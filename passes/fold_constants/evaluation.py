@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import ml_dtypes
-import numpy as np
 import onnx_ir as ir
 
 from graphopt.backends.ort.reference import reference_session
@@ -75,4 +73,4 @@ def _is_read_outside(value: ir.Value, nodes: set[ir.Node]) -> bool:
 
 def _typed(array: Array, dtype: str) -> Array:
     """Return floats of 8 bits as such: onnxruntime hands out their bytes."""
-    return array.view(np.dtype(getattr(ml_dtypes, dtype))) if dtype.startswith("float8") else array
+    return array.view(ir.DataType[dtype.upper().replace("_", "")].numpy()) if dtype.startswith("float8") else array

@@ -35,6 +35,7 @@ def simplify_targets(model: ir.Model, contents: Contents, ctx: Context) -> int:
             continue
         name = names.fresh(f"{node.outputs[0].name}_shape")
         node.replace_input_with(1, add_initializer(node.graph, name, np.array(constant, np.int64)))
+        ctx.applied(node, f"has the constant target {constant}")
         erase_unread([target])
         changes += 1
     return changes
