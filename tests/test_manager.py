@@ -145,3 +145,34 @@ def test_each_pass_is_announced() -> None:
     seen: list[str] = []
     PassManager(Pipeline((RenameRelu(),)), host(), on_pass=seen.append).run(network())
     assert seen == ["rename-relu"]
+
+
+@dataclass(frozen=True)
+class Factor(Pass):
+    """Compute (x - 1) * 3 where the model says x * 3 - 3."""
+
+    name: ClassVar[str] = "factor"
+
+    def run(self, model: ir.Model, ctx: Context) -> int:
+        inner, outer = model.graph[0], model.graph[1]
+        three, one = inner.inputs[1], model.graph.initializers["one"]
+        inner.op_type, outer.op_type = "Sub", "Mul"
+        inner.replace_input_with(1, one)
+        outer.replace_input_with(1, three)
+        return 1
+
+
+@pytest.mark.parametrize(("offset", "is_noise"), [(1.0, True), (1.1, False)])
+def test_an_output_worse_conditioned_than_the_tolerance_is_held_to_its_own_noise(offset: float, is_noise: bool) -> None:
+    """Near x = 1 the subtraction cancels all but a few digits, whatever the order."""
+    text = """
+        g (float[64] x) => (float[64] y) <float three = {3}, float minuend = {OFFSET}, float one = {1}>
+        { t = Mul (x, three) y = Sub (t, minuend) }
+    """.replace("OFFSET", str(3 * offset))
+    x = np.float32(1) + np.random.default_rng(0).standard_normal(64).astype(np.float32) * np.float32(1e-5)
+    run = manager(Factor(), check=NumericCheck({"x": x}))
+    if is_noise:
+        run.run(network(text))
+    else:
+        with pytest.raises(PassFailureError, match="changed the answers"):
+            run.run(network(text))
