@@ -10,7 +10,7 @@ import onnx
 import onnx_ir as ir
 
 from graphopt.errors import ModelError
-from graphopt.ir.walk import STANDARD_DOMAINS, label
+from graphopt.ir.walk import STANDARD_DOMAINS, is_op, label
 
 OLDEST_OPSET = 7
 NEWEST_OPSET = int(onnx.defs.onnx_opset_version())
@@ -114,6 +114,8 @@ def _check_signature(node: ir.Node, version: int) -> None:
                 f"attribute {name!r} of node {label(node)} is of type {attribute.type.name}, "
                 f"not {expected.name}; mend it"
             )
+    if is_op(node, "Constant") and len(node.attributes) != 1:
+        raise ModelError(f"node {label(node)} has {len(node.attributes)} values where a Constant has one; mend it")
     for name in known.required:
         if name not in node.attributes:
             raise ModelError(f"node {label(node)} lacks its required attribute {name!r}; add it")

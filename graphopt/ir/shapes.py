@@ -11,6 +11,7 @@ from typing import SupportsIndex
 import onnx_ir as ir
 
 from graphopt.errors import ModelError
+from graphopt.ir.operands import check_operands
 from graphopt.ir.shape_engine import Contents, Declared, InferenceFailedError, infer_by_onnx, infer_symbolically
 from graphopt.ir.walk import scopes
 
@@ -148,12 +149,11 @@ def _infer(model: ir.Model, *, stale: bool) -> Contents:
     for value in declared:
         if value.is_graph_output() and value.shape is not None:
             value.shape = _without_minted(value.shape)
+    check_operands(model)
     return contents
 
 
-def _ask_onnx(
-    model: ir.Model, declared: Mapping[ir.Value, ir.Shape | None], *, stale: bool, reason: str
-) -> None:
+def _ask_onnx(model: ir.Model, declared: Mapping[ir.Value, ir.Shape | None], *, stale: bool, reason: str) -> None:
     """Let the C++ inference decide whether the model is at fault (ModelError), and else supply the shapes."""
     for value, shape in declared.items():
         value.shape = shape if value.is_graph_output() or not stale else None

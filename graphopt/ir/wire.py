@@ -47,6 +47,9 @@ def _check_graph(graph: GraphProto, where: str) -> None:
     for value in (*graph.input, *graph.output, *graph.value_info):
         _check_texts((value.name, value.doc_string), where)
         _check_texts((dim.dim_param for dim in value.type.tensor_type.shape.dim), where)
+        if value.type.HasField("tensor_type") and value.type.tensor_type.elem_type not in ELEMENT_TYPES:
+            kind = value.type.tensor_type.elem_type
+            raise ModelError(f"value {value.name!r} of {where} has the unknown element type {kind}; export it again")
     for tensor in graph.initializer:
         _check_tensor(tensor, where)
     for sparse in graph.sparse_initializer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ _DTYPES = {
     "float8e5m2fnuz": "float8_e5m2fnuz",
 }
 _FATAL = 4
+_SOURCE_LOCATION = re.compile(r"\S*/onnxruntime_src/\S+:\d+ .*?\) (?:const )?(?:\[with [^\]]*\] )?")
 
 
 class Session:
@@ -71,4 +73,4 @@ def _spec(argument: onnxruntime.NodeArg) -> TensorSpec:
 def _reason(error: Exception) -> str:
     """Return the last, most concrete sentence of an onnxruntime error, without its source locations."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1].rpartition(" : ")[2] if lines else type(error).__name__
+    return _SOURCE_LOCATION.sub("", lines[-1].rpartition(" : ")[2]) if lines else type(error).__name__

@@ -15,6 +15,7 @@ import numpy as np
 
 from graphopt.backends.tvm.abi import check_abi
 from graphopt.backends.tvm.weights import read_weights, weights_path
+from graphopt.errors import ModelError
 from graphopt.tensors import Array
 
 _ALIGNMENT = 64
@@ -35,7 +36,7 @@ class TvmExecutor:
 
         Raises:
             TargetError: TVM is missing or of a version that crashes.
-            ModelError: the weights are missing or damaged.
+            ModelError: the code or the weights are missing or damaged.
 
         """
         check_abi()
@@ -45,7 +46,7 @@ class TvmExecutor:
         self._tvm = tvm
         self._threads = threads
         if isinstance(program, Path):
-            self._code = tvm.runtime.load_module(str(program))
+            self._code = _load_code(program)
             self._weights = [self._tensor(array) for array in read_weights(weights_path(program))]
         else:
             self._code, self._weights = program.executable.jit(), list(program.weights)
@@ -79,6 +80,17 @@ class TvmExecutor:
         if flags.c_contiguous and flags.writeable and array.ctypes.data % _ALIGNMENT == 0:
             return runtime.from_dlpack(array)
         return runtime.tensor(np.asarray(array, order="C"))
+
+
+def _load_code(library: Path) -> Any:
+    import tvm  # noqa: PLC0415  # after the check of its version
+
+    try:
+        code = tvm.runtime.load_module(str(library))
+        code["vm_load_executable"]
+    except Exception as error:  # a missing, a damaged and a foreign file: their exceptions share no base
+        raise ModelError(f"the code {str(library)!r} is missing or damaged; compile the model again") from error
+    return code
 
 
 def _announce_threads(threads: int) -> None:
