@@ -15,6 +15,7 @@ from graphopt.backends.tvm.lower.pointwise import (
     lower_clip,
     lower_identity,
     lower_mish,
+    lower_relu,
     lower_softplus,
     lower_sum,
     lower_unary,
@@ -23,7 +24,7 @@ from graphopt.backends.tvm.lower.pooling import lower_average_pool, lower_global
 from graphopt.backends.tvm.lower.shaping import lower_concat, lower_gather, lower_reshape, lower_shape, lower_transpose
 from graphopt.backends.tvm.lower.transposed import lower_conv_transpose
 
-_FINITE_UNARY = ("Elu", "HardSigmoid", "HardSwish", "LeakyRelu", "Relu", "Sigmoid", "Tanh")
+_FINITE_UNARY = ("Elu", "HardSigmoid", "HardSwish", "LeakyRelu", "Sigmoid", "Tanh")
 
 OPERATORS: EmitterTable = {
     "AveragePool": lower_average_pool,
@@ -41,6 +42,7 @@ OPERATORS: EmitterTable = {
     "MatMul": lower_matmul,
     "MaxPool": lower_max_pool,
     "Mish": lower_mish,
+    "Relu": lower_relu,
     "Reshape": lower_reshape,
     "Shape": lower_shape,
     "Size": lower_shape,

@@ -38,6 +38,16 @@ def lower_unary(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     return [Lowered(result.expr, shape_of(node.outputs[0]), layout)]
 
 
+def lower_relu(lowering: Lowering, node: ir.Node) -> list[Lowered]:
+    """Lower max(0, x) in the layout of x; with the 0 first, NaN comes through (see `lower_clip`)."""
+    (data,) = node.inputs
+    if data is None:
+        raise RefusalError("it has no input")
+    layout = lowering.layout(data)
+    zero = relax.const(0, dtype_of(data))
+    return [Lowered(lowering.emit(relax.op.maximum(zero, lowering.in_layout(data, layout))), shape_of(data), layout)]
+
+
 def lower_clip(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     """Lower a Clip between constants (attributes up to opset 6, inputs from 11) in the layout of its input."""
     data, *bounds = node.inputs
@@ -47,10 +57,11 @@ def lower_clip(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     dtype, layout = dtype_of(data), lowering.layout(data)
     low, high = (_bound(node, index, name) for index, name in enumerate(("min", "max")))
     result = lowering.in_layout(data, layout)
+    # TVM's maximum(a, b) is "a if a > b else b": with the bound first, NaN comes through, as it does in ONNX.
     if low is not None:
-        result = lowering.emit(relax.op.maximum(result, relax.const(low, dtype)))
+        result = lowering.emit(relax.op.maximum(relax.const(low, dtype), result))
     if high is not None:
-        result = lowering.emit(relax.op.minimum(result, relax.const(high, dtype)))
+        result = lowering.emit(relax.op.minimum(relax.const(high, dtype), result))
     return [Lowered(result, shape_of(data), layout)]
 
 
