@@ -2,7 +2,10 @@
 
     lower     IR → Relax and TE: what is computed, values tagged with their layout
     schedule  what a kernel's loops become on a target: pure functions of shapes and target facts
-    build     Relax virtual-machine executable: run in memory, or exported as a shared library
+    kernels   what lowering and scheduling agree on: the marks of kernels
+    build     native code and weights, in memory or exported; `compile` does all three for a region
+    weights   the file of weights beside a library
+    abi       the one version of TVM's foreign-function layer that works
     executor  the runtime side; imports no part of the compiler
 
 Of these only `lower` knows ONNX, and only `executor` is needed to run.

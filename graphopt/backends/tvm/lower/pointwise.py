@@ -7,7 +7,7 @@ from typing import cast
 
 import numpy as np
 import onnx_ir as ir
-from tvm import relax
+from tvm import relax, te, tirx
 
 from graphopt.backends.tvm.lower import importer
 from graphopt.backends.tvm.lower.layout import PLAIN, Layout, pack_array
@@ -103,20 +103,26 @@ def lower_mish(lowering: Lowering, node: ir.Node) -> list[Lowered]:
 
 
 def lower_softplus(lowering: Lowering, node: ir.Node) -> list[Lowered]:
-    """Lower ln(1 + eˣ) as max(x, 0) + ln(1 + z), z = e⁻|ˣ|, keeping the digits of a small z.
+    """Lower ln(1 + eˣ) as max(x, 0) + ln(1 + e⁻|ˣ|) with the library's log1p, which keeps small numbers' digits.
 
-    With u = 1 + z as rounded, ln(1 + z) is ln(u) · z / (u − 1), and z itself where u is 1 (W. Kahan).
+    The known substitutes for log1p contain (1 + z) − 1, which TVM simplifies to z.
     """
     (data,) = node.inputs
     if data is None:
         raise RefusalError("it has no input")
-    op, dtype, layout = relax.op, dtype_of(data), lowering.layout(data)
-    x, one = lowering.in_layout(data, layout), relax.const(1.0, dtype)
-    z = lowering.emit(op.exp(op.negative(op.abs(x))))
-    u = lowering.emit(op.add(z, one))
-    logarithm = op.where(op.equal(u, one), z, op.divide(op.multiply(op.log(u), z), op.subtract(u, one)))
-    result = lowering.emit(op.add(op.maximum(x, relax.const(0.0, dtype)), lowering.emit(logarithm)))
+    layout = lowering.layout(data)
+    result = lowering.kernel("softplus", te_softplus, lowering.in_layout(data, layout))
     return [Lowered(result, shape_of(data), layout)]
+
+
+def te_softplus(source: te.Tensor) -> te.Tensor:
+    """Describe max(x, 0) + log1p(exp(−|x|))."""
+
+    def element(*indices: tirx.Var) -> tirx.Expr:
+        x = source(*indices)
+        return tirx.max(x, tirx.const(0, source.dtype)) + tirx.log1p(tirx.exp(-tirx.abs(x)))
+
+    return te.compute(source.shape, element, name="softplus")
 
 
 def _is_false(value: ir.Value) -> bool:

@@ -87,6 +87,11 @@ def _space_to_depth(node: ir.Node) -> str | None:
     return "TVM ignores the mode of SpaceToDepth" if node.attributes.get_string("mode", "DCR") != "DCR" else None
 
 
+def _top_k(node: ir.Node) -> str | None:
+    dtype = dtype_of(node.outputs[0])
+    return f"TVM's TopK does not sort {dtype}" if dtype.startswith("uint") else None
+
+
 def _resize(node: ir.Node) -> str | None:
     attributes = node.attributes
     if attributes.get_int("antialias", 0) != 0:
@@ -126,5 +131,6 @@ _CHECKS: Mapping[str, Check] = {
     "ScatterElements": _UNCHECKED,
     "ScatterND": _UNCHECKED,
     "SpaceToDepth": _space_to_depth,
+    "TopK": _top_k,
     "Upsample": _resize,
 }

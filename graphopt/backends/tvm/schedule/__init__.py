@@ -4,7 +4,10 @@
     kernel       the shape of a kernel: its blocks and loops, what is inlined
     templates    the table from marked kernels to schedules
     generic      any kernel: parallel outside, vectors inside, reductions apart from their initialization
-    convolution  direct convolution, dense and depthwise
+    convolution  windows: direct convolution, depthwise convolution, pooling
+    linear       rows times packed panels
+    tile         how much is kept in registers
+    summation    long sums, in registers and in parts
 
 Lowering and scheduling share one thing only, the marks of `kernels`.
 """

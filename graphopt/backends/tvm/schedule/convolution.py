@@ -10,10 +10,9 @@ import math
 
 from graphopt.backends.tvm.schedule.generic import schedule_block, schedule_generic
 from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule, Loop, divisor_up_to, keep_in_registers
+from graphopt.backends.tvm.schedule.summation import partial_sums, sum_in_registers
 from graphopt.backends.tvm.schedule.tile import choose_tile
 
-_UNROLLED_TAPS = 3
-"""Taps along a row that are unrolled; more would only fill the instruction cache."""
 _TASKS_PER_CORE = 4
 """Parallel tasks a core, so that an uneven last round costs little."""
 
@@ -26,6 +25,7 @@ def schedule_conv(kernel: KernelSchedule, block: Block) -> None:
         return
     schedule = kernel.schedule
     producers = schedule.get_producers(block)
+    partial = partial_sums(kernel, block)
     *outer, column, lane = schedule.get_loops(output)
     row = outer.pop() if len(outer) > 2 else schedule.add_unit_loop(column)
     planes = math.prod(map(kernel.extent, outer))
@@ -37,7 +37,7 @@ def schedule_conv(kernel: KernelSchedule, block: Block) -> None:
     keep_in_registers(kernel, [row_inner, column_inner, lane])
     schedule.parallel(schedule.fuse(*outer))
     schedule.compute_at(block, tiles, preserve_unit_loops=True)
-    _sum_in_registers(kernel, block, depth=2)
+    sum_in_registers(kernel, block, partial, depth=2)
     for producer in producers:
         schedule_block(kernel, producer)
 
@@ -57,7 +57,7 @@ def schedule_channelwise(kernel: KernelSchedule, block: Block) -> None:
     task = schedule.fuse(*tasks)
     schedule.parallel(task)
     schedule.compute_at(block, tiles, preserve_unit_loops=True)
-    _sum_in_registers(kernel, block, depth=2 + len(rows))
+    sum_in_registers(kernel, block, None, depth=2 + len(rows))
     for producer in producers:
         schedule.compute_at(producer, task, preserve_unit_loops=True)
         schedule.vectorize(schedule.get_loops(producer)[-1])
@@ -89,20 +89,6 @@ def _split_rows(kernel: KernelSchedule, planes: list[Loop]) -> tuple[list[Loop],
     chunk = divisor_up_to(extent, max(1, extent * others // wanted))
     outer, inner = kernel.schedule.split(rows[-1], [None, chunk])
     return [batch, blocks, *rows[:-1], outer], [inner]
-
-
-def _sum_in_registers(kernel: KernelSchedule, block: Block, *, depth: int) -> None:
-    schedule = kernel.schedule
-    loops = schedule.get_loops(block)[depth:]
-    _, taps = kernel.axis_counts(block)
-    tile, reducing = loops[:-taps], loops[-taps:]
-    schedule.reorder(*reducing, *tile)
-    keep_in_registers(kernel, tile)
-    for loop in reducing[1:]:
-        if kernel.extent(loop) <= _UNROLLED_TAPS:
-            schedule.unroll(loop)
-    start = schedule.decompose_reduction(block, reducing[0])
-    keep_in_registers(kernel, schedule.get_loops(start)[depth:])
 
 
 def _columns(kernel: KernelSchedule, extent: int) -> int:

@@ -80,19 +80,14 @@ class KernelSchedule:
             except s_tir.schedule.ScheduleError:
                 continue  # its consumer reads it in a form that cannot be substituted; it is stored instead
 
-    def reduction_axes(self, block: Block) -> tuple[list[Loop], list[Loop]]:
-        """Return a regular block's loops as (spatial, reducing)."""
-        axes = self.schedule.get(block).iter_vars
-        pairs = list(zip(self.schedule.get_loops(block), axes, strict=True))
-        spatial = [loop for loop, axis in pairs if axis.iter_type == tirx.IterVar.DataPar]
-        reducing = [loop for loop, axis in pairs if axis.iter_type == tirx.IterVar.CommReduce]
+    def reduction_axes(self, block: Block, *, below: int = 0) -> tuple[list[Loop], list[Loop]]:
+        """Return a block's loops below a depth, one an axis in the order of its axes, as (spatial, reducing)."""
+        loops, axes = self.schedule.get_loops(block)[below:], self.schedule.get(block).iter_vars
+        spatial: list[Loop] = []
+        reducing: list[Loop] = []
+        for loop, axis in zip(loops, axes, strict=True):
+            (reducing if axis.iter_type == tirx.IterVar.CommReduce else spatial).append(loop)
         return spatial, reducing
-
-    def axis_counts(self, block: Block) -> tuple[int, int]:
-        """Return how many axes of a block are spatial and how many reduce."""
-        axes = self.schedule.get(block).iter_vars
-        reducing = sum(axis.iter_type == tirx.IterVar.CommReduce for axis in axes)
-        return len(axes) - reducing, reducing
 
 
 def _extent(axis: tirx.IterVar) -> int:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from graphopt.targets import Target
 
-_SPARE_REGISTERS = 4
-"""Vector registers left for the weights and for addresses being prepared."""
 _LATENCY = 4
 """Cycles until a sum can be added to again."""
 _PORTS = 2
@@ -42,6 +40,8 @@ def choose_tile(rows: int, columns: int, tasks: int, target: Target) -> Tile:
     """Choose the tile for `tasks` planes of rows × columns vectors.
 
     Weighs what the ports allow against how evenly the tiles fall on the cores; a wider tile breaks a tie.
+    Half of the registers hold the tile; the others take the weights and the total of the parts that are summed
+    (see `summation`), which would otherwise be spilled.
     """
 
     def worth(tile: Tile) -> tuple[float, int, int]:
@@ -49,7 +49,7 @@ def choose_tile(rows: int, columns: int, tasks: int, target: Target) -> Tile:
         rounds = math.ceil(count / target.cores) * target.cores
         return round(tile.efficiency() * count / rounds, 2), tile.columns, tile.registers
 
-    return max(_candidates(rows, columns, target.vector_registers - _SPARE_REGISTERS), key=worth)
+    return max(_candidates(rows, columns, target.vector_registers // 2), key=worth)
 
 
 def _candidates(rows: int, columns: int, registers: int) -> Iterator[Tile]:

@@ -1,0 +1,47 @@
+"""Long sums: in registers for speed, in parts for accuracy.
+
+A sum of n products, one after the other, errs by about √n roundings. Sums are therefore made in parts of a few
+hundred products, which are then added up: √(part + parts) roundings, for one more addition a part.
+"""
+
+from __future__ import annotations
+
+import math
+
+from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule, divisor_up_to, keep_in_registers
+
+_PART = 256
+"""Products summed one after the other."""
+_UNROLLED_TAPS = 3
+"""Taps along one axis that are unrolled; more would only fill the instruction cache."""
+
+
+def partial_sums(kernel: KernelSchedule, block: Block) -> Block | None:
+    """Split the outermost reduction of a block into parts; return the block that makes them, None if it is short.
+
+    `block` is left to add the parts up.
+    """
+    _, (outermost, *others) = kernel.reduction_axes(block)
+    products = math.prod(map(kernel.extent, others))
+    extent = kernel.extent(outermost)
+    together = divisor_up_to(extent, max(1, _PART // products))
+    if extent // together < 2:
+        return None
+    parts, _ = kernel.schedule.split(outermost, [None, together])
+    return kernel.schedule.rfactor(parts, factor_axis=0)
+
+
+def sum_in_registers(kernel: KernelSchedule, block: Block, partial: Block | None, *, depth: int) -> None:
+    """Keep the tile that a block computes below `depth` loops in registers, and likewise that of its parts."""
+    schedule = kernel.schedule
+    tile, reducing = kernel.reduction_axes(block, below=depth)
+    schedule.reorder(*reducing, *tile)
+    keep_in_registers(kernel, tile)
+    if partial is not None:
+        schedule.compute_at(partial, reducing[0], preserve_unit_loops=True)
+        sum_in_registers(kernel, partial, None, depth=depth + 1)
+    for loop in reducing[1:]:
+        if kernel.extent(loop) <= _UNROLLED_TAPS:
+            schedule.unroll(loop)
+    start = schedule.decompose_reduction(block, reducing[0])
+    keep_in_registers(kernel, schedule.get_loops(start)[depth:])

@@ -1,0 +1,152 @@
+"""What TVM compiled, loaded and run: weights, alignment, threads; and what is refused, with which reason."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+
+from graphopt.backends.tvm import abi
+from graphopt.backends.tvm.compile import compile_region
+from graphopt.backends.tvm.executor import TvmExecutor
+from graphopt.backends.tvm.lower.support import Support
+from graphopt.backends.tvm.schedule.tile import choose_tile
+from graphopt.backends.tvm.weights import read_weights, weights_path, write_weights
+from graphopt.errors import ModelError, TargetError
+from graphopt.targets import parse_target
+
+
+def parse(text: str) -> ir.Model:
+    return ir.from_proto(onnx.shape_inference.infer_shapes(onnx.parser.parse_model(text)))
+
+
+WEIGHTS = ",".join(str(index) for index in range(40))
+SCALE = f"""<ir_version: 8, opset_import: ["" : 18]>
+g (float[3,40] x, float s) => (float[3,40] y) <float[40] w = {{{WEIGHTS}}}> {{ a = Mul (x, w) y = Add (a, s) }}"""
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    path = tmp_path_factory.mktemp("program") / "part-0.so"
+    graph = parse(SCALE).graph
+    compile_region(list(graph), graph.inputs, graph.outputs, parse_target("cpu"), path)
+    yield path
+    shutil.rmtree(path.parent)
+
+
+def whole_numbers(seed: int) -> np.ndarray:
+    """Numbers on which a fused multiply-add rounds like a multiplication and an addition: not at all."""
+    return np.random.default_rng(seed).integers(-8, 8, (3, 40)).astype(np.float32)
+
+
+def expected(x: np.ndarray, s: np.ndarray) -> np.ndarray:
+    return x * np.arange(40, dtype=np.float32) + s
+
+
+@pytest.mark.parametrize("form", ["fresh", "unaligned", "read-only", "strided"])
+def test_takes_arrays_of_any_memory(library: Path, form: str) -> None:
+    x = whole_numbers(0)
+    given = {
+        "fresh": x,
+        "unaligned": np.frombuffer(bytearray(b"????") + x.tobytes(), np.float32, offset=4).reshape(3, 40),
+        "read-only": np.frombuffer(x.tobytes(), np.float32).reshape(3, 40),
+        "strided": np.asfortranarray(x),
+    }[form]
+    scalar = np.float32(0.5).reshape(())
+    (y,) = TvmExecutor(library, 2).run([given, scalar])
+    np.testing.assert_array_equal(y, expected(x, scalar))
+
+
+def test_results_outlive_later_runs(library: Path) -> None:
+    executor = TvmExecutor(library, 1)
+    zero, one = (np.full((3, 40), value, np.float32) for value in (0, 1))
+    (first,) = executor.run([zero, np.zeros((), np.float32)])
+    executor.run([one, np.ones((), np.float32)])
+    assert not first.any()
+
+
+def test_many_threads_share_one_executor(library: Path) -> None:
+    executor = TvmExecutor(library, 2)
+    wrong: list[int] = []
+
+    def work(seed: int) -> None:
+        x = whole_numbers(seed)
+        s = np.full((), seed, np.float32)
+        wrong.extend(seed for _ in range(100) if not np.array_equal(executor.run([x, s])[0], expected(x, s)))
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_weights_come_back_aligned_and_typed(tmp_path: Path) -> None:
+    arrays = [np.arange(7, dtype=np.int64), np.array(2.5), np.ones((2, 3), np.float16), np.array([True, False])]
+    path = weights_path(tmp_path / "part-0.so")
+    write_weights(path, arrays)
+    for array, back in zip(arrays, read_weights(path), strict=True):
+        assert (back.dtype, back.shape, back.ctypes.data % 64) == (array.dtype, array.shape, 0)
+        np.testing.assert_array_equal(back, array)
+
+
+def test_damaged_weights_are_named(library: Path, tmp_path: Path) -> None:
+    copy = shutil.copy(library, tmp_path)
+    with pytest.raises(ModelError, match="missing or damaged"):
+        TvmExecutor(Path(copy), 1)
+    weights_path(Path(copy)).write_bytes(weights_path(library).read_bytes()[:70])
+    with pytest.raises(ModelError, match="missing or damaged"):
+        TvmExecutor(Path(copy), 1)
+
+
+def test_a_missing_linker_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = parse(SCALE).graph
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    with pytest.raises(TargetError, match="apt install gcc"):
+        compile_region(list(graph), graph.inputs, graph.outputs, parse_target("cpu"), tmp_path / "part.so")
+
+
+def test_a_crashing_ffi_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(abi, "version", lambda _: "0.1.15")
+    with pytest.raises(TargetError, match="apache-tvm-ffi==0.1.14.post1"):
+        abi.check_abi()
+
+
+REFUSED = {
+    "is not static": "g (float[N,3] x) => (float[N,3] y) { y = Relu (x) }",
+    "has no elements": "g (float[0,3] x) => (float[0,3] y) { y = Relu (x) }",
+    "no kernel": "g (bfloat16[3] x) => (bfloat16[3] y) { y = Relu (x) }",
+    "no lowering of Det": "g (float[3,3] x) => (float y) { y = Det (x) }",
+    "antialiasing": """g (float[1,1,4,4] x) => (float[1,1,2,2] y) <float[4] s = {1, 1, 0.5, 0.5}>
+        { y = Resize <mode="linear", antialias=1> (x, , s) }""",
+    "training mode": "g (float[3] x, float r, bool t) => (float[3] y) { y = Dropout (x, r, t) }",
+    "shifts by the width": """g (uint8[3] x, uint8[3] n) => (uint8[3] y) { y = BitShift <direction="LEFT"> (x, n) }""",
+}
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+def test_refusals_say_why(reason: str) -> None:
+    model = parse(f'<ir_version: 8, opset_import: ["" : 18]> {REFUSED[reason]}')
+    answer = Support()(model.graph[-1])
+    assert answer is not None
+    assert reason in answer
+
+
+def test_a_foreign_domain_is_refused() -> None:
+    model = parse('<ir_version: 8, opset_import: ["" : 18, "my" : 1]> g (float[3] x) => (float[3] y) { y = my.F (x) }')
+    assert Support()(model.graph[0]) == "my.F is no standard operator"
+
+
+@pytest.mark.parametrize("extents", [(56, 56), (7, 7), (1, 1), (13, 29), (160, 2)])
+def test_tiles_divide_the_output_and_fit_the_registers(extents: tuple[int, int]) -> None:
+    target = parse_target("cpu")
+    tile = choose_tile(*extents, 4, target)
+    assert extents[0] % tile.rows == extents[1] % tile.columns == 0
+    assert tile.registers <= target.vector_registers // 2
