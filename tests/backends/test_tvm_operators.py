@@ -124,6 +124,18 @@ CASES = {
         "float[1,24,6,6] x",
         "float[24,24,1,1] w, float[24,24,1,1] v",
     ),
+    "mean over many positions": (
+        "float[1,20,1,1] y",
+        "a = Constant <value = int64[2] {2, -1}> () y = ReduceMean (x, a)",
+        "float[1,20,40,30] x",
+        "",
+    ),
+    "mean over channels": (
+        "float[2,1,6] y",
+        "a = Constant <value = int64[1] {1}> () y = ReduceMean (x, a)",
+        "float[2,20,6] x",
+        "",
+    ),
     "max pool with ceil_mode": (
         "float[1,20,5,5] y",
         "y = MaxPool <kernel_shape=[3,3], strides=[2,2], ceil_mode=1> (x)",

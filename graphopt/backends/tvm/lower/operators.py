@@ -20,7 +20,12 @@ from graphopt.backends.tvm.lower.pointwise import (
     lower_sum,
     lower_unary,
 )
-from graphopt.backends.tvm.lower.pooling import lower_average_pool, lower_global_average_pool, lower_max_pool
+from graphopt.backends.tvm.lower.pooling import (
+    lower_average_pool,
+    lower_global_average_pool,
+    lower_max_pool,
+    lower_reduce_mean,
+)
 from graphopt.backends.tvm.lower.shaping import lower_concat, lower_gather, lower_reshape, lower_shape, lower_transpose
 from graphopt.backends.tvm.lower.transposed import lower_conv_transpose
 
@@ -43,6 +48,7 @@ OPERATORS: EmitterTable = {
     "MaxPool": lower_max_pool,
     "Mish": lower_mish,
     "Relu": lower_relu,
+    "ReduceMean": lower_reduce_mean,
     "Reshape": lower_reshape,
     "Shape": lower_shape,
     "Size": lower_shape,

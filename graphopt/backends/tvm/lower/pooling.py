@@ -1,7 +1,8 @@
-"""MaxPool, AveragePool and GlobalAveragePool (ONNX operator spec) on blocked values."""
+"""MaxPool, AveragePool, GlobalAveragePool and ReduceMean over space (ONNX operator spec) on blocked values."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,12 +10,17 @@ import onnx_ir as ir
 from tvm import relax, te, tirx
 
 from graphopt.backends.tvm.kernels import Kernel, mark
+from graphopt.backends.tvm.lower import importer
 from graphopt.backends.tvm.lower.convolution import pad_spatial, places, reduce_axes
 from graphopt.backends.tvm.lower.layout import Layout
 from graphopt.backends.tvm.lower.lowered import Lowered, Lowering
 from graphopt.backends.tvm.lower.refusal import RefusalError
 from graphopt.backends.tvm.lower.types import dtype_of, shape_of
 from graphopt.backends.tvm.lower.window import Window, window_of
+from graphopt.ir.constants import constant
+
+_SUMMED_AT_ONCE = 256
+"""Positions that are averaged in one sum."""
 
 
 def lower_max_pool(lowering: Lowering, node: ir.Node) -> list[Lowered]:
@@ -78,9 +84,30 @@ def lower_global_average_pool(lowering: Lowering, node: ir.Node) -> list[Lowered
     (data,) = node.inputs
     if data is None or dtype_of(data) == "float16":
         raise RefusalError("a sum of float16 would lose digits")
+    return [_spatial_mean(lowering, data, shape_of(node.outputs[0]))]
+
+
+def lower_reduce_mean(lowering: Lowering, node: ir.Node) -> list[Lowered]:
+    """Lower a ReduceMean over just the spatial axes like a GlobalAveragePool, any other through the importer."""
+    data, *axes = node.inputs
+    if data is None or dtype_of(data) not in {"float32", "float64"} or node.attributes.get_int("keepdims", 1) != 1:
+        return importer.convert(lowering, node)
+    known = constant(axes[0]) if axes else None
+    listed = node.attributes.get_ints("axes", []) if known is None else known.reshape(-1).tolist()
     rank = len(shape_of(data))
-    mean = lowering.emit(relax.op.mean(lowering.blocked(data), list(range(2, rank)), keepdims=True))
-    return [Lowered(mean, shape_of(node.outputs[0]), Layout(lowering.lanes))]
+    if rank < 3 or {axis % rank for axis in listed} != set(range(2, rank)):
+        return importer.convert(lowering, node)
+    return [_spatial_mean(lowering, data, shape_of(node.outputs[0]))]
+
+
+def _spatial_mean(lowering: Lowering, data: ir.Value, output_shape: tuple[int, ...]) -> Lowered:
+    """Average over all positions: at once where they are few, else axis by axis, which rounds far less."""
+    spatial = shape_of(data)[2:]
+    axes = [*range(2, 2 + len(spatial))]
+    result = lowering.blocked(data)
+    for step in [axes] if math.prod(spatial) <= _SUMMED_AT_ONCE else [[axis] for axis in reversed(axes)]:
+        result = lowering.emit(relax.op.mean(result, step, keepdims=True))
+    return Lowered(result, output_shape, Layout(lowering.lanes))
 
 
 def _lowest(dtype: str) -> float:
