@@ -9,6 +9,7 @@ from typing import NamedTuple
 import onnx_ir as ir
 
 from graphopt.catalog import passes
+from graphopt.ir.collector import patient_collector
 from graphopt.ir.load import Source, load
 from graphopt.ir.shapes import ShapeSpec
 from graphopt.pipeline.manager import PassManager
@@ -71,5 +72,6 @@ def optimize(
         reproducer_folder=reproducer_folder,
         seed=seed,
     )
-    loaded = load(model, overridable_initializers=overridable_initializers, shapes=shapes)
-    return Optimized(loaded, manager.run(loaded))
+    with patient_collector():
+        loaded = load(model, overridable_initializers=overridable_initializers, shapes=shapes)
+        return Optimized(loaded, manager.run(loaded))

@@ -13,7 +13,15 @@ def scopes(model: ir.Model) -> Iterator[ir.Graph]:
     """Yield the main graph and the body of every function, and after each the subgraphs nested in it."""
     for root in (model.graph, *(function.graph for function in model.functions.values())):
         yield root
-        yield from root.subgraphs()
+        yield from _nested(root)
+
+
+def _nested(graph: ir.Graph) -> Iterator[ir.Graph]:
+    for node in graph:
+        if node.attributes:
+            for subgraph in subgraphs(node):
+                yield subgraph
+                yield from _nested(subgraph)
 
 
 def nodes(model: ir.Model) -> Iterator[ir.Node]:

@@ -64,17 +64,18 @@ class _Run:
         self._manager = manager
         self._model = model
         self._original = model.clone()
+        self._state = fingerprint(model)
+        self._size = Size.of(model)
         self._executed: list[Pass] = []
         self._records: list[PassRecord] = []
         self._remarks: list[Remark] = []
 
     def report(self) -> Report:
-        before = Size.of(self._model)
+        before = self._size
         if self._manager.check:
             self._manager.check.start(self._model)
         self._run_steps(self._manager.pipeline)
-        after = self._records[-1].after if self._records else before
-        return Report(str(self._manager.pipeline), before, after, self._records, unique(self._remarks))
+        return Report(str(self._manager.pipeline), before, self._size, self._records, unique(self._remarks))
 
     def _run_steps(self, pipeline: Pipeline) -> int:
         return sum(
@@ -96,7 +97,6 @@ class _Run:
         if manager.on_pass:
             manager.on_pass(str(step))
         context = Context(manager.target, pass_name=step.name, seed=manager.seed)
-        untouched = fingerprint(self._model)
         start = time.perf_counter()
         try:
             changes = step.run(self._model, context)
@@ -106,14 +106,16 @@ class _Run:
             raise self._failure(step, f"pass {step} raised {type(error).__name__}: {error}") from error
         seconds = time.perf_counter() - start
         self._remarks.extend(context.remarks)
-        self._hold_to_contract(step, changes, untouched)
+        self._hold_to_contract(step, changes)
         self._executed.append(step)
-        self._records.append(PassRecord(str(step), changes, seconds, Size.of(self._model)))
+        self._size = Size.of(self._model) if changes else self._size
+        self._records.append(PassRecord(str(step), changes, seconds, self._size))
         return changes
 
-    def _hold_to_contract(self, step: Pass, changes: int, untouched: int) -> None:
+    def _hold_to_contract(self, step: Pass, changes: int) -> None:
+        before, self._state = self._state, fingerprint(self._model)
         if not changes:
-            if fingerprint(self._model) != untouched:
+            if self._state != before:
                 raise self._failure(step, f"pass {step} reported no change but changed the model")
             return
         try:
