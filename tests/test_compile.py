@@ -242,6 +242,10 @@ def test_a_cache_that_cannot_be_made_is_one_sentence(tmp_path: Path, monkeypatch
         graphopt.compile(network())
 
 
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
 def _alien(folder: Path) -> None:
     data = json.loads((folder / "manifest.json").read_text())
     data["features"].append("sve2")
@@ -256,6 +260,9 @@ def _alien(folder: Path) -> None:
         (lambda folder: (folder / "manifest.json").write_text("{"), ModelError, "is damaged"),
         (lambda folder: (folder / "manifest.json").write_text('{"format_version": 1}'), ModelError, "is damaged"),
         (lambda folder: (folder / "manifest.json").write_text('{"format_version": 99}'), ModelError, "has format 99"),
+        (lambda folder: (folder / "part-0.so").unlink(), ModelError, "lacks its file 'part-0.so'"),
+        (lambda folder: _truncate(folder / "part-0.so"), ModelError, "is not the file that was compiled"),
+        (lambda folder: _truncate(folder / "optimized.onnx"), ModelError, "is not the file that was compiled"),
         (_alien, TargetError, "uses sve2, which this processor lacks"),
     ],
 )

@@ -25,6 +25,7 @@ from graphopt.ir.walk import label
 from graphopt.pipeline.presets import DEFAULT_PRESET
 from graphopt.pipeline.report import Report
 from graphopt.runtime import cache as program_cache
+from graphopt.runtime.integrity import digests
 from graphopt.runtime.manifest import WHOLE_MODEL, CompileReport, Manifest, Placement
 from graphopt.runtime.module import CompiledModule
 from graphopt.targets import Target, parse_target
@@ -96,7 +97,7 @@ class _Build:
             optimized, report = optimize(self.model, self.pipeline, target=self.target)
             save(optimized, folder / WHOLE_MODEL)
         emitted, specialized = self._emit(optimized, folder)
-        self._manifest(report, emitted, specialized).write(folder)
+        self._manifest(report, emitted, specialized, digests(folder)).write(folder)
 
     def _emit(self, optimized: ir.Model, folder: Path) -> tuple[Emitted, ir.Model | None]:
         if self.target.kind == "onnxruntime":
@@ -109,7 +110,9 @@ class _Build:
         with self._stage("generate code"):
             return emit(specialized, self.target, folder), specialized
 
-    def _manifest(self, report: Report, emitted: Emitted, specialized: ir.Model | None) -> Manifest:
+    def _manifest(
+        self, report: Report, emitted: Emitted, specialized: ir.Model | None, files: dict[str, str]
+    ) -> Manifest:
         fixed = specialized.graph.inputs if specialized else ()
         return Manifest(
             graphopt_version=__version__,
@@ -120,6 +123,7 @@ class _Build:
             outputs=tuple(map(tensor_spec, self.model.graph.outputs)),
             specialized={str(value.name): static_shape(value) for value in fixed},
             parts=emitted.parts,
+            files=files,
             report=CompileReport(
                 optimization=report.to_dict(),
                 placements=emitted.placements,

@@ -74,6 +74,7 @@ class Manifest:
         specialized: the shapes of inputs that the parts were compiled for; with others the whole optimized
             model runs in onnxruntime.
         parts: the program, in order.
+        files: the SHA-256 of every other file of the program.
 
     """
 
@@ -85,6 +86,7 @@ class Manifest:
     outputs: tuple[TensorSpec, ...]
     specialized: dict[str, tuple[int, ...]]
     parts: tuple[Part, ...]
+    files: dict[str, str]
     report: CompileReport
     format_version: int = FORMAT_VERSION
 
@@ -127,6 +129,7 @@ def _from_dict(data: dict[str, Any]) -> Manifest:
             Part(part["executor"], part["file"], tuple(part["inputs"]), tuple(part["outputs"]))
             for part in data["parts"]
         ),
+        files=dict(data["files"]),
         report=CompileReport(
             optimization=report["optimization"],
             placements=tuple(Placement(**placement) for placement in report["placements"]),

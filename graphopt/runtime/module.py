@@ -13,6 +13,7 @@ from graphopt.backends.ort.session import Session
 from graphopt.errors import TargetError
 from graphopt.files import atomic_path
 from graphopt.runtime import feeds as feeding
+from graphopt.runtime import integrity
 from graphopt.runtime.benchmark import Timing, measure
 from graphopt.runtime.manifest import WHOLE_MODEL, CompileReport, Manifest, Part
 from graphopt.targets import host
@@ -34,6 +35,7 @@ class CompiledModule:
         self._owner = owner
         self._manifest = Manifest.read(folder)
         _check_processor(self._manifest)
+        integrity.check(folder, self._manifest.files)
         self._calls = [_load(folder, part, self._manifest.threads) for part in self._manifest.parts]
 
     @property
