@@ -55,9 +55,9 @@ def _make_initializers(graph: ir.Graph) -> None:
 
 def _draw(value: ir.Value, rng: np.random.Generator) -> npt.NDArray[np.float32]:
     shape = _content(value).shape
-    node, index = value.uses()[0]
+    node, index = next(iter(value.uses()))
     while node.op_type in {"Reshape", "Unsqueeze"}:
-        node, index = node.outputs[0].uses()[0]
+        node, index = next(iter(node.outputs[0].uses()))
     if (node.op_type, index) in _FACTORS:
         return rng.uniform(0.5, 1.5, shape).astype(np.float32)
     weights = rng.standard_normal(shape, dtype=np.float32)

@@ -54,12 +54,9 @@ def _to_onnxruntime(data: Any) -> Any:
     kind = helper.np_dtype_to_tensor_dtype(data.dtype)
     if data.dtype.kind != "V" and data.dtype.isbuiltin == 1:
         return onnxruntime.OrtValue.ortvalue_from_numpy(data)
-    packed = np.frombuffer(numpy_helper.from_array(data).raw_data, np.uint8)
-    if data.dtype.itemsize == 1:  # elements of less than a byte lie packed at the front of such a buffer
-        carrier = np.zeros(data.shape, np.uint8)
-        carrier.reshape(-1)[: packed.size] = packed
-    else:
-        carrier = packed.view(np.uint16).reshape(data.shape)
+    # Elements of less than a byte lie packed at the front of a buffer that has a byte for each.
+    packed = numpy_helper.from_array(data).raw_data.ljust(data.nbytes, b"\0")
+    carrier = np.frombuffer(packed, f"u{data.dtype.itemsize}").reshape(data.shape)
     return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(carrier, kind)
 
 

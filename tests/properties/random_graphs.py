@@ -29,6 +29,9 @@ class Value(NamedTuple):
     shape: Shape
 
 
+Operands = list[str | Value]
+
+
 class UnfitError(Exception):
     """The drawn operator takes none of the values there are."""
 
@@ -45,7 +48,7 @@ def random_graphs(draw: st.DrawFn, *, nodes: int = 20) -> onnx.ModelProto:
             graph.values.extend(operator(graph))
         except UnfitError:
             continue
-    return graph.model(batch=draw(st.sampled_from(["N", BATCH])))
+    return graph.model(batch=graph.choose("N", BATCH))
 
 
 @dataclass
@@ -68,7 +71,8 @@ class _Graph:
         fitting = [value for value in reversed(self.values) if fits(value)]
         if not fitting:
             raise UnfitError
-        return self.choose(*fitting[:1] * len(fitting), *fitting[1:])
+        chosen: Value = self.choose(*fitting[:1] * len(fitting), *fitting[1:])
+        return chosen
 
     def image(self) -> Value:
         return self.value(lambda value: len(value.shape) == 4)
@@ -92,7 +96,7 @@ class _Graph:
         """Return a constant of random numbers, sometimes one that others read too."""
         known = self.weights.setdefault(shape, [])
         if known and not positive and self.choose(False, False, True):
-            return self.choose(*known)
+            return str(self.choose(*known))
         drawn = self.rng.uniform(0.5, 1.5, shape) if positive else self.rng.normal(0, 0.5, shape)
         name = self.constant(drawn.astype(np.float32))
         if not positive:
@@ -146,7 +150,7 @@ def _conv(graph: _Graph) -> list[Value]:
     pads = [graph.choose(0, 1) for _ in range(4)]
     strides = [graph.choose(1, 2) for _ in sides]
     shape = tuple((side + pads[i] + pads[i + 2] - kernel[i]) // strides[i] + 1 for i, side in enumerate(sides))
-    inputs = [x, graph.weight(out, channels // group, *kernel), *graph.choose([], [graph.weight(out)])]
+    inputs: Operands = [x, graph.weight(out, channels // group, *kernel), *graph.choose([], [graph.weight(out)])]
     return [graph.node("Conv", inputs, (batch, out, *shape), group=group, pads=pads, strides=strides)]
 
 
@@ -159,14 +163,14 @@ def _conv_transpose(graph: _Graph) -> list[Value]:
     if max(shape) > 16:
         raise UnfitError
     out = graph.choose(1, 2)
-    inputs = [x, graph.weight(channels, out, 2, 2)]
+    inputs: Operands = [x, graph.weight(channels, out, 2, 2)]
     return [graph.node("ConvTranspose", inputs, (batch, out * group, *shape), group=group, strides=strides)]
 
 
 def _batch_norm(graph: _Graph) -> list[Value]:
     x = graph.value(lambda value: len(value.shape) >= 2)
     channels = x.shape[1]
-    inputs = [x, *(graph.weight(channels) for _ in range(3)), graph.weight(channels, positive=True)]
+    inputs: Operands = [x, *(graph.weight(channels) for _ in range(3)), graph.weight(channels, positive=True)]
     return [graph.node("BatchNormalization", inputs, x.shape, epsilon=graph.choose(1e-5, 1e-3))]
 
 
@@ -192,7 +196,7 @@ def _scale_or_shift(graph: _Graph) -> list[Value]:
     shapes = [(), (1,), x.shape[-1:], (1,) * len(x.shape)]
     if len(x.shape) >= 2:
         shapes.append((x.shape[1],) + (1,) * (len(x.shape) - 2))
-    operands = [x, graph.weight(*graph.choose(*shapes), positive=True)]
+    operands: Operands = [x, graph.weight(*graph.choose(*shapes), positive=True)]
     operator = graph.choose("Mul", "Add", "Sub", "Div")
     if operator in {"Mul", "Add"} and graph.choose(True, False):
         operands.reverse()
@@ -213,7 +217,11 @@ def _neutral(graph: _Graph) -> list[Value]:
         "Mul": lambda: [graph.constant(np.ones((), np.float32))],
         "Add": lambda: [graph.constant(np.zeros([1] * rank, np.float32))],
     }
-    attributes = {"Cast": {"to": TensorProto.FLOAT}, "Transpose": {"perm": list(range(rank))}, "Concat": {"axis": 0}}
+    attributes: dict[str, dict[str, Any]] = {
+        "Cast": {"to": TensorProto.FLOAT},
+        "Transpose": {"perm": list(range(rank))},
+        "Concat": {"axis": 0},
+    }
     operands = inputs[operator]() if operator in inputs else []
     return [graph.node(operator, [x, *operands], x.shape, **attributes.get(operator, {}))]
 
