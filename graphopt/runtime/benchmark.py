@@ -36,6 +36,12 @@ class Timing:
         return f"{self.median:.3f} ms (best {self.best:.3f}, spread {self.spread:.0%}, {len(self.samples)} runs)"
 
 
+BURST = 5
+"""Timed runs of one side in a row. Each turn begins with runs that are not timed: the worker threads of the
+other side still spin for a while, and the caches hold its data."""
+SETTLING_RUNS = 2
+
+
 def measure(run: Callable[[], object], *, repeats: int = 30, warm_up: int = 3) -> Timing:
     """Time one thing."""
     return measure_alternating([run], repeats=repeats, warm_up=warm_up)[0]
@@ -47,9 +53,15 @@ def measure_alternating(runs: Sequence[Callable[[], object]], *, repeats: int = 
         for _ in range(warm_up):
             run()
     samples: list[list[float]] = [[] for _ in runs]
-    for _ in range(repeats):
+    for begun in range(0, repeats, BURST):
         for run, taken in zip(runs, samples, strict=True):
-            start = time.perf_counter()
-            run()
-            taken.append((time.perf_counter() - start) * 1e3)
+            for _ in range(SETTLING_RUNS):
+                run()
+            taken.extend(_milliseconds(run) for _ in range(min(BURST, repeats - begun)))
     return [Timing(tuple(taken)) for taken in samples]
+
+
+def _milliseconds(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return (time.perf_counter() - start) * 1e3

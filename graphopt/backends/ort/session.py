@@ -43,8 +43,8 @@ class Session:
         options.intra_op_num_threads = threads or available_cores()
         options.inter_op_num_threads = 1
         options.log_severity_level = _FATAL
-        # Idle workers that spin would take the cores away from whatever runs next: TVM's part, for one.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Workers that spin between runs would take the cores away from whatever comes next: TVM's part, for one.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         levels = onnxruntime.GraphOptimizationLevel
         options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
         source = str(model) if isinstance(model, Path) else model
