@@ -16,10 +16,8 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from hostile import BAD, COMMANDS, PROGRAMS, SEEDS, WORKING, Bad, Command, Interrupt, Late, Program, Working, proto
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mutations import mutated
 from typer.testing import CliRunner
 
 import graphopt
@@ -28,6 +26,21 @@ from graphopt.cli.main import build_app
 from graphopt.errors import GraphoptError, ModelError
 from graphopt.ir.load import load
 from graphopt.ir.save import save
+from tests.hostile import (
+    BAD,
+    COMMANDS,
+    PROGRAMS,
+    SEEDS,
+    WORKING,
+    Bad,
+    Command,
+    Interrupt,
+    Late,
+    Program,
+    Working,
+    proto,
+)
+from tests.mutations import mutated
 
 LONGEST_SENTENCE = 300
 INTERRUPTED = 130

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import pytest
-from networks import network
 from typer.testing import CliRunner
 
 from graphopt.cli.main import build_app
 from graphopt.ir.load import load
 from graphopt.ir.save import save
 from graphopt.tensors import Array
+from tests.networks import network
 
 runner = CliRunner()
 PIPELINE = ["--pipeline", "fold-batch-norm"]

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 import pytest
-from networks import CONV_BN_RELU, network
 
 import graphopt
 from graphopt.backends.ort.reference import evaluate, random_feeds
@@ -19,6 +18,7 @@ from graphopt.errors import ModelError, OutputError, RunError, TargetError
 from graphopt.numerics import differences
 from graphopt.runtime import cache
 from graphopt.runtime.manifest import Manifest
+from tests.networks import CONV_BN_RELU, network
 
 FALLBACK = """
 g (float[N,4] x) => (float[N,4] y, int64[N,4] order)

@@ -111,8 +111,16 @@ def test_the_domain_ai_onnx_may_be_spelled_out() -> None:
 
 
 def test_external_data_are_mapped_not_read(tmp_path: Path) -> None:
-    save(load(tiny(initializers=[numpy_helper.from_array(np.ones((2, 300), np.float32), "w")],
-                   outputs=[value("y", "N", 300)])), tmp_path / "m.onnx", external_data=True)
+    save(
+        load(
+            tiny(
+                initializers=[numpy_helper.from_array(np.ones((2, 300), np.float32), "w")],
+                outputs=[value("y", "N", 300)],
+            )
+        ),
+        tmp_path / "m.onnx",
+        external_data=True,
+    )
     tensor = load(tmp_path / "m.onnx").graph.initializers["w"].const_value
     assert isinstance(tensor, ir.ExternalTensor)
     assert tensor.raw is None

@@ -7,7 +7,6 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 import pytest
-from networks import network
 
 from graphopt.errors import CalibrationError, PassFailureError
 from graphopt.ir.load import load
@@ -17,6 +16,7 @@ from graphopt.pipeline.manager import MAX_ROUNDS, PassManager
 from graphopt.pipeline.numeric_check import NumericCheck
 from graphopt.pipeline.text import Fixpoint, Pipeline
 from graphopt.targets import host
+from tests.networks import network
 
 
 @dataclass(frozen=True)

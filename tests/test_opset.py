@@ -31,9 +31,7 @@ def run(model: ir.Model) -> list[np.ndarray]:
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = ort.InferenceSession(ir.to_proto(model).SerializeToString(), options)
     random = np.random.default_rng(0)
-    return session.run(
-        None, {"x": random.random((3, 1, 32), np.float32), "z": random.random((1, 32), np.float32)}
-    )
+    return session.run(None, {"x": random.random((3, 1, 32), np.float32), "z": random.random((1, 32), np.float32)})
 
 
 @pytest.mark.parametrize("version", [11, 13, 17, 18, 21])

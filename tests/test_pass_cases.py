@@ -6,8 +6,6 @@ from pathlib import Path
 
 import onnx_ir as ir
 import pytest
-from canonical import contents, describe, is_close
-from cases import Case, read_cases
 
 from graphopt.backends.ort.reference import evaluate, random_feeds
 from graphopt.catalog import passes
@@ -18,6 +16,8 @@ from graphopt.pipeline.context import Verdict
 from graphopt.pipeline.manager import PassManager
 from graphopt.pipeline.text import parse_pipeline
 from graphopt.targets import host
+from tests.canonical import contents, describe, is_close
+from tests.cases import Case, read_cases
 
 CASES = read_cases(Path(__file__).parent / "passes")
 SEEDS = range(3)

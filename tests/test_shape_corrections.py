@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 import pytest
-from networks import network
 
 import graphopt
 from graphopt.backends.ort.reference import evaluate
 from graphopt.ir.shapes import infer_shapes
 from graphopt.numerics import differences
+from tests.networks import network
 
 GROWING = """
 g (float[1] x, int64 trips, bool go) => (float[?] y, int64[?] sizes)

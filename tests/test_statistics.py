@@ -3,10 +3,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from networks import CONV_BN_RELU, network
 
 from graphopt.inspect.statistics import static_shape, statistics
 from graphopt.ir.shapes import infer_shapes
+from tests.networks import CONV_BN_RELU, network
 
 
 def test_a_network_in_numbers() -> None:
