@@ -70,7 +70,7 @@ def test_shapes_choose_what_code_is_made_for() -> None:
 def test_a_free_height_runs_in_onnxruntime_and_says_why() -> None:
     model = network("g (float[1,3,H,8] x) => (float[1,3,H,8] y) { y = Relu (x) }")
     module = graphopt.compile(model, cache=False)
-    assert module.report.notes == ("dimension 2 of input 'x' is free; fix it with shapes=",)
+    assert module.report.notes == ("dimension 2 of input 'x' is free; fix it with shapes= or --input-shape",)
     x = np.random.default_rng(0).standard_normal((1, 3, 5, 8)).astype(np.float32)
     np.testing.assert_array_equal(module(x)["y"], np.maximum(x, 0))
 

@@ -33,10 +33,12 @@ def specialize(model: ir.Model) -> Specialization:
     shapes: dict[str, list[int | str]] = {}
     for value in model.graph.inputs:
         if value.shape is None:
-            return Specialization(None, f"input {value.name!r} has no shape; give one with shapes=")
+            return Specialization(None, f"input {value.name!r} has no shape; give one with shapes= or --input-shape")
         batch, *rest = [*value.shape] or [DEFAULT_BATCH]
         if free := [axis for axis, dim in enumerate(rest, start=1) if not isinstance(dim, int) and dim != batch]:
-            return Specialization(None, f"dimension {free[0]} of input {value.name!r} is free; fix it with shapes=")
+            return Specialization(
+                None, f"dimension {free[0]} of input {value.name!r} is free; fix it with shapes= or --input-shape"
+            )
         shapes[str(value.name)] = [dim if isinstance(dim, int) else DEFAULT_BATCH for dim in value.shape]
     specialized = model.clone()
     bind_shapes(specialized, shapes)
