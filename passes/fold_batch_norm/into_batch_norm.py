@@ -7,31 +7,16 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from graphopt.rewrite import Builder, Match, Rule, const, either, op, var
-from graphopt.rewrite.pattern import Either, Op, Pattern
-from passes.fold_batch_norm.affine import (
-    Affine,
-    affine,
-    batch_norm,
-    batch_norm_with,
-    rank,
-    real,
-    refuse_batch_norm,
-)
-
-
-def _step(x: Pattern) -> Either:
-    """Match x·c, x + c, x - c, x / c or c - x."""
-    return either(
-        op("Mul", "Add", "Sub", "Div")(x, const("operand"), name="step"),
-        op.Sub(const("operand"), x, name="step"),
-    )
+from graphopt.rewrite import Builder, Match, Rule, var
+from graphopt.rewrite.affine import Affine, rank, real, step, step_map
+from graphopt.rewrite.pattern import Either, Op
+from passes.fold_batch_norm.affine import affine, batch_norm, batch_norm_with, refuse_batch_norm
 
 
 class ScaleAfterBatchNorm(Rule):
     """c·(scale·x + shift) = (c·scale)·x + c·shift, and so for +, - and /."""
 
-    pattern: ClassVar[Either] = _step(batch_norm(var("x")))
+    pattern: ClassVar[Either] = step(batch_norm(var("x")))
 
     def refuse(self, match: Match) -> str | None:
         """Refuse an operand that is not per channel."""
@@ -39,13 +24,13 @@ class ScaleAfterBatchNorm(Rule):
 
     def replace(self, match: Match, build: Builder) -> ir.Value:
         """Change the normalization's scale and bias."""
-        return batch_norm_with(match, build, match["x"], _step_map(match).after(affine(match)))
+        return batch_norm_with(match, build, match["x"], _map(match).after(affine(match)))
 
 
 class ScaleBeforeBatchNorm(Rule):
     """scale·(c·x) + shift = (scale·c)·x + shift, and so for +, - and /."""
 
-    pattern: ClassVar[Op] = batch_norm(_step(var("x")))
+    pattern: ClassVar[Op] = batch_norm(step(var("x")))
 
     def refuse(self, match: Match) -> str | None:
         """Refuse an operand that is not per channel, or that may broadcast `x` to more channels."""
@@ -57,7 +42,7 @@ class ScaleBeforeBatchNorm(Rule):
 
     def replace(self, match: Match, build: Builder) -> ir.Value:
         """Change the normalization's scale and bias."""
-        return batch_norm_with(match, build, match["x"], affine(match).after(_step_map(match)))
+        return batch_norm_with(match, build, match["x"], affine(match).after(_map(match)))
 
 
 class BatchNormTwice(Rule):
@@ -74,14 +59,9 @@ class BatchNormTwice(Rule):
         return batch_norm_with(match, build, match["x"], affine(match, "second").after(affine(match)))
 
 
-def _step_map(match: Match) -> Affine:
+def _map(match: Match) -> Affine:
     """Return the map of a matched step, for every channel of the normalization."""
-    c = np.broadcast_to(real(match, "operand").reshape(-1), match.constant("bn.scale").shape)
-    one, zero, step = np.ones_like(c), np.zeros_like(c), match.node("step")
-    if step.op_type == "Sub" and step.inputs[0] is match["operand"]:
-        return Affine(-one, c)
-    maps = {"Mul": Affine(c, zero), "Add": Affine(one, c), "Sub": Affine(one, -c), "Div": Affine(1 / c, zero)}
-    return maps[step.op_type]
+    return step_map(match, np.broadcast_to(real(match, "operand").reshape(-1), match.constant("bn.scale").shape))
 
 
 def _refuse_step(match: Match, dims: int | None) -> str | None:

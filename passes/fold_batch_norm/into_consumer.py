@@ -5,26 +5,15 @@ In the formulas w is the weight, b the bias, ∗ a convolution and @ a matrix pr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
-import numpy as np
 import onnx_ir as ir
 
 from graphopt.rewrite import Builder, Match, Rule, const, either, op, optional, parameter, var
+from graphopt.rewrite.affine import Float64, add, along, rank, real
+from graphopt.rewrite.convolution import by_rows, pads, refuse_convolution
 from graphopt.rewrite.pattern import Either, Op
-from passes.fold_batch_norm.affine import (
-    Affine,
-    Float64,
-    add,
-    affine,
-    along,
-    batch_norm,
-    rank,
-    real,
-    refuse_batch_norm,
-    refuse_convolution,
-)
+from passes.fold_batch_norm.affine import affine, batch_norm, refuse_batch_norm
 
 
 class BatchNormThenConv(Rule):
@@ -42,14 +31,14 @@ class BatchNormThenConv(Rule):
         w = match.constant("weight")
         channels = w.shape[1] * match.attribute("conv", "group", 1)
         reason = refuse_batch_norm(match, channels=channels) or refuse_convolution(match, w.shape[0])
-        if reason is None and affine(match).shift.any() and _pads(match, w.shape[2:]):
+        if reason is None and affine(match).shift.any() and pads(match, w.shape[2:]):
             return "the convolution pads with zeros after the normalization has shifted"
         return reason
 
     def replace(self, match: Match, build: Builder) -> ir.Value:
         """Scale each group's rows by that group's channels."""
         w = real(match, "weight")
-        rows = _by_rows(affine(match), w, match.attribute("conv", "group", 1))
+        rows = by_rows(affine(match), w, match.attribute("conv", "group", 1))
         weight = build.constant("weight", w * rows.scale, match.dtype("weight"))
         added = (w * rows.shift).sum(axis=tuple(range(1, w.ndim)))
         return build.like(match.node("conv"), [match["x"], weight, _new_bias(match, build, added)])
@@ -150,29 +139,8 @@ class BatchNormThenMatMul(Rule):
         return max(dims - 2, 0) if self._on_right(match) else dims - 1
 
 
-def _by_rows(bn: Affine, w: Float64, group: int) -> Affine:
-    """Repeat a map of channels for each row of a grouped weight: [channels_out, channels/group, 1, …]."""
-
-    def repeat(vector: Float64) -> Float64:
-        rows = np.repeat(vector.reshape(group, -1), w.shape[0] // group, axis=0)
-        return rows.reshape(*rows.shape, *[1] * (w.ndim - 2))
-
-    return Affine(repeat(bn.scale), repeat(bn.shift))
-
-
 def _new_bias(match: Match, build: Builder, added: Float64, factor: float = 1.0) -> ir.Value | None:
     """Return factor·b + added, or nothing where there was no bias and nothing is added."""
     if "bias" in match:
         return build.constant("bias", factor * real(match, "bias") + added, match.dtype("weight"))
     return build.constant("bias", added, match.dtype("weight")) if added.any() else None
-
-
-def _pads(match: Match, kernel: Sequence[int]) -> bool:
-    """Whether a convolution reads beyond the borders of its input."""
-    match match.attribute("conv", "auto_pad", "NOTSET"):
-        case "NOTSET":
-            return any(match.attribute("conv", "pads", ()))
-        case "VALID":
-            return False
-        case _:
-            return any(size != 1 for size in kernel)

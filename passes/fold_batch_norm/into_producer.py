@@ -11,18 +11,10 @@ import numpy as np
 import onnx_ir as ir
 
 from graphopt.rewrite import Builder, Match, Rule, const, either, op, optional, parameter, var
+from graphopt.rewrite.affine import Float64, add, along, rank, real
+from graphopt.rewrite.convolution import refuse_convolution, scale_outputs, scale_transposed_outputs
 from graphopt.rewrite.pattern import Op
-from passes.fold_batch_norm.affine import (
-    Float64,
-    add,
-    affine,
-    along,
-    batch_norm,
-    rank,
-    real,
-    refuse_batch_norm,
-    refuse_convolution,
-)
+from passes.fold_batch_norm.affine import affine, batch_norm, refuse_batch_norm
 
 
 class ConvThenBatchNorm(Rule):
@@ -41,15 +33,13 @@ class ConvThenBatchNorm(Rule):
 
     def replace(self, match: Match, build: Builder) -> ir.Value:
         """Scale axis 0 of the weight."""
-        w = real(match, "weight")
-        return _convolution(match, build, w * along(affine(match).scale, 0, w.ndim))
+        return _convolution(match, build, scale_outputs(real(match, "weight"), affine(match).scale))
 
 
 class ConvTransposeThenBatchNorm(Rule):
     """scale·(wᵀ∗x + b) + shift = (scale·wᵀ)∗x + (scale·b + shift).
 
-    w [channels_in, channels/group, …]: with m = channels/group, the output's channel g·m + j is made by
-    column j of the rows of group g, so each group of rows has its own part of the scale.
+    w [channels_in, channels/group, …]: each group of rows has its own part of the scale.
     """
 
     stage: ClassVar[int] = 1
@@ -64,10 +54,8 @@ class ConvTransposeThenBatchNorm(Rule):
 
     def replace(self, match: Match, build: Builder) -> ir.Value:
         """Scale axis 1 of each group of rows of the weight."""
-        w, group = real(match, "weight"), match.attribute("conv", "group", 1)
-        rows = w.reshape(group, -1, *w.shape[1:])
-        scale = affine(match).scale.reshape(group, 1, w.shape[1], *[1] * (w.ndim - 2))
-        return _convolution(match, build, (rows * scale).reshape(w.shape))
+        weight, group = real(match, "weight"), match.attribute("conv", "group", 1)
+        return _convolution(match, build, scale_transposed_outputs(weight, affine(match).scale, group))
 
 
 class GemmThenBatchNorm(Rule):
