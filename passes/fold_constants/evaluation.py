@@ -10,7 +10,6 @@ from graphopt.backends.ort.reference import reference_session
 from graphopt.errors import ModelError, RunError
 from graphopt.ir.constants import is_constant
 from graphopt.ir.materialize import tensor_of
-from graphopt.tensors import Array
 from passes.fold_constants.candidates import Refusals
 from passes.fold_constants.extraction import extract
 from passes.fold_constants.scope import Scope
@@ -60,17 +59,10 @@ def _evaluate(nodes: Sequence[ir.Node], scope: Scope, known: Tensors) -> Tensors
     if not wanted:
         return {}
     copy = extract(nodes, scope.opset_imports, known, wanted)
-    session = reference_session(copy.model)
-    results = session.run({})
-    types = {spec.name: spec.dtype for spec in session.outputs}
+    results = reference_session(copy.model).run({})
     names = {value: str(copy.values[value].name) for value in wanted}
-    return {value: tensor_of(_typed(results[name], types[name])) for value, name in names.items()}
+    return {value: tensor_of(results[name]) for value, name in names.items()}
 
 
 def _is_read_outside(value: ir.Value, nodes: set[ir.Node]) -> bool:
     return value.is_graph_output() or any(reader not in nodes for reader, _ in value.uses())
-
-
-def _typed(array: Array, dtype: str) -> Array:
-    """Return floats of 8 bits as such: onnxruntime hands out their bytes."""
-    return array.view(ir.DataType[dtype.upper().replace("_", "")].numpy()) if dtype.startswith("float8") else array

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 
+from graphopt.backends.ort.values import FOREIGN, from_onnxruntime, to_onnxruntime
 from graphopt.errors import ModelError, RunError
 from graphopt.targets import available_cores
 from graphopt.tensors import Array, Feeds, TensorSpec
 
-_DTYPES = {
-    "float": "float32",
-    "double": "float64",
-    "string": "object",
-    "float8e4m3fn": "float8_e4m3fn",
-    "float8e4m3fnuz": "float8_e4m3fnuz",
-    "float8e5m2": "float8_e5m2",
-    "float8e5m2fnuz": "float8_e5m2fnuz",
+_DTYPES = {"float": "float32", "double": "float64", "string": "object"} | {
+    name: element.dtype.name for name, element in FOREIGN.items()
 }
 _FATAL = 4
 _SOURCE_LOCATION = re.compile(r"\S*/onnxruntime_src/\S+:\d+ .*?\) (?:const )?(?:\[with [^\]]*\] )?")
@@ -54,20 +50,38 @@ class Session:
             raise ModelError(f"onnxruntime does not accept the model: {_reason(error)}") from error
         self.inputs = tuple(_spec(argument) for argument in self._session.get_inputs())
         self.outputs = tuple(_spec(argument) for argument in self._session.get_outputs())
+        foreign = {element.dtype.name for element in FOREIGN.values()}
+        self._has_foreign = any(spec.dtype in foreign for spec in (*self.inputs, *self.outputs))
 
     def run(self, feeds: Feeds) -> dict[str, Array]:
-        """Run on arrays by input name; return arrays by output name. Raises RunError."""
+        """Run on arrays by input name; return arrays by output name.
+
+        A sequence is a list of arrays, an empty optional None, on both sides.
+
+        Raises:
+            RunError: the feeds do not fit, or an operator fails on them.
+
+        """
         names = [spec.name for spec in self.outputs]
         try:
-            results = self._session.run(names, dict(feeds))
+            results = self._run_values(names, feeds) if self._has_foreign else self._session.run(names, dict(feeds))
         except Exception as error:  # its exceptions share no base class but this one
             raise RunError(f"onnxruntime cannot run the model on these inputs: {_reason(error)}") from error
-        return dict(zip(names, map(np.asarray, results), strict=True))
+        return {name: _result(value) for name, value in zip(names, results, strict=True)}
+
+    def _run_values(self, names: list[str], feeds: Feeds) -> list[Array]:
+        values = {name: to_onnxruntime(array) for name, array in feeds.items()}
+        return [from_onnxruntime(value) for value in self._session.run_with_ort_values(names, values)]
 
 
 def _spec(argument: onnxruntime.NodeArg) -> TensorSpec:
     element = argument.type.removeprefix("tensor(").removesuffix(")")
     return TensorSpec(argument.name, _DTYPES.get(element, element), tuple(argument.shape))
+
+
+def _result(value: Any) -> Any:
+    """Return a tensor as an array: onnxruntime hands out numbers of rank 0 as numpy's scalars."""
+    return value if value is None or isinstance(value, list | dict) else np.asarray(value)
 
 
 def _reason(error: Exception) -> str:
