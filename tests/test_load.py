@@ -12,6 +12,7 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from graphopt.backends.ort.reference import evaluate
 from graphopt.errors import ModelError
 from graphopt.ir.load import load
 from graphopt.ir.save import save
@@ -108,6 +109,27 @@ def test_sparse_constants_become_dense() -> None:
 
 def test_the_domain_ai_onnx_may_be_spelled_out() -> None:
     assert load(tiny(opsets=[helper.make_opsetid("ai.onnx", 17)])).opset_imports == {"": 17}
+
+
+def test_a_newer_ir_version_steps_down_to_what_onnxruntime_reads() -> None:
+    newer = tiny()
+    newer.ir_version = 14
+    model = load(newer)
+    assert model.ir_version == 13
+    assert evaluate(model, {"x": np.ones((1, 2), np.float32)})["y"].tolist() == [[3, 5, 7]]
+    assert load(tiny()).ir_version == 9
+
+
+@pytest.mark.parametrize("where", ["input", "initializer"])
+def test_what_only_the_newest_ir_version_has_is_refused(where: str) -> None:
+    newer = tiny()
+    newer.ir_version = 14
+    if where == "input":
+        newer.graph.input[0].type.tensor_type.elem_type = 27  # FLOAT6E2M3
+    else:
+        newer.graph.initializer[0].data_type = 27
+    with pytest.raises(ModelError, match="has the element type 27, which cannot be run"):
+        load(newer)
 
 
 def test_external_data_are_mapped_not_read(tmp_path: Path) -> None:

@@ -19,6 +19,9 @@ from graphopt.ir.verify import check_structure, verify
 
 Source = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
 OPTIONAL_INITIALIZER_INPUTS = 4  # the first IR version in which an initializer need not be an input
+# onnxruntime reads no newer one. Version 14 adds element types alone, which `wire` refuses, so all the rest can step
+# down to 13; an older onnxruntime says itself what it does not read.
+NEWEST_RUNNABLE_IR = 13
 
 
 def load(
@@ -37,7 +40,7 @@ def load(
         model = _read(source)
         if not overridable_initializers:
             _make_constants(model.graph)
-        model.ir_version = max(model.ir_version, OPTIONAL_INITIALIZER_INPUTS)
+        model.ir_version = min(max(model.ir_version, OPTIONAL_INITIALIZER_INPUTS), NEWEST_RUNNABLE_IR)
         normalize_shapes(model)
         verify(model)
         if shapes:

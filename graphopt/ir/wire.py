@@ -10,7 +10,8 @@ from onnx import AttributeProto, GraphProto, NodeProto, TensorProto
 
 from graphopt.errors import ModelError
 
-ELEMENT_TYPES = frozenset(TensorProto.DataType.values()) - {TensorProto.UNDEFINED}
+NEWEST_ELEMENT_TYPE = 26  # INT2, the last of IR version 13: onnxruntime runs none of the float6 types of version 14
+ELEMENT_TYPES = frozenset(range(TensorProto.FLOAT, NEWEST_ELEMENT_TYPE + 1)) & {*TensorProto.DataType.values()}
 # Where the value of an attribute is a message of its own: absent, there is nothing to read; absent numbers are 0.
 MESSAGES = {
     AttributeProto.TENSOR: "t",
@@ -49,7 +50,9 @@ def _check_graph(graph: GraphProto, where: str) -> None:
         _check_texts((dim.dim_param for dim in value.type.tensor_type.shape.dim), where)
         if value.type.HasField("tensor_type") and value.type.tensor_type.elem_type not in ELEMENT_TYPES:
             kind = value.type.tensor_type.elem_type
-            raise ModelError(f"value {value.name!r} of {where} has the unknown element type {kind}; export it again")
+            raise ModelError(
+                f"value {value.name!r} of {where} has the element type {kind}, which cannot be run; export it again"
+            )
     for tensor in graph.initializer:
         _check_tensor(tensor, where)
     for sparse in graph.sparse_initializer:
@@ -98,7 +101,8 @@ def _check_tensor(tensor: TensorProto, where: str) -> None:
     _check_texts((tensor.name, tensor.doc_string), where)
     if tensor.data_type not in ELEMENT_TYPES:
         raise ModelError(
-            f"tensor {tensor.name!r} of {where} has the unknown element type {tensor.data_type}; export it again"
+            f"tensor {tensor.name!r} of {where} has the element type {tensor.data_type}, which cannot be run; "
+            "export it again"
         )
     if tensor.data_type == TensorProto.STRING and len(tensor.string_data) != math.prod(tensor.dims):
         held = len(tensor.string_data)
