@@ -100,6 +100,43 @@ def test_outputs_that_are_constants_or_inputs_are_answered() -> None:
     }
 
 
+@pytest.mark.parametrize("target", ["cpu", "onnxruntime"])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "g (seq(float[2]) x, int64 i) => (float[2] y) { y = SequenceAt (x, i) }",
+            "input 'x' is of the kind sequence",
+        ),
+        ("g (float[2] x) => (seq(float[2]) y) { y = SequenceConstruct (x) }", "output 'y' is of the kind sequence"),
+        (
+            "g (optional(float[2]) x) => (bool y) { y = OptionalHasElement (x) }",
+            "input 'x' is of the kind optional",
+        ),
+    ],
+)
+def test_what_is_no_tensor_is_refused_at_the_border(text: str, words: str, target: str) -> None:
+    with pytest.raises(ModelError, match=words):
+        graphopt.compile(network(text), target)
+
+
+def test_a_sequence_may_go_from_part_to_part() -> None:
+    """The first of onnxruntime's parts makes it, the second reads it where the code between them says."""
+    model = network(
+        """
+        g (float[2] x, float[2] z) => (float[2] y)
+        {
+            s = SequenceConstruct (x, z)  n = SequenceLength (s)  one = Constant <value_int = 1> ()
+            last = Sub (n, one)  y = SequenceAt (s, last)
+        }
+        """
+    )
+    x, z = np.float32([1, 2]), np.float32([3, 4])
+    program = graphopt.compile(model, cache=False)
+    np.testing.assert_array_equal(program(x, z)["y"], z)
+    assert {placement.executor for placement in program.report.placements} == {"tvm", "onnxruntime"}
+
+
 def test_arguments_go_by_position_or_by_name() -> None:
     module = graphopt.compile(network("g (float[2] a, float[2] b) => (float[2] y) { y = Sub (a, b) }"), cache=False)
     a, b = np.float32([5, 6]), np.float32([1, 2])

@@ -19,6 +19,7 @@ from graphopt.compiler.optimize import Shapes, optimize
 from graphopt.compiler.specialize import specialize
 from graphopt.errors import ModelError, TargetError
 from graphopt.inspect.statistics import static_shape, tensor_spec
+from graphopt.ir.interface import check_interface
 from graphopt.ir.load import Source, load
 from graphopt.ir.save import save
 from graphopt.ir.walk import label
@@ -69,6 +70,7 @@ def compile(  # noqa: A001  # the name that the tool is known by
     if threads is not None:
         facts = _with_threads(facts, threads)
     loaded = load(model, shapes=shapes)
+    check_interface(loaded)
     build = _Build(loaded, facts, pipeline, on_stage)
     if not cache:
         owner = TemporaryDirectory(prefix="graphopt-")
