@@ -24,6 +24,8 @@ if TYPE_CHECKING:
         RunError,
         TargetError,
     )
+    from graphopt.pipeline.numeric_check import NumericCheck
+    from graphopt.pipeline.rewrite_check import RewriteCheck
     from graphopt.runtime.module import CompiledModule, load
 
 __all__ = [
@@ -31,9 +33,11 @@ __all__ = [
     "CompiledModule",
     "GraphoptError",
     "ModelError",
+    "NumericCheck",
     "OutputError",
     "PassFailureError",
     "PipelineError",
+    "RewriteCheck",
     "RunError",
     "TargetError",
     "compile",
@@ -44,6 +48,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "CompiledModule": "graphopt.runtime.module",
+    "NumericCheck": "graphopt.pipeline.numeric_check",
+    "RewriteCheck": "graphopt.pipeline.rewrite_check",
     "compile": "graphopt.compiler.compile",
     "load": "graphopt.runtime.module",
     "optimize": "graphopt.compiler.optimize",

@@ -41,8 +41,24 @@ def differences(reference: Feeds, actual: Feeds) -> list[Difference]:
     return sorted(found, key=lambda one: one.error, reverse=True)
 
 
-def difference(name: str, reference: Array, actual: Array) -> Difference:
-    """Compare one output with its reference; only floating-point numbers may differ a little."""
+def one_unit_away(feeds: Feeds, seed: int) -> Feeds:
+    """Return the inputs with each float32 or float64 moved by one unit in the last place, up or down."""
+    rng = np.random.default_rng(seed)
+    return {
+        name: _nudged(array, rng) if array.dtype in (np.float32, np.float64) else array for name, array in feeds.items()
+    }
+
+
+def _nudged(array: Array, rng: np.random.Generator) -> Array:
+    moved = np.nextafter(array, rng.choice(np.array([-np.inf, np.inf], array.dtype), array.shape))
+    return np.where(np.isfinite(array), moved, array)
+
+
+def difference(name: str, reference: Array, actual: Array, *, scale: float = 0.0) -> Difference:
+    """Compare one output with its reference; only floating-point numbers may differ a little.
+
+    `scale` is known of the output otherwise, and holds where the reference itself has a smaller one.
+    """
     if reference.shape != actual.shape:
         return Difference(name, np.inf, f"has shape {actual.shape} instead of {reference.shape}")
     if reference.dtype != actual.dtype:
@@ -50,15 +66,17 @@ def difference(name: str, reference: Array, actual: Array) -> Difference:
     if reference.dtype.kind in "OSUbiu":
         wrong = int(np.count_nonzero(reference != actual))
         return Difference(name, np.inf if wrong else 0.0, f"differs in {wrong} of {reference.size} elements")
-    return _numeric_difference(name, _widen(reference), _widen(actual))
+    return _numeric_difference(name, _widen(reference), _widen(actual), scale)
 
 
-def _numeric_difference(name: str, reference: npt.NDArray[np.float64], actual: npt.NDArray[np.float64]) -> Difference:
+def _numeric_difference(
+    name: str, reference: npt.NDArray[np.float64], actual: npt.NDArray[np.float64], least_scale: float
+) -> Difference:
     finite = np.isfinite(reference)
     if not np.array_equal(np.where(finite, 0, reference), np.where(np.isfinite(actual), 0, actual), equal_nan=True):
         return Difference(name, np.inf, "has NaN or infinity where the reference has none, or the reverse")
     gap = np.abs(np.subtract(actual, reference, out=np.zeros_like(reference), where=finite))
-    scale = float(np.max(np.abs(np.where(finite, reference, 0)), initial=0.0))
+    scale = float(np.max(np.abs(np.where(finite, reference, 0)), initial=least_scale))
     worst = float(np.max(gap, initial=0.0))
     error = worst / scale if scale else (np.inf if worst else 0.0)
     return Difference(name, error, f"differs by up to {worst:.3g} where its scale is {scale:.3g}")

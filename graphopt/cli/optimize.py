@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -22,12 +22,19 @@ from graphopt.cli.options import (
 )
 from graphopt.cli.output import check_file
 
+if TYPE_CHECKING:
+    from graphopt.pipeline.check import Check
+
 OutputFile = Annotated[
     Path, typer.Option("-o", "--output", metavar="FILE", help="Where the optimized model goes.", show_default=False)
 ]
-Check = Annotated[
-    Literal["numeric"] | None,
-    typer.Option("--check", help="Execute before and after each pass, and compare the answers.", show_default=False),
+CheckKind = Annotated[
+    Literal["numeric", "rewrite"] | None,
+    typer.Option(
+        "--check",
+        help="Execute before and after each pass (numeric) or each rewrite (rewrite), and compare the answers.",
+        show_default=False,
+    ),
 ]
 KeepOverridable = Annotated[
     bool, typer.Option("--keep-overridable", help="Keep initializers that are also inputs as inputs, not constants.")
@@ -42,7 +49,7 @@ def optimize_model(
     preset: PresetName = None,
     input_shape: InputShapes = None,
     explain: Explain = False,
-    check: Check = None,
+    check: CheckKind = None,
     data: Data = None,
     seed: Seed = 0,
     keep_overridable: KeepOverridable = False,
@@ -55,36 +62,46 @@ def optimize_model(
       graphopt optimize model.onnx -o small.onnx --preset O1 --input-shape x:1,3,224,224
       graphopt optimize model.onnx -o small.onnx --pipeline 'fold-batch-norm,remove-dead-nodes' --explain
       graphopt optimize model.onnx -o small.onnx --check numeric --data feeds.npz
+      graphopt optimize model.onnx -o small.onnx --check rewrite
 
     """
-    from graphopt.cli.feeds import read_feeds
     from graphopt.cli.report import explanation, summary
     from graphopt.compiler.optimize import optimize
     from graphopt.ir.save import save
-    from graphopt.pipeline.numeric_check import NumericCheck
 
-    if data and not check:
+    if data and check != "numeric":
         raise typer.BadParameter("--data is what --check numeric compares on; add it")
     text, shapes = pipeline_text(pipeline, preset), shapes_of(input_shape)
     check_file(output)
-    feeds = read_feeds([str(data)]) if data else None
+    checking = _check(check, data, seed)
     with progress("optimizing") as step:
         optimized, report = optimize(
             model,
             text,
             shapes=shapes,
             overridable_initializers=keep_overridable,
-            check=NumericCheck(feeds, seed=seed) if check else None,
+            check=checking,
             on_pass=step,
             seed=seed,
         )
         step("saving")
         save(optimized, output)
     if json:
-        show_json({"model": str(model), "output": str(output), "check": check, "report": report.to_dict()})
+        done = {"model": str(model), "output": str(output), "check": check, "findings": checking.findings()}
+        show_json(done | {"report": report.to_dict()})
         return
     show(summary(report.to_dict()))
     if explain:
         show(*explanation(report.to_dict()))
-    checked = ", each pass checked" if check else ""
-    show("", f"{output}: written{checked}")
+    show("", *checking.findings(), ", ".join(filter(None, (f"{output}: written", checking.summary()))))
+
+
+def _check(kind: str | None, data: Path | None, seed: int) -> Check:
+    from graphopt.cli.feeds import read_feeds
+    from graphopt.pipeline import check
+    from graphopt.pipeline.numeric_check import NumericCheck
+    from graphopt.pipeline.rewrite_check import RewriteCheck
+
+    if kind == "rewrite":
+        return RewriteCheck(seed=seed)
+    return NumericCheck(read_feeds([str(data)]) if data else None, seed=seed) if kind else check.Check()

@@ -1,18 +1,11 @@
-"""Results on their way out: places checked before the work, files written whole or not at all."""
+"""Results on their way out: places are checked before the work."""
 
 from __future__ import annotations
 
 import os
-import zipfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from graphopt.errors import OutputError
-from graphopt.files import atomic_path
-
-if TYPE_CHECKING:
-    from graphopt.tensors import Array
 
 
 def check_file(path: Path) -> None:
@@ -31,22 +24,6 @@ def check_program_folder(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise OutputError(f"cannot write {str(path)!r}: it is a file; name a new or an empty directory")
     _check_parent(path)
-
-
-def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
-    """Write a .npz; unlike numpy.savez it takes every name, `file` included, and leaves no half file.
-
-    Raises:
-        OutputError: the place is not writable, or the disk is full.
-
-    """
-    import numpy as np
-
-    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                plain = array.astype(str) if array.dtype == object else array
-                np.lib.format.write_array(member, plain, allow_pickle=False)
 
 
 def _check_parent(path: Path) -> None:

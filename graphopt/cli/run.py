@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +11,7 @@ import typer
 
 from graphopt.cli.console import progress, say, show, show_json
 from graphopt.cli.options import InputShapes, Json, Seed, TargetText, Threads, shapes_of
-from graphopt.cli.output import check_file, write_arrays
+from graphopt.cli.output import check_file
 from graphopt.cli.render import table
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def run_program(
 ) -> None:
     """Run a program on inputs, and describe or keep its outputs.
 
-    An ONNX file is compiled first; --target, --input-shape and --threads are about that.
+    An ONNX file is compiled first; --target, --input-shape and --threads are about that. What numpy's files
+    have no type for is named: the bfloat16 output y is the uint16 array y:bfloat16, and goes in like that too.
 
     Examples:
       graphopt run program --input image=image.npy -o outputs.npz
@@ -71,7 +73,10 @@ def run_program(
     feeds = given if given is not None else random_feeds(module.inputs, seed=seed, batch=1)
     results = module.run(feeds)
     if output:
-        write_arrays(output, results)
+        from graphopt.cli.elements import encode
+        from graphopt.npz import write_arrays
+
+        write_arrays(output, dict(itertools.starmap(encode, results.items())))
     if json:
         written = str(output) if output else None
         outputs = [_describe(name, array) for name, array in results.items()]

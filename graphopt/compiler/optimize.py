@@ -12,8 +12,8 @@ from graphopt.catalog import passes
 from graphopt.ir.collector import patient_collector
 from graphopt.ir.load import Source, load
 from graphopt.ir.shapes import ShapeSpec
+from graphopt.pipeline.check import Check
 from graphopt.pipeline.manager import PassManager
-from graphopt.pipeline.numeric_check import NumericCheck
 from graphopt.pipeline.presets import DEFAULT_PRESET
 from graphopt.pipeline.report import Report
 from graphopt.pipeline.text import parse_pipeline
@@ -37,7 +37,7 @@ def optimize(
     target: str | Target = "cpu",
     shapes: Shapes | None = None,
     overridable_initializers: bool = False,
-    check: NumericCheck | None = None,
+    check: Check | None = None,
     on_pass: Callable[[str], None] | None = None,
     reproducer_folder: Path | None = None,
     seed: int = 0,
@@ -51,7 +51,8 @@ def optimize(
         shapes: dimensions to fix, by input name.
         overridable_initializers: keep initializers that are also inputs as inputs with a default, instead
             of taking them for constants.
-        check: executes the model before and after each pass and compares (`check=NumericCheck()`).
+        check: `NumericCheck()` executes the model before and after each pass and compares; `RewriteCheck()`
+            does so with each rewrite, and refuses those that change answers.
         on_pass: called with the text of each pass before it runs.
         reproducer_folder: where to write what replays a failing pass.
         seed: of passes that need randomness.

@@ -10,6 +10,7 @@ from typing import ClassVar
 import onnx_ir as ir
 
 from graphopt.pipeline.context import Context
+from graphopt.pipeline.limit import Step
 from graphopt.pipeline.options import format_options
 from graphopt.spec import Spec
 
@@ -25,11 +26,14 @@ class Pass(ABC):
     Attributes:
         name: `fold-constants` lives in passes/fold_constants.py, its cases in tests/passes/fold-constants.md.
         requires: names of the passes that must stand earlier in a pipeline.
+        counts_rewrites: whether it heeds `ctx.limit` and `ctx.check` rewrite by rewrite; otherwise a run of it
+            is one step.
 
     """
 
     name: ClassVar[str]
     requires: ClassVar[tuple[str, ...]] = ()
+    counts_rewrites: ClassVar[bool] = False
 
     @abstractmethod
     def run(self, model: ir.Model, ctx: Context) -> int:
@@ -46,3 +50,11 @@ class Pass(ABC):
 
     def __str__(self) -> str:
         return str(Spec(self.name, format_options(self)))
+
+
+def run_counted(step: Pass, model: ir.Model, ctx: Context) -> int:
+    """Run a pass; if it does not count its rewrites itself, all that it changes is one step."""
+    changes = step.run(model, ctx)
+    if changes and not step.counts_rewrites:
+        ctx.limit.count(Step(step.name))
+    return changes

@@ -9,6 +9,8 @@ from enum import StrEnum
 import onnx_ir as ir
 
 from graphopt.ir.walk import label
+from graphopt.pipeline.check import Check
+from graphopt.pipeline.limit import RewriteLimit
 from graphopt.targets import Target
 
 
@@ -37,14 +39,27 @@ class Context:
 
     Attributes:
         target: the facts of the machine compiled for.
+        pass_name: of the pass that this context is for.
         seed: where a pass needs randomness, it comes from here.
+        check: may refuse single rewrites.
+        limit: counts them, and says when to stop.
 
     """
 
-    def __init__(self, target: Target, *, pass_name: str = "", seed: int = 0) -> None:
+    def __init__(
+        self,
+        target: Target,
+        *,
+        pass_name: str = "",
+        seed: int = 0,
+        check: Check | None = None,
+        limit: RewriteLimit | None = None,
+    ) -> None:
         self.target = target
+        self.pass_name = pass_name
         self.seed = seed
-        self._pass_name = pass_name
+        self.check = check or Check()
+        self.limit = limit or RewriteLimit()
         self._remarks: dict[Remark, None] = {}
 
     def applied(self, node: ir.Node, what: str) -> None:
@@ -61,4 +76,4 @@ class Context:
         return self._remarks.keys()
 
     def _remark(self, verdict: Verdict, node: ir.Node, message: str) -> None:
-        self._remarks[Remark(verdict, self._pass_name, label(node), message)] = None
+        self._remarks[Remark(verdict, self.pass_name, label(node), message)] = None

@@ -11,10 +11,11 @@ import onnx_ir as ir
 
 from graphopt.errors import GraphoptError, ModelError
 from graphopt.ir.verify import verify
-from graphopt.pipeline.base import Pass
+from graphopt.pipeline.base import Pass, run_counted
+from graphopt.pipeline.check import Check
 from graphopt.pipeline.context import Context, Remark
 from graphopt.pipeline.fingerprint import fingerprint
-from graphopt.pipeline.numeric_check import NumericCheck
+from graphopt.pipeline.limit import RewriteLimit
 from graphopt.pipeline.report import PassRecord, Report, Size, unique
 from graphopt.pipeline.reproducer import failure
 from graphopt.pipeline.text import Fixpoint, Pipeline
@@ -32,19 +33,21 @@ class PassManager:
     Attributes:
         pipeline: what to run.
         target: the facts that passes may ask for.
-        check: compares answers after each pass that changed something.
+        check: executes what passes or rewrites did, and compares the answers.
         reproducer_folder: where the reproducer of a failing pass goes; a temporary folder if None.
         on_pass: called with the text of each pass before it runs, for progress displays.
         seed: of passes that need randomness.
+        limit: counts the steps of a run, and stops it after so many.
 
     """
 
     pipeline: Pipeline
     target: Target
-    check: NumericCheck | None = None
+    check: Check | None = None
     reproducer_folder: Path | None = None
     on_pass: Callable[[str], None] | None = None
     seed: int = 0
+    limit: RewriteLimit | None = None
 
     def run(self, model: ir.Model) -> Report:
         """Transform `model` in place and report what was done.
@@ -64,6 +67,8 @@ class _Run:
         self._manager = manager
         self._model = model
         self._original = model.clone()
+        self._check = manager.check or Check()
+        self._limit = manager.limit or RewriteLimit()
         self._state = fingerprint(model)
         self._size = Size.of(model)
         self._executed: list[Pass] = []
@@ -72,8 +77,7 @@ class _Run:
 
     def report(self) -> Report:
         before = self._size
-        if self._manager.check:
-            self._manager.check.start(self._model)
+        self._check.start(self._model)
         self._run_steps(self._manager.pipeline)
         return Report(str(self._manager.pipeline), before, self._size, self._records, unique(self._remarks))
 
@@ -94,12 +98,14 @@ class _Run:
 
     def _run_pass(self, step: Pass) -> int:
         manager = self._manager
+        if self._limit.reached:
+            return 0
         if manager.on_pass:
             manager.on_pass(str(step))
-        context = Context(manager.target, pass_name=step.name, seed=manager.seed)
+        context = self._context(step, self._limit)
         start = time.perf_counter()
         try:
-            changes = step.run(self._model, context)
+            changes = run_counted(step, self._model, context)
         except GraphoptError:
             raise
         except Exception as error:
@@ -122,17 +128,20 @@ class _Run:
             verify(self._model)
         except ModelError as error:
             raise self._failure(step, f"pass {step} broke the model: {error}") from error
-        check = self._manager.check
-        if check and (difference := check.worst(self._model)):
+        if difference := self._check.worst(self._model):
             raise self._failure(step, f"pass {step} changed the answers: {difference}")
 
+    def _context(self, step: Pass, limit: RewriteLimit) -> Context:
+        manager = self._manager
+        return Context(manager.target, pass_name=step.name, seed=manager.seed, check=self._check, limit=limit)
+
     def _failure(self, step: Pass, reason: str) -> GraphoptError:
-        context = Context(self._manager.target, seed=self._manager.seed)
+        limit = self._limit.again()
         return failure(
             reason,
             failed=step,
             original=self._original,
             executed=self._executed,
-            context=context,
+            contexts=lambda earlier: self._context(earlier, limit),
             folder=self._manager.reproducer_folder,
         )

@@ -8,7 +8,8 @@ import onnx_ir as ir
 from graphopt.backends.ort.reference import evaluate, random_feeds, reference_session
 from graphopt.errors import CalibrationError, RunError
 from graphopt.inspect.statistics import tensor_spec
-from graphopt.numerics import DEFAULT_TOLERANCE, Difference, differences
+from graphopt.numerics import DEFAULT_TOLERANCE, Difference, differences, one_unit_away
+from graphopt.pipeline.check import Check
 from graphopt.runtime.feeds import check as fit
 from graphopt.tensors import Feeds
 
@@ -16,7 +17,7 @@ NOISE_FACTOR = 8
 """Every layer rounds anew, the measurement of the noise moves the input alone."""
 
 
-class NumericCheck:
+class NumericCheck(Check):
     """Compares a model under rewriting with the original, executed with every optimization off.
 
     A network can be worse conditioned than the tolerance: where one unit in the last place of its inputs
@@ -45,7 +46,7 @@ class NumericCheck:
             self._feeds = fit([tensor_spec(value) for value in fed], feeds)
             session = reference_session(model)
             self._expected = session.run(self._feeds)
-            moved = session.run(_moved(self._feeds, self._seed))
+            moved = session.run(one_unit_away(self._feeds, self._seed))
         except RunError as error:
             raise CalibrationError(
                 f"the model does not run on the inputs to check with: {error}; give fitting input shapes or data"
@@ -59,13 +60,6 @@ class NumericCheck:
         found = differences(self._expected, evaluate(model, self._feeds or {}))
         return next((one for one in found if one.error > self._allowed.get(one.output, 0.0)), None)
 
-
-def _moved(feeds: Feeds, seed: int) -> Feeds:
-    """Return the inputs with each float32 or float64 moved by one unit in the last place, up or down."""
-    rng = np.random.default_rng(seed)
-    return {
-        name: np.nextafter(array, rng.choice(np.array([-np.inf, np.inf], array.dtype), array.shape))
-        if array.dtype in (np.float32, np.float64)
-        else array
-        for name, array in feeds.items()
-    }
+    def summary(self) -> str:
+        """Say what was checked."""
+        return "each pass checked"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import onnx_ir as ir
 
 from graphopt.errors import GraphoptError, PassFailureError
 from graphopt.ir.save import save
-from graphopt.pipeline.base import Pass
+from graphopt.pipeline.base import Pass, run_counted
 from graphopt.pipeline.context import Context
 
 
@@ -20,7 +20,7 @@ def failure(
     failed: Pass,
     original: ir.Model,
     executed: Sequence[Pass],
-    context: Context,
+    contexts: Callable[[Pass], Context],
     folder: Path | None,
 ) -> PassFailureError:
     """Write the reproducer and return the error that names it.
@@ -33,7 +33,7 @@ def failure(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for step in executed:
-            step.run(original, Context(context.target, pass_name=step.name, seed=context.seed))
+            run_counted(step, original, contexts(step))
         save(original, path)
     except (GraphoptError, OSError) as error:
         return PassFailureError(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import onnx_ir as ir
@@ -15,11 +16,14 @@ from graphopt.ir.dead import erase_unread, is_unread
 from graphopt.ir.edit import Names
 from graphopt.ir.walk import is_op, label
 from graphopt.pipeline.base import Pass
+from graphopt.pipeline.check import Rewrite
 from graphopt.pipeline.context import Context
+from graphopt.pipeline.limit import Step
 from graphopt.rewrite.builder import Builder, Refused
 from graphopt.rewrite.commit import commit, is_source
 from graphopt.rewrite.matcher import Match, find
 from graphopt.rewrite.pattern import depth, roots
+from graphopt.rewrite.provenance import Origin, annotate, merged
 from graphopt.rewrite.rule import Rule
 
 REWRITES_PER_NODE = 16
@@ -31,7 +35,15 @@ WIDEST_MATCH = 16
 
 @dataclass(frozen=True)
 class RewritePass(Pass):
-    """A pass that is a set of rules; a subclass lists them, those that should win first."""
+    """A pass that is a set of rules; a subclass lists them, those that should win first.
+
+    Attributes:
+        skip: matches to leave alone, by the name of an output of their root.
+
+    """
+
+    counts_rewrites: ClassVar[bool] = True
+    skip: tuple[str, ...] = field(default=(), kw_only=True)
 
     @abstractmethod
     def rules(self) -> Sequence[Rule]:
@@ -39,11 +51,13 @@ class RewritePass(Pass):
 
     def run(self, model: ir.Model, ctx: Context) -> int:
         """Apply the rules wherever they match."""
-        return apply_rules(model, self.rules(), ctx)
+        return apply_rules(model, self.rules(), ctx, skip=self.skip)
 
 
-def apply_rules(model: ir.Model, rules: Sequence[Rule], ctx: Context) -> int:
+def apply_rules(model: ir.Model, rules: Sequence[Rule], ctx: Context, *, skip: Collection[str] = ()) -> int:
     """Rewrite `model` in place until no rule matches; return the number of rewrites.
+
+    Matches whose root has an output named in `skip` stay.
 
     Nodes are visited in order; a rewrite brings back the nodes that it may have given a new chance. What
     was refused, and still stands at the end, is remarked as missed.
@@ -52,7 +66,7 @@ def apply_rules(model: ir.Model, rules: Sequence[Rule], ctx: Context) -> int:
         RuntimeError: the rules do not terminate.
 
     """
-    return _Rewriting(model, rules, ctx).run()
+    return _Rewriting(model, rules, ctx, frozenset(skip)).run()
 
 
 @dataclass(frozen=True)
@@ -90,8 +104,9 @@ class _Stage:
 class _Rewriting:
     """One application of rules to one model."""
 
-    def __init__(self, model: ir.Model, rules: Sequence[Rule], ctx: Context) -> None:
+    def __init__(self, model: ir.Model, rules: Sequence[Rule], ctx: Context, skip: frozenset[str]) -> None:
         self._model = model
+        self._skip = skip
         self._ctx = ctx
         self._stages = [_Stage() for _ in range(max((rule.stage for rule in rules), default=0) + 1)]
         for rule in rules:
@@ -110,7 +125,8 @@ class _Rewriting:
 
     def run(self) -> int:
         count = 0
-        while stage := next((stage for stage in self._stages if stage.queue), None):
+        limit = self._ctx.limit
+        while not limit.reached and (stage := next((stage for stage in self._stages if stage.queue), None)):
             node = stage.pop()
             if node.graph is not None and self._visit(node, node.graph, stage):
                 count += 1
@@ -157,10 +173,12 @@ class _Rewriting:
             # What arithmetic overflows here is found, and refused, when it becomes a constant.
             with np.errstate(all="ignore"):
                 replacements = _replacements(rule, match, build)
+            rewrite = _rewrite(self._ctx.pass_name, rule, match, build, replacements)
+            self._permit(rewrite)
         except Refused as refusal:
             build.discard()
             return str(refusal)
-        self._ctx.applied(match.root, _describe(match, build))
+        self._record(rewrite, match, build)
         readers = [use.node for old in match.root.outputs for use in old.uses()]
         for value in commit(match, graph, build, replacements):
             if is_source(value):
@@ -169,6 +187,20 @@ class _Rewriting:
                 readers.extend(_few_readers(value))
         self._wake([*build.nodes, *readers])
         return None
+
+    def _permit(self, rewrite: Rewrite) -> None:
+        """Let the pipeline's text and its check have their word; raises Refused."""
+        if not self._skip.isdisjoint(rewrite.results):
+            raise Refused("the pipeline skips it")
+        reason = self._ctx.check.refuse(rewrite)
+        if reason is not None:
+            raise Refused(reason)
+
+    def _record(self, rewrite: Rewrite, match: Match, build: Builder) -> None:
+        self._ctx.applied(match.root, _describe(match, build))
+        self._ctx.limit.count(Step(rewrite.pass_name, rewrite.rule, rewrite.at, label(match.root)))
+        origin = Origin(rewrite.pass_name, rewrite.rule, rewrite.at)
+        annotate(build.nodes, merged(reversed(match.nodes), origin))
 
     def _wake(self, nodes: Iterable[ir.Node]) -> None:
         """Visit again the nodes that a rewrite touched, and the roots within reach below them."""
@@ -197,6 +229,12 @@ def _replacements(rule: Rule, match: Match, build: Builder) -> Sequence[ir.Value
         if is_op(match.root, "Identity") and old.is_graph_output() and new is match.root.inputs[0]:
             raise Refused(f"it gives {new.name!r} the name of the graph's output {old.name!r}")
     return replacements
+
+
+def _rewrite(pass_name: str, rule: Rule, match: Match, build: Builder, replacements: Sequence[ir.Value]) -> Rewrite:
+    pairs = zip(match.root.outputs, replacements, strict=False)
+    results = {old.name: (old, new) for old, new in pairs if old.name}
+    return Rewrite(pass_name, type(rule).__name__, match.nodes, tuple(build.nodes), results, match.opset)
 
 
 def _describe(match: Match, build: Builder) -> str:
