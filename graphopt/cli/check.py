@@ -78,9 +78,12 @@ def _open(path: Path, shapes: Mapping[str, ShapeSpec] | None) -> Session | Compi
 
         return load_program(path)
     from graphopt.backends.ort.reference import reference_session
+    from graphopt.ir.interface import check_interface
     from graphopt.ir.load import load
 
-    return reference_session(load(path, shapes=shapes))
+    model = load(path, shapes=shapes)
+    check_interface(model)
+    return reference_session(model)
 
 
 def _common_inputs(one: Sequence[TensorSpec], other: Sequence[TensorSpec]) -> list[TensorSpec]:

@@ -19,6 +19,6 @@ def check_interface(model: ir.Model) -> None:
             if value.type is not None and not isinstance(value.type, ir.TensorType):
                 kind = type(value.type).__name__.removesuffix("Type").lower()
                 raise ModelError(
-                    f"{role} {value.name!r} is of the kind {kind}, and only tensors can be passed to a program; "
+                    f"{role} {value.name!r} is of the kind {kind}, and only tensors can go in and out; "
                     "export the model with tensors there"
                 )
