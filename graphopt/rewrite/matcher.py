@@ -137,6 +137,8 @@ def _match_value(pattern: Pattern, value: ir.Value | None, state: _State, opset:
 def _match_node(pattern: Op, node: ir.Node, state: _State, opset: int) -> Iterator[_State]:
     if not is_op(node, *pattern.op_types) or not _attributes_fit(pattern, node, opset):
         return
+    if pattern.where is not None and (_reference(node) is not None or not pattern.where(node)):
+        return
     if state.named.get(pattern.name, node) is not node:
         return
     named = {**state.named, pattern.name: node} if pattern.name else state.named

@@ -6,6 +6,7 @@
     op.Gemm(var("a"), var("b"), transA=0)                    an attribute, given or by default
     op.Max(var("x"), scalar(0.0))                            a literal
     op.Concat(rest("parts"), axis=1)                         all remaining inputs
+    op.Concat(rest("parts"), where=has_empty_part)           whatever a function of the node says
 
 A name met twice stands for the same value both times, and a node's name for the same node. A two-input
 operator that commutes (`COMMUTATIVE`) is tried in both orders. A dotted name (`"bn.scale"`) groups what
@@ -83,6 +84,7 @@ class Op(Pattern):
         attributes: required values; an attribute that is absent has its default.
         name: what the node is bound to; not bound if empty.
         output: which output the pattern stands for.
+        where: what else must hold of the node; one whose attributes a function's caller gives is no match.
 
     """
 
@@ -91,6 +93,7 @@ class Op(Pattern):
     attributes: Mapping[str, object]
     name: str = ""
     output: int = 0
+    where: Callable[[ir.Node], bool] | None = None
 
     def orders(self, op_type: str) -> tuple[tuple[Pattern, ...], ...]:
         """Return the orders in which the inputs may stand."""
@@ -106,8 +109,14 @@ class _Operators:
         return self(op_type)
 
     def __call__(self, *op_types: str) -> Callable[..., Op]:
-        def make(*inputs: Pattern, name: str = "", output: int = 0, **attributes: object) -> Op:
-            return Op(op_types, inputs, attributes, name, output)
+        def make(
+            *inputs: Pattern,
+            name: str = "",
+            output: int = 0,
+            where: Callable[[ir.Node], bool] | None = None,
+            **attributes: object,
+        ) -> Op:
+            return Op(op_types, inputs, attributes, name, output, where)
 
         return make
 
