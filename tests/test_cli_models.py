@@ -171,6 +171,24 @@ def test_outputs_may_have_any_name(model: Path) -> None:
     assert list(np.load("out.npz")) == ["file"]
 
 
+@pytest.mark.parametrize("target", ["cpu", "onnxruntime"])
+def test_files_keep_the_types_that_numpy_lacks(model: Path, target: str) -> None:
+    save(network("g (bfloat16[4] x) => (bfloat16[4] y) { y = Identity (x) }"), model)
+    graphopt("run", model, "--target", target, "-o", "out.npz")
+    with np.load("out.npz") as held:
+        assert held["y:bfloat16"].dtype == np.uint16
+        np.save("x.npy", held["y:bfloat16"])
+    graphopt("run", model, "--target", target, "--input", "x:bfloat16=x.npy", "-o", "again.npz")
+    with np.load("out.npz") as first, np.load("again.npz") as second:
+        np.testing.assert_array_equal(first["y:bfloat16"], second["y:bfloat16"])
+    graphopt("check", model, model, "--seeds", 1)
+
+
+def test_a_sequence_cannot_be_checked(model: Path) -> None:
+    save(network("g (seq(float[2]) x) => (int64 y) { y = SequenceLength (x) }"), model)
+    assert "input 'x' is of the kind sequence" in complaint("check", model, model, code=3)
+
+
 def test_bench_times_both_and_compares(model: Path) -> None:
     done = graphopt_json("bench", model, "--target", "onnxruntime", "--repeats", 4, "--threads", 1)
     assert done["ratio"] == pytest.approx(done["onnxruntime"]["median_ms"] / done["graphopt"]["median_ms"])

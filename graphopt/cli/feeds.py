@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from graphopt.backends.ort import reference
+from graphopt.cli.elements import decode
 from graphopt.errors import CalibrationError
 from graphopt.tensors import Array, TensorSpec
 
@@ -17,7 +19,7 @@ _FORMS = "write name=file.npy, or feeds.npz for several"
 
 
 def read_feeds(sources: Sequence[str]) -> dict[str, Array]:
-    """Read inputs by name: `name=file.npy` gives one, `feeds.npz` those that it holds.
+    """Read inputs by name: `name=file.npy` gives one, `feeds.npz` those that it holds; see `elements` for bfloat16.
 
     Raises:
         CalibrationError: another form, an unreadable file, or one input twice.
@@ -25,7 +27,7 @@ def read_feeds(sources: Sequence[str]) -> dict[str, Array]:
     """
     feeds: dict[str, Array] = {}
     for source in sources:
-        for name, array in _read(source).items():
+        for name, array in itertools.starmap(decode, _read(source).items()):
             if name in feeds:
                 raise CalibrationError(f"input {name!r} is given twice, the second time by {source!r}; keep one")
             feeds[name] = array
