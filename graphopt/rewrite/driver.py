@@ -25,6 +25,7 @@ from graphopt.rewrite.matcher import Match, find
 from graphopt.rewrite.pattern import depth, roots
 from graphopt.rewrite.provenance import Origin, annotate, merged
 from graphopt.rewrite.rule import Rule
+from graphopt.rewrite.screen import Outline, may_match, outline
 
 REWRITES_PER_NODE = 16
 """More rewrites than this, for each node there was, mean that rules undo each other."""
@@ -85,6 +86,7 @@ class _Stage:
     queue: deque[ir.Node] = field(default_factory=deque)
     queued: set[ir.Node] = field(default_factory=set)
     missed: dict[ir.Node, list[str]] = field(default_factory=dict)
+    screened: dict[Outline, list[Rule]] = field(default_factory=dict)
 
     def add(self, rule: Rule) -> None:
         for op_type in {op_type: None for root in roots(rule.pattern) for op_type in root.op_types}:
@@ -99,6 +101,13 @@ class _Stage:
         node = self.queue.popleft()
         self.queued.discard(node)
         return node
+
+    def candidates(self, node: ir.Node) -> list[Rule]:
+        """Return the rules that may match at a node, as far as the operators around it tell."""
+        found = outline(node)
+        if found not in self.screened:
+            self.screened[found] = [rule for rule in self.rules[node.op_type] if may_match(rule, found)]
+        return self.screened[found]
 
 
 class _Rewriting:
@@ -157,7 +166,7 @@ class _Rewriting:
         """Try the rules of a node; return whether one was applied."""
         opset = self._scopes[graph].opset
         reasons = stage.missed[node] = []
-        for rule in stage.rules[node.op_type]:
+        for rule in stage.candidates(node):
             found = find(rule.pattern, node, opset) if opset in rule.opsets else None
             reason = self._apply(rule, found, graph) if isinstance(found, Match) else found
             if isinstance(found, Match) and reason is None:
