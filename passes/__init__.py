@@ -9,12 +9,14 @@ from passes.fold_batch_norm import FoldBatchNorm
 from passes.fold_constants import FoldConstants
 from passes.infer_shapes import InferShapes
 from passes.remove_dead_nodes import RemoveDeadNodes
+from passes.simplify_movement import SimplifyMovement
 
 PASSES: dict[str, type[Pass]] = {
     InferShapes.name: InferShapes,
     FoldConstants.name: FoldConstants,
     EliminateIdentity.name: EliminateIdentity,
     FoldBatchNorm.name: FoldBatchNorm,
+    SimplifyMovement.name: SimplifyMovement,
     Deduplicate.name: Deduplicate,
     RemoveDeadNodes.name: RemoveDeadNodes,
 }

@@ -1,0 +1,197 @@
+"""How an operator runs on inputs that are not transposed yet: a table.
+
+If v = Transpose(u, p), dimension i of v is dimension p[i] of u. For an operator f of the table,
+
+    f(Transpose(u, p), …) = Transpose(f'(u, …), q)
+
+where f' is f with its axes and constants written for u. Where f drops axes, q orders those that are left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+
+from graphopt.ir.constants import constant
+from graphopt.tensors import Array
+from passes.simplify_movement.facts import (
+    Permutation,
+    dims,
+    has_setting,
+    input_of,
+    integers,
+    inverse,
+)
+
+SOFTMAX_IS_ALONG_ONE_AXIS = 13
+"""The opset before which Softmax flattens all axes from `axis` on into one."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an operator stands: the permutation of its transposed inputs, which those are, and the opset."""
+
+    node: ir.Node
+    perm: Permutation
+    transposed: frozenset[int]
+    opset: int
+
+    def moved(self, axis: int) -> int:
+        """Return where an axis is before the Transpose."""
+        return self.perm[axis % len(self.perm)]
+
+
+@dataclass(frozen=True)
+class Move:
+    """f' and q of an operator: what changes in it, and the permutation that its outputs then need."""
+
+    perm: Permutation
+    attributes: Mapping[str, int | Sequence[int]] = field(default_factory=dict)
+    constants: Mapping[int, Array] = field(default_factory=dict)
+
+
+Layout = Callable[[Place], Move | None]
+
+
+def _elementwise(place: Place) -> Move | None:
+    """Broadcasting aligns trailing axes, so a constant is permuted at full rank; ones fit any order."""
+    constants: dict[int, Array] = {}
+    for index, value in enumerate(place.node.inputs):
+        if value is None or index in place.transposed:
+            continue
+        known, array = dims(value), constant(value)
+        if known is None or len(known) > len(place.perm):
+            return None
+        if all(dim == 1 for dim in known):
+            continue
+        if array is None:
+            return None
+        constants[index] = _before(array, place.perm)
+    return Move(place.perm, constants=constants)
+
+
+def _before(array: Array, perm: Permutation) -> Array:
+    """Permute a constant that broadcasts against Transpose(u, perm) for u; without leading ones."""
+    whole = array.reshape((1,) * (len(perm) - array.ndim) + array.shape).transpose(inverse(perm))
+    leading = next((axis for axis, size in enumerate(whole.shape) if size != 1), whole.ndim)
+    return whole.reshape(whole.shape[leading:])
+
+
+def _concat(place: Place) -> Move | None:
+    constants: dict[int, Array] = {}
+    for index, value in enumerate(place.node.inputs):
+        array = constant(value)
+        if index in place.transposed:
+            continue
+        if array is None or array.ndim != len(place.perm):
+            return None
+        constants[index] = array.transpose(inverse(place.perm))
+    return Move(place.perm, {"axis": place.moved(place.node.attributes.get_int("axis", 0))}, constants)
+
+
+def _along(default: int, since: int = 0) -> Layout:
+    """Return the layout of an operator that works along one axis."""
+
+    def layout(place: Place) -> Move | None:
+        if place.transposed != {0} or place.opset < since:
+            return None
+        return Move(place.perm, {"axis": place.moved(place.node.attributes.get_int("axis", default))})
+
+    return layout
+
+
+def _reduce(place: Place) -> Move | None:
+    if place.transposed != {0}:
+        return None
+    axes, keeps = integers(place.node, "axes", 1), bool(place.node.attributes.get_int("keepdims", 1))
+    if not has_setting(place.node, "axes", 1):
+        axes = None if place.node.attributes.get_int("noop_with_empty_axes", 0) else tuple(range(len(place.perm)))
+    return _along_axes(place, axes, keeps=keeps) if axes else None
+
+
+def _arg(place: Place) -> Move | None:
+    axis, keeps = place.node.attributes.get_int("axis", 0), bool(place.node.attributes.get_int("keepdims", 1))
+    if place.transposed != {0}:
+        return None
+    return Move(_left(place, [axis], keeps=keeps), {"axis": place.moved(axis)})
+
+
+def _squeeze(place: Place) -> Move | None:
+    axes = integers(place.node, "axes", 1)
+    return _along_axes(place, axes, keeps=False) if axes and place.transposed == {0} else None
+
+
+def _along_axes(place: Place, axes: Sequence[int], *, keeps: bool) -> Move:
+    moved, perm = sorted(place.moved(axis) for axis in axes), _left(place, axes, keeps=keeps)
+    if not has_setting(place.node, "axes", 1):
+        return Move(perm)
+    if "axes" in place.node.attributes:
+        return Move(perm, {"axes": moved})
+    return Move(perm, constants={1: np.array(moved, np.int64)})
+
+
+def _left(place: Place, axes: Sequence[int], *, keeps: bool) -> Permutation:
+    """Return the permutation of what is left when axes go, or become 1 and stay."""
+    ndim = len(place.perm)
+    gone = {axis % ndim for axis in axes}
+    if len(gone) == ndim:
+        return tuple(range(ndim)) if keeps else ()
+    if keeps:
+        return place.perm
+    kept = [place.perm[axis] for axis in range(ndim) if axis not in gone]
+    return tuple(sorted(kept).index(axis) for axis in kept)
+
+
+def _pad(place: Place) -> Move | None:
+    pads, ndim = integers(place.node, "pads", 1), len(place.perm)
+    if pads is None or place.transposed != {0}:
+        return None
+    if input_of(place.node, 3) is not None:
+        axes = integers(place.node, "axes", 3)
+        moved = None if axes is None else np.array([place.moved(axis) for axis in axes], np.int64)
+        return None if moved is None else Move(place.perm, constants={3: moved})
+    if len(pads) != 2 * ndim:
+        return None
+    order = inverse(place.perm)
+    before = [*(pads[axis] for axis in order), *(pads[ndim + axis] for axis in order)]
+    if "pads" in place.node.attributes:
+        return Move(place.perm, {"pads": before})
+    return Move(place.perm, constants={1: np.array(before, np.int64)})
+
+
+def _slice(place: Place) -> Move | None:
+    starts = integers(place.node, "starts", 1)
+    given = has_setting(place.node, "axes", 3)
+    axes = integers(place.node, "axes", 3) if given else None if starts is None else tuple(range(len(starts)))
+    if axes is None or place.transposed != {0}:
+        return None
+    moved = [place.moved(axis) for axis in axes]
+    if "starts" in place.node.attributes:
+        return Move(place.perm, {"axes": moved})
+    return Move(place.perm, constants={3: np.array(moved, np.int64)})
+
+
+_ELEMENTWISE = """
+    Abs Acos Acosh Add And Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Cast Ceil Celu
+    Clip Cos Cosh Div Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish Identity IsInf IsNaN
+    LeakyRelu Less LessOrEqual Log Max Mean Min Mish Mod Mul Neg Not Or PRelu Pow Reciprocal Relu Round Selu Shrink
+    Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu Where Xor
+""".split()
+_REDUCTIONS = """
+    ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare
+""".split()
+
+LAYOUTS: Mapping[str, Layout] = {
+    **dict.fromkeys(_ELEMENTWISE, _elementwise),
+    **dict.fromkeys(_REDUCTIONS, _reduce),
+    **dict.fromkeys(("ArgMax", "ArgMin"), _arg),
+    **dict.fromkeys(("Hardmax", "LogSoftmax", "Softmax"), _along(-1, SOFTMAX_IS_ALONG_ONE_AXIS)),
+    "Concat": _concat,
+    "Pad": _pad,
+    "Slice": _slice,
+    "Split": _along(0),
+    "Squeeze": _squeeze,
+}
