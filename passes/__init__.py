@@ -8,6 +8,7 @@ from passes.eliminate_identity import EliminateIdentity
 from passes.fold_batch_norm import FoldBatchNorm
 from passes.fold_constants import FoldConstants
 from passes.infer_shapes import InferShapes
+from passes.recover_operators import RecoverOperators
 from passes.remove_dead_nodes import RemoveDeadNodes
 from passes.simplify_movement import SimplifyMovement
 
@@ -18,5 +19,6 @@ PASSES: dict[str, type[Pass]] = {
     FoldBatchNorm.name: FoldBatchNorm,
     SimplifyMovement.name: SimplifyMovement,
     Deduplicate.name: Deduplicate,
+    RecoverOperators.name: RecoverOperators,
     RemoveDeadNodes.name: RemoveDeadNodes,
 }

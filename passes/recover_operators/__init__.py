@@ -1,0 +1,69 @@
+"""recover-operators: what an exporter took apart becomes the one operator of ONNX that it was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from graphopt.rewrite import RewritePass, Rule
+from passes.recover_operators.blocks import DepthToSpace, DepthToSpaceByColumns, SpaceToDepth
+from passes.recover_operators.hard_sigmoid import (
+    HardSigmoidOfSixths,
+    HardSigmoidOfUnits,
+    HardSwishOfGate,
+    HardSwishOfSixths,
+)
+from passes.recover_operators.normalization import GroupedInstances, MeanSquare, MeanVariance
+from passes.recover_operators.normalization_parameters import NormalizationThenStep
+from passes.recover_operators.rectifiers import Elu, LeakyRelu, PRelu, Selu, ThresholdedRelu
+from passes.recover_operators.reductions import GlobalPool, ReduceL1, ReduceL2, ReduceLogSumExp, ReduceSumSquare
+from passes.recover_operators.smooth import Gelu, GeluByTanh, Mish, Sigmoid, SigmoidGate, Softplus, Softsign
+from passes.recover_operators.softmax import LogSoftmax, Softmax
+
+
+@dataclass(frozen=True)
+class RecoverOperators(RewritePass):
+    """Recognizes decomposed operators and writes them as the operator that the model's opset has for them.
+
+    The families and their identities are in the modules of this folder. Only float32 and float16 are looked
+    at. The operators are the canonical form: no other pass takes them apart. An operator that the opset does
+    not have is not written, and no opset is raised.
+    """
+
+    name: ClassVar[str] = "recover-operators"
+
+    def rules(self) -> Sequence[Rule]:
+        """Return the rules; of two that begin alike, the more special one first."""
+        return (
+            HardSwishOfSixths(),
+            HardSigmoidOfSixths(),
+            HardSigmoidOfUnits(),
+            HardSwishOfGate(),
+            Gelu(),
+            GeluByTanh(),
+            Mish(),
+            Sigmoid(),
+            SigmoidGate(),
+            Softplus(),
+            Softsign(),
+            LeakyRelu(),
+            PRelu(),
+            Elu(),
+            Selu(),
+            ThresholdedRelu(),
+            Softmax(),
+            LogSoftmax(),
+            MeanVariance(),
+            MeanSquare(),
+            GroupedInstances(),
+            NormalizationThenStep(),
+            ReduceSumSquare(),
+            ReduceL1(),
+            ReduceL2(),
+            ReduceLogSumExp(),
+            GlobalPool(),
+            DepthToSpace(),
+            DepthToSpaceByColumns(),
+            SpaceToDepth(),
+        )
