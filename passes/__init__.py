@@ -10,6 +10,7 @@ from passes.fold_constants import FoldConstants
 from passes.infer_shapes import InferShapes
 from passes.recover_operators import RecoverOperators
 from passes.remove_dead_nodes import RemoveDeadNodes
+from passes.simplify_algebra import SimplifyAlgebra
 from passes.simplify_movement import SimplifyMovement
 
 PASSES: dict[str, type[Pass]] = {
@@ -20,5 +21,6 @@ PASSES: dict[str, type[Pass]] = {
     SimplifyMovement.name: SimplifyMovement,
     Deduplicate.name: Deduplicate,
     RecoverOperators.name: RecoverOperators,
+    SimplifyAlgebra.name: SimplifyAlgebra,
     RemoveDeadNodes.name: RemoveDeadNodes,
 }

@@ -1,0 +1,98 @@
+"""simplify-algebra: the identities of elementwise operators, casts and reductions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from graphopt.rewrite import RewritePass, Rule
+from passes.simplify_algebra.bounds import BoundAtZero, BoundOnce, BoundTwice
+from passes.simplify_algebra.casts import CastLike, CastTwice
+from passes.simplify_algebra.logic import (
+    DeMorgan,
+    ExclusiveOfNegations,
+    NotOfComparison,
+    SameOperands,
+    WhereNot,
+    XorTrue,
+)
+from passes.simplify_algebra.negation import (
+    AddNegated,
+    NegatedByConstant,
+    NegatedDifference,
+    NegatedTwice,
+    SubtractNegated,
+)
+from passes.simplify_algebra.powers import SmallPower
+from passes.simplify_algebra.reductions import ReduceTwice
+from passes.simplify_algebra.repetition import AbsOfNegation, Idempotence, Involution, NonNegative, SquareOfRoot
+from passes.simplify_algebra.scaling import (
+    DivideByPowerOfTwo,
+    DivideByReciprocal,
+    MultiplyByReciprocal,
+    ScaleShiftScale,
+    ScaleTwice,
+)
+from passes.simplify_algebra.shifting import ShiftTwice, SubtractConstant
+from passes.simplify_algebra.slopes import SlopeOfOne, SlopeOfZero, UniformSlope
+from passes.simplify_algebra.variadic import NestedExtremum, NestedSum, SumOfTwo
+
+
+@dataclass(frozen=True)
+class SimplifyAlgebra(RewritePass):
+    """Merges chains of elementwise operators, and brings what is left into one form.
+
+    The canonical form, which other passes may rely on and none may undo: a constant is added, not subtracted;
+    divided by only if its inverse is inexact; a square is x · x; a bound is a Relu or a Clip; a slope below
+    zero is an attribute; a sum of two is an Add; what is negated by a constant is a Neg, and a Neg is absorbed
+    by the sum or the scale beside it.
+
+    Rounding changes only where a constant is computed (in float64, once), and where two roundings become one;
+    what over- or underflowed in between no longer does. The sign of a zero is not kept. Each file says more.
+    Not done, since they are wrong for some x: x - x = 0 and x / x = 1 (infinities, NaN), log(exp(x)) = x
+    (overflow), ¬(x < y) = x ≥ y in floating point (NaN), (x + a)·b + c = x·b + (a·b + c) (cancellation).
+    """
+
+    name: ClassVar[str] = "simplify-algebra"
+
+    def rules(self) -> Sequence[Rule]:
+        """Return the rules, those that only take away first."""
+        return (
+            Involution(),
+            Idempotence(),
+            NonNegative(),
+            AbsOfNegation(),
+            SquareOfRoot(),
+            SameOperands(),
+            SlopeOfOne(),
+            SlopeOfZero(),
+            UniformSlope(),
+            BoundTwice(),
+            BoundAtZero(),
+            BoundOnce(),
+            NestedExtremum(),
+            NestedSum(),
+            SumOfTwo(),
+            AddNegated(),
+            SubtractNegated(),
+            NegatedDifference(),
+            NegatedTwice(),
+            ScaleTwice(),
+            NegatedByConstant(),
+            DivideByPowerOfTwo(),
+            DivideByReciprocal(),
+            MultiplyByReciprocal(),
+            ScaleShiftScale(),
+            ShiftTwice(),
+            SubtractConstant(),
+            SmallPower(),
+            XorTrue(),
+            DeMorgan(),
+            ExclusiveOfNegations(),
+            NotOfComparison(),
+            WhereNot(),
+            CastTwice(),
+            CastLike(),
+            ReduceTwice(),
+        )

@@ -1,0 +1,174 @@
+"""Relu, Clip, Min and Max with scalar constants, read as min(max(x, low), high).
+
+Two in a row are one: bounds pass through the second step like any other number, low = c₂(low₁) and
+high = c₂(high₁). If low > high, Clip gives high (ONNX operator spec, Clip-13), so low counts as high. Every
+bound is one of those given, so nothing rounds; NaN passes through both sides.
+
+Before opset 11 a Clip without a bound stops infinities at the largest number, float32's at that. As in
+eliminate-identity it counts as no bound; but no such Clip is made out of operators that let infinities pass.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import onnx_ir as ir
+
+from graphopt.rewrite import Builder, Match, Refused, Rule, const, either, op, optional, scalar, since, var
+from graphopt.rewrite.pattern import Either, Pattern
+from graphopt.tensors import Array
+from passes.simplify_algebra.values import broadcasts_into, is_float
+
+CLIP_TAKES_INPUTS = 11
+CLIP_TAKES_INTEGERS = 12
+_LARGEST = 3.4028234663852886e38  # the default of Clip's attribute max
+
+
+def _is_number(array: Array) -> bool:
+    return array.size == 1 and array.dtype.kind not in "OSU" and not math.isnan(float(array.item()))
+
+
+def _bounded(x: Pattern, name: str) -> Either:
+    low, high = const(f"{name}.low", _is_number), const(f"{name}.high", _is_number)
+    return either(
+        op.Relu(x, name=name),
+        op.Clip(x, optional(low), optional(high), name=name),
+        op.Max(low, x, name=name),
+        op.Min(high, x, name=name),
+    )
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The bounds, as numbers of the type of x or as Python's infinities."""
+
+    low: float
+    high: float
+
+    def clamp(self, number: float) -> float:
+        """Return the nearest number inside, as Clip defines it."""
+        return min(max(number, self.low), self.high)
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether there are both bounds."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+    def after(self, first: Interval) -> Interval:
+        """Return the bounds of `first` and then these."""
+        return Interval(self.clamp(min(first.low, first.high)), self.clamp(first.high))
+
+
+class BoundTwice(Rule):
+    """clip(clip(x, l₁, h₁), l₂, h₂) = clip(x, clip(l₁, l₂, h₂), clip(h₁, l₂, h₂)); Relu, Min and Max likewise."""
+
+    pattern: ClassVar[Either] = _bounded(_bounded(var("x"), "first"), "second")
+
+    def refuse(self, match: Match) -> str | None:
+        """Refuse a type that is not known, and constants that widen x."""
+        return _refuse(match, "first") or _refuse(match, "second")
+
+    def replace(self, match: Match, build: Builder) -> ir.Value:
+        """Bound once."""
+        whole = _interval(match, "second").after(_interval(match, "first"))
+        clips = "Clip" in {match.node("first").op_type, match.node("second").op_type}
+        if match.opset < CLIP_TAKES_INPUTS and not clips and not _is_relu(match, whole) and not whole.is_finite:
+            raise Refused(f"a Clip of opset {match.opset} stops infinities too")
+        return _bound(match, build, whole)
+
+
+class BoundAtZero(Rule):
+    """max(x, 0) = clip(x, 0, ∞) = relu(x), in floating point."""
+
+    stage: ClassVar[int] = 1
+    pattern: ClassVar[Either] = either(
+        op.Clip(var("x", is_float), scalar(0.0), name="only"),
+        op.Clip(var("x", is_float), min=0.0, max=_LARGEST, name="only"),
+        op.Max(scalar(0.0, "only.low"), var("x", is_float), name="only"),
+    )
+
+    def refuse(self, match: Match) -> str | None:
+        """Refuse a zero that widens x."""
+        return _refuse(match, "only")
+
+    def replace(self, match: Match, build: Builder) -> ir.Value:
+        """Make it a Relu."""
+        return build.op("Relu", match["x"])
+
+
+class BoundOnce(Rule):
+    """max(x, l) = clip(x, l, ∞); min(x, h) = clip(x, -∞, h); in floating point."""
+
+    stage: ClassVar[int] = 2
+    opsets: ClassVar[range] = since(CLIP_TAKES_INPUTS)
+    pattern: ClassVar[Either] = either(
+        op.Max(const("only.low", _is_number), var("x", is_float), name="only"),
+        op.Min(const("only.high", _is_number), var("x", is_float), name="only"),
+    )
+
+    def refuse(self, match: Match) -> str | None:
+        """Refuse constants that widen x."""
+        return _refuse(match, "only")
+
+    def replace(self, match: Match, build: Builder) -> ir.Value:
+        """Make it a Clip."""
+        return _bound(match, build, _interval(match, "only"))
+
+
+def _refuse(match: Match, name: str) -> str | None:
+    x = match["x"]
+    if x.dtype is None:
+        return f"the type of {x.name!r} is unknown"
+    if match.node(name).op_type in {"Min", "Max"}:
+        bound = match.get(f"{name}.low") or match[f"{name}.high"]
+        if not broadcasts_into(bound, x):
+            return f"{bound.name!r} may broadcast {x.name!r} to another shape"
+    return None
+
+
+def _interval(match: Match, name: str) -> Interval:
+    if match.node(name).op_type == "Relu":
+        return Interval(0, math.inf)
+    return Interval(_bound_of(match, name, "low", "min", -math.inf), _bound_of(match, name, "high", "max", math.inf))
+
+
+def _bound_of(match: Match, name: str, part: str, attribute: str, default: float) -> float:
+    if f"{name}.{part}" in match:
+        number: float = match.constant(f"{name}.{part}").item()
+        return number
+    return match.attribute(name, attribute, default)
+
+
+def _is_relu(match: Match, interval: Interval) -> bool:
+    return interval == Interval(0, math.inf) and is_float(match["x"])
+
+
+def _bound(match: Match, build: Builder, interval: Interval) -> ir.Value:
+    x = match["x"]
+    if _is_relu(match, interval):
+        return build.op("Relu", x)
+    if match.opset < CLIP_TAKES_INTEGERS and not is_float(x):
+        raise Refused(f"Clip takes no integers in opset {match.opset}")
+    low = None if interval.low == -math.inf else interval.low
+    high = None if interval.high == math.inf else interval.high
+    if match.opset < CLIP_TAKES_INPUTS:
+        given = {"min": low, "max": high}
+        return build.op("Clip", x, **{name: _float32(bound) for name, bound in given.items() if bound is not None})
+    return build.op("Clip", x, _constant(match, build, "low", low), _constant(match, build, "high", high))
+
+
+def _float32(bound: float) -> float:
+    """Return what an attribute can hold; raises Refused if that is another number."""
+    if float(np.float32(bound)) != bound:
+        raise Refused(f"the bound {bound} is no float32, which attributes are")
+    return float(bound)
+
+
+def _constant(match: Match, build: Builder, name: str, bound: float | None) -> ir.Value | None:
+    dtype = match["x"].dtype
+    if bound is None or dtype is None:
+        return None
+    return build.constant(name, np.array(bound, dtype.numpy()))

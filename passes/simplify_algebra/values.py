@@ -1,0 +1,126 @@
+"""What a rule may know of a value without taking its producer into the match, so that others may read it too."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from graphopt.ir.constants import constant
+from graphopt.ir.traits import has_references
+from graphopt.ir.walk import is_op
+from graphopt.tensors import Array
+
+
+@dataclass(frozen=True)
+class FloatFormat:
+    """How a floating-point type is stored (IEEE 754, 3.4).
+
+    Attributes:
+        mantissa: bits behind the point.
+        exponent: bits of the exponent.
+
+    """
+
+    mantissa: int
+    exponent: int
+
+    @property
+    def smallest_normal(self) -> float:
+        """The smallest positive number with all its digits."""
+        return math.ldexp(1, 2 - (1 << self.exponent - 1))
+
+    @property
+    def first_whole(self) -> float:
+        """From this number on, the type holds whole numbers only."""
+        return math.ldexp(1, self.mantissa)
+
+
+FLOATS = {
+    ir.DataType.BFLOAT16: FloatFormat(7, 8),
+    ir.DataType.FLOAT16: FloatFormat(10, 5),
+    ir.DataType.FLOAT: FloatFormat(23, 8),
+    ir.DataType.DOUBLE: FloatFormat(52, 11),
+}
+"""The floating-point types that operators compute with."""
+
+_FLOAT_DTYPES = frozenset(dtype.numpy() for dtype in FLOATS)
+
+Condition = Callable[[ir.Value], bool]
+
+
+def is_float(value: ir.Value) -> bool:
+    """Whether a value is known to hold floating-point numbers that operators compute with."""
+    return value.dtype in FLOATS
+
+
+def holds_floats(array: Array) -> bool:
+    """Whether a constant is of a type in FLOATS."""
+    return array.dtype in _FLOAT_DTYPES
+
+
+def made_by(*op_types: str) -> Condition:
+    """Return whether a value is the first output of one of these operators, with attributes that are known."""
+
+    def condition(value: ir.Value) -> bool:
+        node = value.producer()
+        return node is not None and is_op(node, *op_types) and value.index() == 0 and not has_references(node)
+
+    return condition
+
+
+def source(value: ir.Value) -> ir.Value:
+    """Return the first input of the node that makes a value; raises ValueError where there is none."""
+    node = value.producer()
+    read = node.inputs[0] if node is not None and node.inputs else None
+    if read is None:
+        raise ValueError(f"value {value.name!r} is made from nothing")
+    return read
+
+
+_NEVER_NEGATIVE = made_by(
+    "Abs", "Exp", "HardSigmoid", "ReduceL1", "ReduceL2", "Relu", "Sigmoid", "Softmax", "Softplus", "Sqrt"
+)
+
+
+def is_non_negative(value: ir.Value) -> bool:
+    """Whether every element is a NaN or not below zero, whatever the input."""
+    node = value.producer()
+    if node is None or not is_float(value):
+        return False
+    if is_op(node, "Mul", "Clip", "Max"):
+        return _is_square(node) or _has_floor(node)
+    if is_op(node, "Cast"):
+        return _is_unsigned(source(value))
+    return _NEVER_NEGATIVE(value)
+
+
+def broadcasts_into(value: ir.Value, other: ir.Value) -> bool:
+    """Whether combining the two leaves the shape of `other` as it is, in every run."""
+    if value.shape is None:
+        return False
+    if not len(value.shape):
+        return True
+    if other.shape is None or len(value.shape) > len(other.shape):
+        return False
+    aligned = other.shape[len(other.shape) - len(value.shape) :]
+    return all(dim in (1, wide) and isinstance(dim, int) for dim, wide in zip(value.shape, aligned, strict=True))
+
+
+def _is_square(node: ir.Node) -> bool:
+    return node.op_type == "Mul" and node.inputs[0] is node.inputs[1]
+
+
+def _has_floor(node: ir.Node) -> bool:
+    if node.op_type == "Clip" and "min" in node.attributes and not has_references(node):
+        return node.attributes.get_float("min", -1.0) >= 0
+    inputs = node.inputs[1:2] if node.op_type == "Clip" else node.inputs
+    floors = (constant(value) for value in inputs) if node.op_type in {"Clip", "Max"} else ()
+    return any(floor is not None and bool(np.greater_equal(floor, 0).all()) for floor in floors)
+
+
+def _is_unsigned(value: ir.Value) -> bool:
+    return value.dtype is not None and (value.dtype is ir.DataType.BOOL or value.dtype.name.startswith("UINT"))
