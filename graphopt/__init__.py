@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from graphopt.compiler.bisect import bisect
     from graphopt.compiler.compile import compile  # noqa: A004  # the name that the tool is known by
     from graphopt.compiler.optimize import optimize
     from graphopt.errors import (
@@ -40,6 +41,7 @@ __all__ = [
     "RewriteCheck",
     "RunError",
     "TargetError",
+    "bisect",
     "compile",
     "load",
     "optimize",
@@ -50,6 +52,7 @@ _HOMES = {
     "CompiledModule": "graphopt.runtime.module",
     "NumericCheck": "graphopt.pipeline.numeric_check",
     "RewriteCheck": "graphopt.pipeline.rewrite_check",
+    "bisect": "graphopt.compiler.bisect",
     "compile": "graphopt.compiler.compile",
     "load": "graphopt.runtime.module",
     "optimize": "graphopt.compiler.optimize",

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import onnx_ir as ir
@@ -16,44 +13,17 @@ from graphopt.catalog import passes
 from graphopt.ir.load import load
 from graphopt.numerics import differences
 from graphopt.pipeline.adversary import FLOATS, draw
-from graphopt.pipeline.base import Pass
 from graphopt.pipeline.manager import PassManager
 from graphopt.pipeline.report import Report
 from graphopt.pipeline.rewrite_check import RewriteCheck
-from graphopt.pipeline.text import Fixpoint, Pipeline, parse_pipeline
-from graphopt.rewrite import Builder, Match, RewritePass, Rule, op, scalar, var
+from graphopt.pipeline.text import parse_pipeline
+from graphopt.rewrite import Builder, Match, Rule, op, var
 from graphopt.targets import host
 from tests.cases import Case, read_cases
 from tests.networks import network
+from tests.wrong_rules import ClipIsRelu, DoubleIsSum, DoubleNegation, fixpoint
 
 CASES = [case for case in read_cases(Path(__file__).parent / "passes") if case.after is not None]
-
-
-class ClipIsRelu(Rule):
-    """Wrong: Clip(x, 0, 6) = Relu(x), which holds below 6 only."""
-
-    pattern = op.Clip(var("x"), scalar(0.0), scalar(6.0))
-
-    def replace(self, match: Match, build: Builder) -> ir.Value:
-        return build.op("Relu", match["x"])
-
-
-class DoubleNegation(Rule):
-    """Right: -(-x) = x."""
-
-    pattern = op.Neg(op.Neg(var("x")))
-
-    def replace(self, match: Match, build: Builder) -> ir.Value:
-        return match["x"]
-
-
-class DoubleIsSum(Rule):
-    """Right: x · 2 = x + x."""
-
-    pattern = op.Mul(var("x"), scalar(2.0))
-
-    def replace(self, match: Match, build: Builder) -> ir.Value:
-        return build.op("Add", match["x"], match["x"])
 
 
 class NoRelu(Rule):
@@ -76,20 +46,8 @@ class Unstable(Rule):
         return build.op("Div", build.op("Sub", power, one), build.op("Add", power, one))
 
 
-@dataclass(frozen=True)
-class Rules(RewritePass):
-    """Any rules as a pass."""
-
-    name: ClassVar[str] = "any-rules"
-    given: tuple[Rule, ...] = ()
-
-    def rules(self) -> Sequence[Rule]:
-        return self.given
-
-
 def run(model: ir.Model, check: RewriteCheck, *rules: Rule) -> Report:
-    steps: tuple[Pass | Fixpoint, ...] = (Fixpoint(Pipeline((Rules(rules),))),)
-    return PassManager(Pipeline(steps), host(), check=check).run(model)
+    return PassManager(fixpoint(*rules), host(), check=check).run(model)
 
 
 def operators(model: ir.Model) -> list[str]:

@@ -13,6 +13,7 @@ import typer
 
 from graphopt import __version__
 from graphopt.cli.bench import bench_model
+from graphopt.cli.bisect import bisect_model
 from graphopt.cli.boundary import ErrorBoundary
 from graphopt.cli.cache import manage_cache
 from graphopt.cli.check import check_models
@@ -22,6 +23,7 @@ from graphopt.cli.inspect import inspect_model
 from graphopt.cli.optimize import optimize_model
 from graphopt.cli.passes import show_passes
 from graphopt.cli.run import run_program
+from graphopt.cli.why import why_node, why_not_node
 
 _COMMANDS: dict[str, Callable[..., None]] = {
     "compile": compile_model,
@@ -29,6 +31,9 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "run": run_program,
     "inspect": inspect_model,
     "check": check_models,
+    "bisect": bisect_model,
+    "why": why_node,
+    "why-not": why_not_node,
     "passes": show_passes,
     "bench": bench_model,
     "cache": manage_cache,
