@@ -7,6 +7,8 @@ from passes.deduplicate import Deduplicate
 from passes.eliminate_identity import EliminateIdentity
 from passes.fold_batch_norm import FoldBatchNorm
 from passes.fold_constants import FoldConstants
+from passes.fold_linear import FoldLinear
+from passes.fold_pad import FoldPad
 from passes.infer_shapes import InferShapes
 from passes.recover_operators import RecoverOperators
 from passes.remove_dead_nodes import RemoveDeadNodes
@@ -18,6 +20,8 @@ PASSES: dict[str, type[Pass]] = {
     FoldConstants.name: FoldConstants,
     EliminateIdentity.name: EliminateIdentity,
     FoldBatchNorm.name: FoldBatchNorm,
+    FoldLinear.name: FoldLinear,
+    FoldPad.name: FoldPad,
     SimplifyMovement.name: SimplifyMovement,
     Deduplicate.name: Deduplicate,
     RecoverOperators.name: RecoverOperators,

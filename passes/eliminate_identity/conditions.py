@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from graphopt.ir.constants import constant
-from passes.eliminate_identity.shapes import same_shape
+from graphopt.ir.dims import same_shape
 
 Condition = Callable[[ir.Node], bool]
 

@@ -12,9 +12,9 @@ import numpy as np
 import onnx_ir as ir
 
 from graphopt.ir.constants import constant
+from graphopt.ir.dims import broadcasts_into, same_shape
 from graphopt.ir.traits import is_inert_dropout
 from passes.eliminate_identity import conditions as when
-from passes.eliminate_identity.shapes import broadcasts_into, same_shape
 
 Fact = Callable[[ir.Node], ir.Value | None]
 
