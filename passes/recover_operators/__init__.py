@@ -28,7 +28,8 @@ class RecoverOperators(RewritePass):
 
     The families and their identities are in the modules of this folder. Only float32 and float16 are looked
     at. The operators are the canonical form: no other pass takes them apart. An operator that the opset does
-    not have is not written, and no opset is raised.
+    not have is not written, and no opset is raised. Best before passes that fold an addition into a
+    convolution or share common parts of two patterns, both of which hide a pattern.
     """
 
     name: ClassVar[str] = "recover-operators"

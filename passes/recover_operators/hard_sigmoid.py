@@ -72,18 +72,16 @@ class HardSigmoidOfUnits(Recovery):
         return build.op("HardSigmoid", match["x"], alpha=alpha, beta=beta)
 
 
+def _is_of_sixths(gate: ir.Node) -> bool:
+    alpha, beta = gate.attributes.get_float("alpha", 0.2), gate.attributes.get_float("beta", 0.5)
+    return near(alpha, _ALPHA) and near(beta, _BETA)
+
+
 class HardSwishOfGate(Recovery):
     """x · HardSigmoid(x) = HardSwish(x) where alpha = 1/6 and beta = 1/2."""
 
-    pattern: ClassVar[Op] = op.Mul(real(), op.HardSigmoid(real(), name="gate"))
+    pattern: ClassVar[Op] = op.Mul(real(), op.HardSigmoid(real(), where=_is_of_sixths))
     opsets: ClassVar[range] = since(HARD_SWISH)
-
-    def refuse(self, match: Match) -> str | None:
-        """Refuse another slope."""
-        alpha, beta = match.attribute("gate", "alpha", 0.2), match.attribute("gate", "beta", 0.5)
-        if not (near(alpha, _ALPHA) and near(beta, _BETA)):
-            return f"its gate is HardSigmoid with alpha {alpha:.7g} and beta {beta:.7g}; HardSwish has 1/6 and 1/2"
-        return None
 
     def replace(self, match: Match, build: Builder) -> ir.Value:
         """Write HardSwish."""

@@ -83,22 +83,25 @@ class Elu(Recovery):
         return build.op("Elu", match["x"], alpha=value_of(match, "alpha") if "alpha" in match else 1.0)
 
 
+def _grows_like_selu(elu: ir.Node) -> bool:
+    return near(elu.attributes.get_float("alpha", 1.0), _SELU_ALPHA)
+
+
 class Selu(Recovery):
-    """gamma · Elu(x) = Selu(x), with the Elu's alpha and any gamma."""
+    """gamma · Elu(x) = Selu(x) for the two numbers that make a network self-normalizing."""
 
-    pattern: ClassVar[Op] = op.Mul(op.Elu(real(), name="elu"), number("gamma"))
-
-    def refuse(self, match: Match) -> str | None:
-        """Refuse other numbers than those of the self-normalizing network: scaling is better left to a weight."""
-        alpha, gamma = match.attribute("elu", "alpha", 1.0), value_of(match, "gamma")
-        if not (near(alpha, _SELU_ALPHA) and near(gamma, _SELU_GAMMA)):
-            return f"Selu has alpha 1.673263 and gamma 1.050701, not {alpha:.7g} and {gamma:.7g}"
-        return refuse_widening(match)
+    pattern: ClassVar[Either] = either(
+        op.Mul(op.Elu(real(), where=_grows_like_selu), about(_SELU_GAMMA)),
+        below_zero(
+            real(),
+            op.Mul(plus(op.Mul(op.Exp(real()), about(_SELU_ALPHA)), -_SELU_ALPHA), about(_SELU_GAMMA)),
+            op.Mul(real(), about(_SELU_GAMMA)),
+        ),
+    )
 
     def replace(self, match: Match, build: Builder) -> ir.Value:
-        """Write Selu."""
-        alpha = match.attribute("elu", "alpha", 1.0)
-        return build.op("Selu", match["x"], alpha=alpha, gamma=value_of(match, "gamma"))
+        """Write Selu, whose numbers are the default."""
+        return build.op("Selu", match["x"])
 
 
 class ThresholdedRelu(Recovery):

@@ -98,7 +98,7 @@ def _tanh_argument() -> Either:
     x, c, root = real(), 0.044715, math.sqrt(2 / math.pi)
     cube = either(op.Pow(x, about(3)), op.Mul(x, square(x)))
     factor = plus(either(times(square(x), c), op.Mul(op.Mul(x, about(c)), x)), 1)
-    sum_of_powers: Pattern = op.Add(x, times(cube, c))
+    sum_of_powers: Pattern = op("Add", "Sum")(x, times(cube, c))
     return either(
         times(sum_of_powers, root),
         times(op.Mul(x, factor), root),
