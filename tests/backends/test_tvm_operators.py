@@ -182,3 +182,13 @@ def test_agrees_with_onnxruntime(name: str) -> None:
     for actual, expected in zip(ours, reference, strict=True):
         assert actual.shape == expected.shape
         np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    ("operator", "before", "after"),
+    [("Reshape", "[2,3]", "[3,2]"), ("Squeeze", "[2,1]", "[2]"), ("Unsqueeze", "[2,3]", "[1,2,3]")],
+)
+def test_a_shape_that_only_a_run_knows_stays_with_who_checks_it(operator: str, before: str, after: str) -> None:
+    text = wrap(f"float{after} y", f"y = {operator} (x, how)", f"float{before} x, int64[N] how")
+    model = ir.from_proto(onnx.parser.parse_model(text))
+    assert "not constant" in (supports(model.graph[0]) or "")

@@ -14,10 +14,15 @@ from graphopt.ir.constants import constant
 
 
 def lower_reshape(lowering: Lowering, node: ir.Node) -> list[Lowered]:
-    """Lower Reshape, Flatten, Squeeze and Unsqueeze: the result's static shape says all there is to say."""
-    data = node.inputs[0]
+    """Lower Reshape, Flatten, Squeeze and Unsqueeze: the result's static shape says all there is to say.
+
+    Where the shape or the axes are known to a run alone, the declared shape is a promise that only onnxruntime checks.
+    """
+    data, *how = node.inputs
     if data is None:
         raise RefusalError("it has no input")
+    if any(value is not None and constant(value) is None for value in how):
+        raise RefusalError("its shape or axes are not constant, and TVM would not check them")
     shape = shape_of(node.outputs[0])
     return [Lowered(lowering.emit(relax.op.reshape(lowering.plain(data), shape)), shape)]
 
