@@ -5,6 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from graphopt.backends.tvm.lower import importer
+from graphopt.backends.tvm.lower.activation import FORMULAS, lower_activation
 from graphopt.backends.tvm.lower.convolution import lower_conv
 from graphopt.backends.tvm.lower.linear import lower_gemm, lower_matmul
 from graphopt.backends.tvm.lower.lowered import EmitterTable, Lowered, Lowering
@@ -16,9 +17,8 @@ from graphopt.backends.tvm.lower.pointwise import (
     lower_identity,
     lower_mish,
     lower_relu,
-    lower_softplus,
-    lower_sum,
     lower_unary,
+    lower_variadic,
 )
 from graphopt.backends.tvm.lower.pooling import (
     lower_average_pool,
@@ -29,7 +29,8 @@ from graphopt.backends.tvm.lower.pooling import (
 from graphopt.backends.tvm.lower.shaping import lower_concat, lower_gather, lower_reshape, lower_shape, lower_transpose
 from graphopt.backends.tvm.lower.transposed import lower_conv_transpose
 
-_FINITE_UNARY = ("Elu", "HardSigmoid", "HardSwish", "LeakyRelu", "Sigmoid", "Tanh")
+_FINITE_UNARY = ("HardSwish", "LeakyRelu", "Sigmoid", "Tanh")
+_VARIADIC = ("Max", "Min", "Sum")
 
 OPERATORS: EmitterTable = {
     "AveragePool": lower_average_pool,
@@ -52,13 +53,13 @@ OPERATORS: EmitterTable = {
     "Reshape": lower_reshape,
     "Shape": lower_shape,
     "Size": lower_shape,
-    "Softplus": lower_softplus,
     "Squeeze": lower_reshape,
-    "Sum": lower_sum,
     "Transpose": lower_transpose,
     "Unsqueeze": lower_reshape,
     **dict.fromkeys(COMBINE, lower_binary),
+    **dict.fromkeys(FORMULAS, lower_activation),
     **dict.fromkeys(_FINITE_UNARY, lower_unary),
+    **dict.fromkeys(_VARIADIC, lower_variadic),
 }
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import cast
 
 import numpy as np
 import onnx_ir as ir
-from tvm import relax, te, tirx
+from tvm import relax
 
 from graphopt.backends.tvm.lower import importer
 from graphopt.backends.tvm.lower.layout import PLAIN, Layout, pack_array
@@ -19,11 +19,25 @@ from graphopt.tensors import Array
 
 Combine = Callable[[relax.Expr, relax.Expr], relax.Expr]
 
+
+def _pick(compare: Combine) -> Combine:
+    """Return the left operand where `compare` says so or it is NaN, the right one elsewhere, so also where that is."""
+
+    def pick(left: relax.Expr, right: relax.Expr) -> relax.Expr:
+        is_left = relax.op.logical_or(compare(left, right), relax.op.isnan(left))
+        return relax.op.where(is_left, left, right)
+
+    return pick
+
+
 COMBINE: dict[str, Combine] = {
     "Add": relax.op.add,
-    "Sub": relax.op.subtract,
-    "Mul": relax.op.multiply,
     "Div": relax.op.divide,
+    "Max": _pick(relax.op.greater_equal),
+    "Min": _pick(relax.op.less_equal),
+    "Mul": relax.op.multiply,
+    "Sub": relax.op.subtract,
+    "Sum": relax.op.add,
 }
 
 
@@ -49,28 +63,34 @@ def lower_relu(lowering: Lowering, node: ir.Node) -> list[Lowered]:
 
 
 def lower_clip(lowering: Lowering, node: ir.Node) -> list[Lowered]:
-    """Lower a Clip between constants (attributes up to opset 6, inputs from 11) in the layout of its input."""
-    data, *bounds = node.inputs
-    arrays = [constant(value) for value in bounds if value is not None]
-    if data is None or any(array is None or np.isnan(array).any() for array in arrays):
-        return importer.convert(lowering, node)
-    dtype, layout = dtype_of(data), lowering.layout(data)
-    low, high = (_bound(node, index, name) for index, name in enumerate(("min", "max")))
-    result = lowering.in_layout(data, layout)
-    # TVM's maximum(a, b) is "a if a > b else b": with the bound first, NaN comes through, as it does in ONNX.
+    """Lower Clip (bounds are attributes up to opset 6, inputs from 11) in the layout of its input.
+
+    A float without a bound is bounded by the largest finite number (ONNX operator spec, Clip-13). TVM's
+    maximum(a, b) is "a if a > b else b": with the bound first, a NaN in the data comes through, and a bound
+    that is NaN does not count, both as in onnxruntime.
+    """
+    data = node.inputs[0]
+    if data is None:
+        raise RefusalError("it has no input")
+    layout, result = lowering.layout(data), lowering.in_layout(data, lowering.layout(data))
+    low, high = (_bound(lowering, node, index) for index in (0, 1))
     if low is not None:
-        result = lowering.emit(relax.op.maximum(relax.const(low, dtype), result))
+        result = lowering.emit(relax.op.maximum(low, result))
     if high is not None:
-        result = lowering.emit(relax.op.minimum(relax.const(high, dtype), result))
+        result = lowering.emit(relax.op.minimum(high, result))
     return [Lowered(result, shape_of(data), layout)]
 
 
-def _bound(node: ir.Node, index: int, name: str) -> float | None:
-    if name in node.attributes:
-        return node.attributes[name].as_float()
+def _bound(lowering: Lowering, node: ir.Node, index: int) -> relax.Expr | None:
+    """Return the lower (0) or upper (1) bound; None for an integer that has none."""
     value = node.inputs[index + 1] if index + 1 < len(node.inputs) else None
-    array = constant(value)
-    return None if array is None else cast("float", array.item())
+    if value is not None:
+        return relax.op.reshape(lowering.plain(value), ()) if value.shape != () else lowering.plain(value)
+    dtype, attribute = dtype_of(node.outputs[0]), node.attributes.get(("min", "max")[index])
+    if attribute is not None:
+        return relax.const(attribute.as_float(), dtype)
+    limits = np.finfo(dtype) if dtype in FLOATS else None
+    return None if limits is None else relax.const((limits.min, limits.max)[index], dtype)
 
 
 def lower_identity(lowering: Lowering, node: ir.Node) -> list[Lowered]:
@@ -102,36 +122,13 @@ def lower_mish(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     return [Lowered(result, shape_of(data), layout)]
 
 
-def lower_softplus(lowering: Lowering, node: ir.Node) -> list[Lowered]:
-    """Lower ln(1 + eˣ) as max(x, 0) + ln(1 + e⁻|ˣ|) with the library's log1p, which keeps small numbers' digits.
-
-    The known substitutes for log1p contain (1 + z) − 1, which TVM simplifies to z.
-    """
-    (data,) = node.inputs
-    if data is None:
-        raise RefusalError("it has no input")
-    layout = lowering.layout(data)
-    result = lowering.kernel("softplus", te_softplus, lowering.in_layout(data, layout))
-    return [Lowered(result, shape_of(data), layout)]
-
-
-def te_softplus(source: te.Tensor) -> te.Tensor:
-    """Describe max(x, 0) + log1p(exp(−|x|))."""
-
-    def element(*indices: tirx.Var) -> tirx.Expr:
-        x = source(*indices)
-        return tirx.max(x, tirx.const(0, source.dtype)) + tirx.log1p(tirx.exp(-tirx.abs(x)))
-
-    return te.compute(source.shape, element, name="softplus")
-
-
 def _is_false(value: ir.Value) -> bool:
     array = constant(value)
     return array is not None and not array.any()
 
 
 def lower_binary(lowering: Lowering, node: ir.Node) -> list[Lowered]:
-    """Lower Add, Sub, Mul or Div of floats with broadcasting, blocked where an operand is."""
+    """Lower an operator of `COMBINE` on two floats with broadcasting, blocked where an operand is."""
     left, right = node.inputs
     if left is None or right is None or dtype_of(left) not in FLOATS:
         return importer.convert(lowering, node)
@@ -144,17 +141,13 @@ def lower_binary(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     return [Lowered(result, shape, layout)]
 
 
-def lower_sum(lowering: Lowering, node: ir.Node) -> list[Lowered]:
-    """Lower a Sum of two floats as an addition."""
-    if len(node.inputs) != 2 or dtype_of(node.outputs[0]) not in FLOATS:
-        return importer.convert(lowering, node)
-    left, right = node.inputs
-    if left is None or right is None:
-        raise RefusalError("it has an empty operand")
-    shape = shape_of(node.outputs[0])
-    layout = _common_layout(lowering, left, right, shape)
-    operands = [_operand(lowering, value, layout, shape, fill=0) for value in (left, right)]
-    return [Lowered(lowering.emit(relax.op.add(*operands)), shape, layout)]
+def lower_variadic(lowering: Lowering, node: ir.Node) -> list[Lowered]:
+    """Lower Max, Min or Sum of any number of floats, two of them in the layout of an operand."""
+    values = [value for value in node.inputs if value is not None]
+    if len(values) == 2 or dtype_of(node.outputs[0]) not in FLOATS:
+        return lower_binary(lowering, node)
+    result = functools.reduce(COMBINE[node.op_type], map(lowering.plain, values))
+    return [Lowered(lowering.emit(result), shape_of(node.outputs[0]))]
 
 
 def lower_batch_normalization(lowering: Lowering, node: ir.Node) -> list[Lowered]:

@@ -121,6 +121,7 @@ _CHECKS: Mapping[str, Check] = {
     "BatchNormalization": _batch_normalization,
     "BitShift": _always("TVM leaves shifts by the width of the type or more undefined"),
     "Div": _division,
+    "Hardmax": _always("TVM's Hardmax takes a number beside a NaN for the largest"),
     "IsInf": _is_inf,
     "MaxUnpool": _UNCHECKED,
     "Mod": _mod,
