@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from graphopt.rewrite import RewritePass, Rule
-from passes.simplify_algebra.bounds import BoundAtZero, BoundOnce, BoundTwice
+from passes.simplify_algebra.bounds import BoundAtZero, BoundTwice
 from passes.simplify_algebra.casts import CastLike, CastTwice
 from passes.simplify_algebra.logic import (
     DeMorgan,
@@ -35,7 +35,7 @@ from passes.simplify_algebra.scaling import (
     ScaleTwice,
 )
 from passes.simplify_algebra.shifting import ShiftTwice, SubtractConstant
-from passes.simplify_algebra.slopes import SlopeOfOne, SlopeOfZero, UniformSlope
+from passes.simplify_algebra.slopes import SlopeOfOne, UniformSlope
 from passes.simplify_algebra.variadic import NestedExtremum, NestedSum, SumOfTwo
 
 
@@ -44,9 +44,9 @@ class SimplifyAlgebra(RewritePass):
     """Merges chains of elementwise operators, and brings what is left into one form.
 
     The canonical form, which other passes may rely on and none may undo: a constant is added, not subtracted;
-    divided by only if its inverse is inexact; a square is x · x; a bound is a Relu or a Clip; a slope below
-    zero is an attribute; a sum of two is an Add; what is negated by a constant is a Neg, and a Neg is absorbed
-    by the sum or the scale beside it.
+    divided by only if its inverse is inexact; a square is x · x; two bounds are a Clip, one at zero is a Relu;
+    a slope below zero is an attribute; a sum of two is an Add; what is negated by a constant is a Neg, and a
+    Neg is absorbed by the sum or the scale beside it.
 
     Rounding changes only where a constant is computed (in float64, once), and where two roundings become one;
     what over- or underflowed in between no longer does. The sign of a zero is not kept. Each file says more.
@@ -66,11 +66,9 @@ class SimplifyAlgebra(RewritePass):
             SquareOfRoot(),
             SameOperands(),
             SlopeOfOne(),
-            SlopeOfZero(),
             UniformSlope(),
             BoundTwice(),
             BoundAtZero(),
-            BoundOnce(),
             NestedExtremum(),
             NestedSum(),
             SumOfTwo(),

@@ -4,7 +4,7 @@ Two in a row are one: bounds pass through the second step like any other number,
 high = c₂(high₁). If low > high, Clip gives high (ONNX operator spec, Clip-13), so low counts as high. Every
 bound is one of those given, so nothing rounds; NaN passes through both sides.
 
-Before opset 11 a Clip without a bound stops infinities at the largest number, float32's at that. As in
+A Clip without a bound stops infinities at the largest number of its type (and onnxruntime does that). As in
 eliminate-identity it counts as no bound; but no such Clip is made out of operators that let infinities pass.
 """
 
@@ -17,11 +17,12 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from graphopt.rewrite import Builder, Match, Refused, Rule, const, either, op, optional, scalar, since, var
+from graphopt.rewrite import Builder, Match, Refused, Rule, const, either, op, optional, scalar, var
 from graphopt.rewrite.pattern import Either, Pattern
 from graphopt.tensors import Array
 from passes.simplify_algebra.values import broadcasts_into, is_float
 
+EXTREMA_BROADCAST = 8
 CLIP_TAKES_INPUTS = 11
 CLIP_TAKES_INTEGERS = 12
 _LARGEST = 3.4028234663852886e38  # the default of Clip's attribute max
@@ -74,10 +75,11 @@ class BoundTwice(Rule):
     def replace(self, match: Match, build: Builder) -> ir.Value:
         """Bound once."""
         whole = _interval(match, "second").after(_interval(match, "first"))
-        clips = "Clip" in {match.node("first").op_type, match.node("second").op_type}
-        if match.opset < CLIP_TAKES_INPUTS and not clips and not _is_relu(match, whole) and not whole.is_finite:
-            raise Refused(f"a Clip of opset {match.opset} stops infinities too")
-        return _bound(match, build, whole)
+        if _is_relu(match, whole):
+            return build.op("Relu", match["x"])
+        if "Clip" in {match.node("first").op_type, match.node("second").op_type} or whole.is_finite:
+            return _clip(match, build, whole)
+        return _extremum(match, build, whole)
 
 
 class BoundAtZero(Rule):
@@ -97,25 +99,6 @@ class BoundAtZero(Rule):
     def replace(self, match: Match, build: Builder) -> ir.Value:
         """Make it a Relu."""
         return build.op("Relu", match["x"])
-
-
-class BoundOnce(Rule):
-    """max(x, l) = clip(x, l, ∞); min(x, h) = clip(x, -∞, h); in floating point."""
-
-    stage: ClassVar[int] = 2
-    opsets: ClassVar[range] = since(CLIP_TAKES_INPUTS)
-    pattern: ClassVar[Either] = either(
-        op.Max(const("only.low", _is_number), var("x", is_float), name="only"),
-        op.Min(const("only.high", _is_number), var("x", is_float), name="only"),
-    )
-
-    def refuse(self, match: Match) -> str | None:
-        """Refuse constants that widen x."""
-        return _refuse(match, "only")
-
-    def replace(self, match: Match, build: Builder) -> ir.Value:
-        """Make it a Clip."""
-        return _bound(match, build, _interval(match, "only"))
 
 
 def _refuse(match: Match, name: str) -> str | None:
@@ -146,10 +129,16 @@ def _is_relu(match: Match, interval: Interval) -> bool:
     return interval == Interval(0, math.inf) and is_float(match["x"])
 
 
-def _bound(match: Match, build: Builder, interval: Interval) -> ir.Value:
+def _extremum(match: Match, build: Builder, interval: Interval) -> ir.Value:
+    """Bound on one side, or on none, without stopping infinities on the other."""
+    op_type, bound = ("Max", interval.low) if interval.low > -math.inf else ("Min", interval.high)
+    if match.opset < EXTREMA_BROADCAST:
+        raise Refused(f"{op_type} takes operands of one shape in opset {match.opset}")
+    return build.op(op_type, match["x"], _constant(match, build, op_type.lower(), bound))
+
+
+def _clip(match: Match, build: Builder, interval: Interval) -> ir.Value:
     x = match["x"]
-    if _is_relu(match, interval):
-        return build.op("Relu", x)
     if match.opset < CLIP_TAKES_INTEGERS and not is_float(x):
         raise Refused(f"Clip takes no integers in opset {match.opset}")
     low = None if interval.low == -math.inf else interval.low

@@ -1,6 +1,6 @@
 """Activations with a slope below zero, where the slope makes them simpler ones.
 
-A slope of 0 differs from Relu at one number: 0 · -∞ is NaN, relu(-∞) is 0.
+A slope of 0 does not: 0 · -∞ is NaN, relu(-∞) is 0.
 """
 
 from __future__ import annotations
@@ -28,16 +28,6 @@ class SlopeOfOne(Rule):
     def replace(self, match: Match, build: Builder) -> ir.Value:  # noqa: ARG002 (nothing new)
         """Leave the input."""
         return match["x"]
-
-
-class SlopeOfZero(Rule):
-    """LeakyRelu(x, alpha=0) = Relu(x)."""
-
-    pattern: ClassVar[Op] = op.LeakyRelu(var("x"), alpha=0.0)
-
-    def replace(self, match: Match, build: Builder) -> ir.Value:
-        """Make it a Relu."""
-        return build.op("Relu", match["x"])
 
 
 class UniformSlope(Rule):
