@@ -12,9 +12,10 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
+from graphopt.ir.dims import same_dim
 from graphopt.rewrite import Builder, Match, Rule, const, op, since
 from graphopt.rewrite.pattern import Op
-from passes.recover_operators.spelling import real, same_dims
+from passes.recover_operators.spelling import real
 
 
 def _moved(*permutation: int) -> Op:
@@ -47,7 +48,11 @@ class _Blocks(Rule):
         wide = (size["c"], size["h"] * size["b"], size["w"] * size["B"])
         expected = (deep, wide) if self.mode else (wide, deep)
         moves = (tuple(x[1:]), tuple(result[1:])) == expected and size["b"] == size["B"]
-        return None if moves and same_dims([x[0], x[0]], [view[0], result[0]]) else "its views are not of square blocks"
+        return (
+            None
+            if moves and same_dim(x[0], view[0]) and same_dim(x[0], result[0])
+            else "its views are not of square blocks"
+        )
 
     def replace(self, match: Match, build: Builder) -> ir.Value:
         """Write the operator."""

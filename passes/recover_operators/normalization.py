@@ -18,6 +18,7 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
+from graphopt.ir.dims import same_dim, same_shape
 from graphopt.rewrite import Builder, Match, Rule, const, either, op, parameter, since
 from graphopt.rewrite.pattern import Either, Op, Pattern
 from passes.recover_operators.axes import is_image, positive_axes, rank_of, reduction
@@ -27,7 +28,6 @@ from passes.recover_operators.spelling import (
     real,
     reciprocal,
     refuse_widening,
-    same_dims,
     square,
     value_of,
 )
@@ -118,9 +118,9 @@ class GroupedInstances(Rule):
         if x is None or grouped is None or back is None or len(x) < 2 or len(grouped) < 2:
             return "the shapes before and after its groups are not known"
         channels, groups = x[1], grouped[1]
-        if not isinstance(channels, int) or not isinstance(groups, int) or channels % groups:
+        if not isinstance(channels, int) or not isinstance(groups, int) or not groups or channels % groups:
             return "its groups do not divide the channels"
-        if not same_dims(x[:1], grouped[:1]) or not same_dims(x, back):
+        if not same_dim(x[0], grouped[0]) or not same_shape(match["x"], match.root.outputs[0]):
             return "it does not give its channels back as they were"
         return None
 

@@ -38,7 +38,7 @@ class NormalizationThenStep(Rule):
             return "RMSNormalization has no bias"
         layout = _layout(match)
         if layout is None:
-            return f"the shape of {match['x'].name!r} is not known"
+            return f"the shape of {match['x'].name!r} is not known to be that of the normalization's parameters"
         operand = match.constant("operand").shape
         missing = len(layout) - len(operand)
         if missing < 0 or any(a not in (1, b) for a, b in zip((1,) * missing + operand, layout, strict=True)):

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
+from graphopt.ir.dims import broadcasts_into
 from graphopt.rewrite import Builder, Match, either, op, since, var
 from graphopt.rewrite.pattern import Either, Op, Pattern
 from passes.recover_operators.spelling import (
@@ -21,7 +22,6 @@ from passes.recover_operators.spelling import (
     plus,
     real,
     refuse_widening,
-    same_dims,
     value_of,
 )
 
@@ -58,11 +58,7 @@ class PRelu(Recovery):
 
     def refuse(self, match: Match) -> str | None:
         """Refuse a slope that may widen x."""
-        x, slope = match["x"].shape, match["slope"].shape
-        if x is None or slope is None or len(slope) > len(x):
-            return f"the slope {match['slope'].name!r} may have more dimensions than {match['x'].name!r}"
-        pairs = zip(reversed(slope), reversed(x), strict=False)
-        if not all(part == 1 or same_dims([part], [whole]) for part, whole in pairs):
+        if not broadcasts_into(match["slope"], match["x"]):
             return f"the slope {match['slope'].name!r} may be wider than {match['x'].name!r}"
         return refuse_widening(match)
 

@@ -7,7 +7,6 @@ A number is a constant of one element within two units in the last place of its 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -21,8 +20,6 @@ _FLOATS = frozenset({ir.DataType.FLOAT, ir.DataType.FLOAT16})
 """The types for which onnxruntime has a kernel of every operator that we write (float64 lacks most)."""
 
 _UNITS = 2
-
-Dims = ir.Shape | Sequence[int | ir.SymbolicDim]
 
 
 def real(name: str = "x") -> Var:
@@ -104,12 +101,6 @@ def value_of(match: Match, name: str) -> float:
     return float(match.constant(name).reshape(()))
 
 
-def same_dims(left: Dims, right: Dims) -> bool:
-    """Whether dimensions are equal in every run; two that are unknown may differ."""
-    pairs = zip(left, right, strict=False)
-    return len(left) == len(right) and all(a == b and (isinstance(a, int) or a.value is not None) for a, b in pairs)
-
-
 class Recovery(Rule):
     """A function of the value `x` alone, element by element, with the shape of x."""
 
@@ -129,8 +120,6 @@ def refuse_widening(match: Match) -> str | None:
 
 
 def _rank_of_number(value: ir.Value | None) -> int:
-    if value is None or value.shape is None or len(value.shape) == 0:
-        return 0
     array = constant(value)
     return array.ndim if array is not None and _is_number(array) else 0
 
