@@ -59,7 +59,7 @@ def draw(inputs: Sequence[ir.Value], kind: str, sizes: Sequence[int], seed: int)
     """Make an array for each value, by its name.
 
     Raises:
-        RunError: a value's type or rank is unknown or no tensor's, or it would be too large.
+        RunError: a value's type is unknown or no tensor's, or it would be too large.
 
     """
     rng = np.random.default_rng(seed)
@@ -97,9 +97,8 @@ def _integers(kind: str, shape: tuple[int, ...], dtype: np.dtype[np.generic], rn
 
 
 def _shape(value: ir.Value, sizes: Sequence[int], symbols: dict[str, int]) -> tuple[int, ...]:
-    if value.shape is None:
-        raise RunError(f"the rank of {value.name!r} is not known")
-    shape = tuple(_size(dim, sizes, symbols) for dim in value.shape)
+    dims = (None, None) if value.shape is None else value.shape  # a matrix is as good a guess as any
+    shape = tuple(sizes[0] if dim is None else _size(dim, sizes, symbols) for dim in dims)
     if np.prod(shape, dtype=np.float64) > MOST_ELEMENTS:
         raise RunError(f"{value.name!r} of shape {list(shape)} is too large to try")
     return shape

@@ -52,7 +52,7 @@ class Trial:
         tolerance: of an output, relative to its scale.
 
     Raises:
-        RunError: a node holds a graph, so it cannot be taken out alone.
+        RunError: a node holds a graph, so it cannot be taken out alone, or it reads what has no known type.
 
     """
 
@@ -64,7 +64,9 @@ class Trial:
         if any(any(subgraphs(node)) for node in (*left, *right)):
             raise RunError("it holds a graph, which cannot be taken out alone")
         inputs = list(dict.fromkeys((*free_inputs(left, old.values()), *free_inputs(right, new.values()))))
-        self._inputs = [value for value in inputs if value.name]
+        if untyped := [value.name for value in inputs if value.type is None]:
+            raise RunError(f"the type of {untyped[0]!r} is not known")
+        self._inputs = inputs
         self._before = as_model(snippet(left, inputs, old, old), rewrite.opset)
         self._after = as_model(snippet(right, inputs, new, old), rewrite.opset)
         self._seed = seed
