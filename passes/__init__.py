@@ -14,6 +14,7 @@ from passes.recover_operators import RecoverOperators
 from passes.remove_dead_nodes import RemoveDeadNodes
 from passes.simplify_algebra import SimplifyAlgebra
 from passes.simplify_movement import SimplifyMovement
+from passes.strip_provenance import StripProvenance
 
 PASSES: dict[str, type[Pass]] = {
     InferShapes.name: InferShapes,
@@ -27,4 +28,5 @@ PASSES: dict[str, type[Pass]] = {
     RecoverOperators.name: RecoverOperators,
     SimplifyAlgebra.name: SimplifyAlgebra,
     RemoveDeadNodes.name: RemoveDeadNodes,
+    StripProvenance.name: StripProvenance,
 }
