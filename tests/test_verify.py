@@ -69,6 +69,10 @@ def read_from_branch(model: ir.Model) -> None:
     model.graph[-1].replace_input_with(0, branch(model)[0].outputs[0])
 
 
+def leave_input_empty(model: ir.Model) -> None:
+    model.graph[0].replace_input_with(0, None)
+
+
 def leave_reader(model: ir.Model) -> None:
     ir.Node("", "Neg", [model.graph[0].outputs[0]], name="orphan")
 
@@ -129,6 +133,7 @@ LAWS: list[tuple[Callable[[ir.Model], None], str]] = [
     (dangle, "Add .* reads 'ghost', which nothing defines"),
     (read_removed_node, "reads 'a' of Add .*not visible there"),
     (read_from_branch, "reads 'q' of Relu .*not visible there"),
+    (leave_input_empty, "Add .*leaves its input 0 empty"),
     (leave_reader, "'a' is read by node Neg 'orphan'"),
     (lose_output, "produces its output 'lost'"),
     (list_input_twice, "lists one value as two inputs"),
@@ -164,6 +169,12 @@ def test_each_law(damage: Callable[[ir.Model], None], sentence: str) -> None:
         ("g (float[2,3] x, float[4] z) => (float[2,3] y) { y = Add (x, z) }", "Add .*cannot broadcast"),
         ("g (float[2,3] x) => (float[2,3] y) <float[5,3] a> { a = Relu (x) y = Relu (a) }", "'a' is declared"),
         ("g (float[2,3] x, int64[3] z) => (float[2,3] y) { y = MatMul (x, z) }", "type"),
+        ("g (float[2,3] x) => (float[2,3] y) { y = LogSoftmax <axis = 2> (x) }", "LogSoftmax .*axis 2 where .* has 2"),
+        ("g (float[2,3] x) => (float[2,3] y) { y = Softmax <axis = -3> (x) }", "axis -3"),
+        (
+            "g (float[2,3] x) => (y) <int64[1] a = {0}, int64[1] b = {1}, int64[1] i = {4}> { y = Slice (x, a, b, i) }",
+            "Slice .*axis 4 where its input has 2",
+        ),
     ],
 )
 def test_types_that_contradict_inference(text: str, sentence: str) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import onnx_ir as ir
 
 from graphopt.errors import ModelError
+from graphopt.ir.constants import constant
 from graphopt.ir.walk import STANDARD_DOMAINS, label
 
 
@@ -40,11 +41,28 @@ def _normalization(node: ir.Node) -> None:
         _agree(node, f"elements in its input {index}", _size(node, index, 0), _size(node, 0, 1))
 
 
+def _axis(node: ir.Node) -> None:
+    """Check the attribute: it counts the axes of the first input, from the end where it is negative."""
+    if "axis" in node.attributes:
+        _agree_on_axes(node, [node.attributes.get_int("axis", 0)])
+
+
+def _slice(node: ir.Node) -> None:
+    """Check the axes: an attribute up to opset 9, the fourth input since (Slice-10)."""
+    given = constant(node.inputs[3]) if len(node.inputs) > 3 else None
+    _agree_on_axes(node, node.attributes.get_ints("axes", []) if given is None else given.ravel().tolist())
+
+
+_WITH_AXIS = """
+ArgMax ArgMin Concat Gather GatherElements Hardmax LayerNormalization LogSoftmax ScatterElements Softmax Split TopK
+""".split()
 _CHECKS: Mapping[str, Callable[[ir.Node], None]] = {
+    **dict.fromkeys(_WITH_AXIS, _axis),
     "BatchNormalization": _normalization,
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
     "InstanceNormalization": _normalization,
+    "Slice": _slice,
 }
 
 
@@ -62,3 +80,10 @@ def _agree(node: ir.Node, what: str, found: int | None, wanted: int | None) -> N
         raise ModelError(
             f"its shapes do not fit together: node {label(node)} has {found} {what}, not {wanted}; correct the model"
         )
+
+
+def _agree_on_axes(node: ir.Node, axes: Iterable[int]) -> None:
+    shape = node.inputs[0].shape if node.inputs and node.inputs[0] is not None else None
+    for axis in axes:
+        if shape is not None and not -len(shape) <= axis < len(shape):
+            raise ModelError(f"node {label(node)} works on axis {axis} where its input has {len(shape)}; correct it")

@@ -14,16 +14,18 @@ from graphopt.ir.walk import STANDARD_DOMAINS, is_op, label
 
 OLDEST_OPSET = 7
 NEWEST_OPSET = int(onnx.defs.onnx_opset_version())
+_OPTIONAL = onnx.defs.OpSchema.FormalParameterOption.Optional
 # Domains without ONNX schemas whose operators onnxruntime brings along.
 ONNXRUNTIME_DOMAINS = frozenset({"com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc"})
 
 
 @dataclass(frozen=True)
 class Signature:
-    """What a schema asks of a node."""
+    """What a schema asks of a node; `optional` are the inputs that may be left empty between others."""
 
     inputs: range
     outputs: range
+    optional: frozenset[int]
     attributes: Mapping[str, ir.AttributeType]
     required: frozenset[str]
     deprecated: bool
@@ -45,6 +47,7 @@ def signature(domain: str, op_type: str, version: int) -> Signature | None:
     return Signature(
         inputs=range(schema.min_input, schema.max_input + 1),
         outputs=range(schema.min_output, schema.max_output + 1),
+        optional=frozenset(index for index, item in enumerate(schema.inputs) if item.option == _OPTIONAL),
         attributes={name: _attribute_type(item.type) for name, item in schema.attributes.items()},
         required=frozenset(name for name, item in schema.attributes.items() if item.required),
         deprecated=schema.deprecated,
@@ -105,6 +108,9 @@ def _check_signature(node: ir.Node, version: int) -> None:
         raise ModelError(f"node {label(node)} is {state} opset {version} of {domain!r}; convert the model")
     _check_count(node, "inputs", len(node.inputs), known.inputs)
     _check_count(node, "outputs", len(node.outputs), known.outputs)
+    for index, value in enumerate(node.inputs):
+        if value is None and index not in known.optional:
+            raise ModelError(f"node {label(node)} leaves its input {index} empty, which it needs; connect it")
     for name, attribute in node.attributes.items():
         expected = known.attributes.get(name)
         if expected is None:
