@@ -185,10 +185,12 @@ def test_agrees_with_onnxruntime(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("operator", "before", "after"),
-    [("Reshape", "[2,3]", "[3,2]"), ("Squeeze", "[2,1]", "[2]"), ("Unsqueeze", "[2,3]", "[1,2,3]")],
+    ("operator", "before", "how", "after"),
+    [("Reshape", "[2,3]", "[2]", "[3,2]"), ("Squeeze", "[2,1]", "[1]", "[2]"), ("Unsqueeze", "[6]", "[1]", "[1,6]")],
 )
-def test_a_shape_that_only_a_run_knows_stays_with_who_checks_it(operator: str, before: str, after: str) -> None:
-    text = wrap(f"float{after} y", f"y = {operator} (x, how)", f"float{before} x, int64[N] how")
+def test_a_shape_that_only_a_run_knows_stays_with_who_checks_it(
+    operator: str, before: str, how: str, after: str
+) -> None:
+    text = wrap(f"float{after} y", f"y = {operator} (x, how)", f"float{before} x, int64{how} how")
     model = ir.from_proto(onnx.parser.parse_model(text))
     assert "not constant" in (supports(model.graph[0]) or "")
