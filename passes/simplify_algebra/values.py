@@ -92,7 +92,7 @@ def is_non_negative(value: ir.Value) -> bool:
     if node is None or not is_float(value):
         return False
     if is_op(node, "Mul", "Clip", "Max"):
-        return _is_square(node) or _has_floor(node)
+        return _is_square(node) if node.op_type == "Mul" else _has_floor(node)
     if is_op(node, "Cast"):
         return _is_unsigned(source(value))
     return _NEVER_NEGATIVE(value)
@@ -111,15 +111,21 @@ def broadcasts_into(value: ir.Value, other: ir.Value) -> bool:
 
 
 def _is_square(node: ir.Node) -> bool:
-    return node.op_type == "Mul" and node.inputs[0] is node.inputs[1]
+    return node.inputs[0] is node.inputs[1]
 
 
 def _has_floor(node: ir.Node) -> bool:
-    if node.op_type == "Clip" and "min" in node.attributes and not has_references(node):
-        return node.attributes.get_float("min", -1.0) >= 0
-    inputs = node.inputs[1:2] if node.op_type == "Clip" else node.inputs
-    floors = (constant(value) for value in inputs) if node.op_type in {"Clip", "Max"} else ()
-    return any(floor is not None and bool(np.greater_equal(floor, 0).all()) for floor in floors)
+    """Whether a Max has a constant that is not negative, or a Clip such bounds: with a maximum below, it gives that."""
+    if node.op_type == "Max":
+        return any(map(_is_floor, node.inputs))
+    if "min" in node.attributes and not has_references(node):
+        return node.attributes.get_float("min", -1.0) >= 0 and node.attributes.get_float("max", math.inf) >= 0
+    return any(map(_is_floor, node.inputs[1:2])) and all(value is None or _is_floor(value) for value in node.inputs[2:])
+
+
+def _is_floor(value: ir.Value | None) -> bool:
+    array = constant(value)
+    return array is not None and bool(np.greater_equal(array, 0).all())
 
 
 def _is_unsigned(value: ir.Value) -> bool:
