@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
 from graphopt.tensors import Array, Feeds
 
 DEFAULT_TOLERANCE = 1e-4
+_ROUNDED = frozenset(map(np.dtype, (np.float16, ml_dtypes.bfloat16, np.float32, np.float64)))
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,9 @@ def differences(reference: Feeds, actual: Feeds) -> list[Difference]:
 
 
 def one_unit_away(feeds: Feeds, seed: int) -> Feeds:
-    """Return the inputs with each float32 or float64 moved by one unit in the last place, up or down."""
+    """Return the inputs with each float of 16 bits or more moved by one unit in the last place, up or down."""
     rng = np.random.default_rng(seed)
-    return {
-        name: _nudged(array, rng) if array.dtype in (np.float32, np.float64) else array for name, array in feeds.items()
-    }
+    return {name: _nudged(array, rng) if array.dtype in _ROUNDED else array for name, array in feeds.items()}
 
 
 def _nudged(array: Array, rng: np.random.Generator) -> Array:

@@ -16,6 +16,7 @@ import graphopt
 from graphopt.backends.ort.reference import evaluate, random_feeds
 from graphopt.errors import ModelError, OutputError, RunError, TargetError
 from graphopt.numerics import differences
+from graphopt.pipeline.numeric_check import NumericCheck
 from graphopt.runtime import cache
 from graphopt.runtime.manifest import Manifest
 from tests.networks import CONV_BN_RELU, network
@@ -118,6 +119,8 @@ def test_outputs_that_are_constants_or_inputs_are_answered() -> None:
 def test_what_is_no_tensor_is_refused_at_the_border(text: str, words: str, target: str) -> None:
     with pytest.raises(ModelError, match=words):
         graphopt.compile(network(text), target)
+    with pytest.raises(ModelError, match=words):
+        graphopt.optimize(network(text), check=NumericCheck())
 
 
 def test_a_sequence_may_go_from_part_to_part() -> None:

@@ -8,6 +8,7 @@ import onnx_ir as ir
 from graphopt.backends.ort.reference import evaluate, random_feeds, reference_session
 from graphopt.errors import CalibrationError, RunError
 from graphopt.inspect.statistics import tensor_spec
+from graphopt.ir.interface import check_interface
 from graphopt.numerics import DEFAULT_TOLERANCE, Difference, differences, one_unit_away
 from graphopt.pipeline.check import Check
 from graphopt.runtime.feeds import check as fit
@@ -39,7 +40,14 @@ class NumericCheck(Check):
         self._allowed: dict[str, float] = {}
 
     def start(self, model: ir.Model) -> None:
-        """Record the answers of the original; raises CalibrationError if it does not run on the feeds."""
+        """Record the answers of the original.
+
+        Raises:
+            ModelError: it takes or returns something else than tensors.
+            CalibrationError: it does not run on the feeds.
+
+        """
+        check_interface(model)
         feeds = self._feeds if self._feeds is not None else random_feeds(model, seed=self._seed)
         fed = (value for value in model.graph.inputs if value.name in feeds or not value.is_initializer())
         try:

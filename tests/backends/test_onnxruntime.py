@@ -14,7 +14,7 @@ import graphopt
 from graphopt.backends.ort.reference import evaluate, random_feeds
 from graphopt.backends.ort.values import FOREIGN, from_onnxruntime, to_onnxruntime
 from graphopt.ir.text.parser import parse_model
-from graphopt.numerics import difference
+from graphopt.numerics import difference, one_unit_away
 from graphopt.pipeline.numeric_check import NumericCheck
 from graphopt.tensors import Array
 
@@ -65,3 +65,12 @@ def test_elements_of_four_bits_are_packed_as_onnx_does() -> None:
 )
 def test_differences_know_the_types_of_ml_dtypes(reference: Array, actual: Array, error: float) -> None:
     assert difference("y", reference, actual).error == error
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float64])
+def test_noise_is_measured_in_the_last_place_of_every_float(dtype: type[np.generic]) -> None:
+    x = np.array([1, -3, np.inf, np.nan], dtype)
+    moved = one_unit_away({"x": x}, 0)["x"]
+    assert moved.dtype == x.dtype
+    assert (moved != x).tolist() == [True, True, False, True]
+    np.testing.assert_array_less(np.abs(moved[:2].astype(float) - x[:2].astype(float)), 2.0**-5)
