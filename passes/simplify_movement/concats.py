@@ -23,13 +23,30 @@ def _parts(node: ir.Node) -> list[ir.Value]:
 
 
 def _nested(node: ir.Node) -> list[ir.Value] | None:
-    """Return the parts of a Concat with those of the Concats in it that nothing else reads; None without any."""
-    axis, flat = axis_of(node), list[ir.Value]()
-    for part in _parts(node):
-        inner = producer(part, "Concat")
-        joins = inner is not None and _has_one_reader(part) and axis is not None and axis_of(inner) == axis
-        flat.extend(_parts(inner) if inner is not None and joins else [part])
+    """Return the parts of a Concat with those of all Concats in it that nothing else reads; None without any.
+
+    None too where the Concat is itself in another one, so that a chain of them is taken apart once.
+    """
+    axis = axis_of(node)
+    if axis is None or any(_joins(node.outputs[0], reader) for reader in node.outputs[0].consumers()[:1]):
+        return None
+    flat, pending = list[ir.Value](), _parts(node)[::-1]
+    while pending:
+        part = pending.pop()
+        inner = producer(part, "Concat") if _joins(part, node) else None
+        if inner is None:
+            flat.append(part)
+        else:
+            pending.extend(_parts(inner)[::-1])
     return flat if len(flat) != len(node.inputs) else None
+
+
+def _joins(part: ir.Value, reader: ir.Node) -> bool:
+    """Whether a value is made by a Concat along the axis of a Concat, the one reader that it leads to."""
+    inner = producer(part, "Concat")
+    if inner is None or producer(reader.outputs[0], "Concat") is None or inner.graph is not reader.graph:
+        return False
+    return _has_one_reader(part) and axis_of(inner) is not None and axis_of(inner) == axis_of(reader)
 
 
 class ConcatOfConcat(Rule):

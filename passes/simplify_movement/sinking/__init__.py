@@ -6,7 +6,7 @@ than before, or as many that move fewer elements; so it ends, and what stands ca
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import onnx_ir as ir
 
@@ -14,29 +14,41 @@ from graphopt.ir.edit import Names
 from graphopt.ir.traits import has_references
 from graphopt.ir.walk import is_op
 from graphopt.pipeline.context import Context
+from passes.simplify_movement.facts import Permutation, permutation
 from passes.simplify_movement.sinking.commit import commit
-from passes.simplify_movement.sinking.region import grow
+from passes.simplify_movement.sinking.region import Region, grow
 
 
 def sink_transposes(model: ir.Model, ctx: Context) -> int:
     """Move every region for which it pays; return how many moved. Functions, which have no shapes, are left alone."""
-    names: Names | None = None
-    opset, count = model.graph.opset_imports.get("", 0), 0
-    for transpose in list(_transposes(model)):
-        region = grow(transpose, opset) if transpose.graph is not None else None
-        if region is None or not region.moves:
-            continue
-        region.trim()
-        if not region.moves or region.saving() <= (0, 0):
-            continue
-        names = names or Names(model)
-        ctx.applied(transpose, f"sinks below {len(region.moves)} operators and saves {region.saving()[0]} Transposes")
-        commit(region, names)
-        count += 1
+    groups, opset, count = _groups(model), model.graph.opset_imports.get("", 0), 0
+    names = Names(model) if groups else None
+    for group in groups:
+        seeds: Sequence[ir.Node] = group
+        while names is not None and seeds:
+            regions, seeds = grow(seeds, opset)
+            sunk = sum(_sink(region, names, ctx) for region in regions)
+            count += sunk
+            if sunk:  # what reads from a region has changed, and gets its turn when pairs have cancelled
+                break
     return count
 
 
-def _transposes(model: ir.Model) -> Iterator[ir.Node]:
+def _groups(model: ir.Model) -> Sequence[Sequence[ir.Node]]:
+    """Return the Transposes of a model, in order, by their graph and permutation."""
+    groups: dict[tuple[int, Permutation | None], list[ir.Node]] = {}
     for node in model.graph.all_nodes():
         if is_op(node, "Transpose") and not has_references(node):
-            yield node
+            groups.setdefault((id(node.graph), permutation(node)), []).append(node)
+    return list(groups.values())
+
+
+def _sink(region: Region, names: Names, ctx: Context) -> bool:
+    region.trim()
+    saving = region.saving()
+    if not region.moves or saving <= (0, 0):
+        return False
+    for transpose in region.transposes:
+        ctx.applied(transpose, f"sinks below {len(region.moves)} operators, which saves {saving[0]} Transposes")
+    commit(region, names)
+    return True

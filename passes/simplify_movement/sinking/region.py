@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import onnx_ir as ir
@@ -13,9 +13,6 @@ from graphopt.ir.traits import has_references
 from graphopt.ir.walk import is_op
 from passes.simplify_movement.facts import Permutation, dims, inverse, is_identity, permutation, producer
 from passes.simplify_movement.sinking.layouts import LAYOUTS, Move, Place
-
-LARGEST = 256
-"""Nodes in a region; the bound keeps the search linear in the size of the model."""
 
 Cost = tuple[int, int]
 """How many Transposes there are, and how many elements they move, a size that only a run tells counting as 1."""
@@ -83,60 +80,103 @@ class Region:
         return sum(count for count, _ in costs), sum(moved for _, moved in costs)
 
 
-def grow(seed: ir.Node, opset: int) -> Region | None:
-    """Return all that can run before the Transpose `seed`, with the other Transposes that then go, or None."""
-    perm = permutation(seed)
-    if perm is None or is_identity(perm) or seed.graph is None or not isinstance(seed.graph, ir.Graph):
-        return None
-    region = Region(seed.graph, opset)
-    queue: deque[ir.Node] = deque()
-    _join(region, seed, perm, queue)
-    while queue and len(region.moves) < LARGEST:
+def grow(seeds: Sequence[ir.Node], opset: int) -> tuple[list[Region], list[ir.Node]]:
+    """Return the regions below Transposes of one permutation in one graph, and those that read from a region.
+
+    The seeds stand in topological order. A node between two of them belongs to a region as soon as all that it
+    reads does, so branches that meet below grow together.
+    """
+    graph, perm, left = seeds[0].graph, permutation(seeds[0]), list[ir.Node]()
+    if not isinstance(graph, ir.Graph) or perm is None or is_identity(perm):
+        return [], []
+    whole = Region(graph, opset)
+    for seed in seeds:
+        if seed.inputs[0] in whole.perms:
+            left.append(seed)
+        else:
+            _spread(whole, _join(whole, seed, perm), perm)
+    return _parts(whole), left
+
+
+def _spread(region: Region, readers: Iterable[ir.Node], seeded: Permutation) -> None:
+    queue = deque(readers)
+    while queue:
         node = queue.popleft()
         if node in region.moves or node.graph is not region.graph:
             continue
-        move = _admit(region, node, queue)
-        if move is None:
+        found = _admitted(region, node, seeded)
+        if found is None:
             continue
+        move, beside = found
+        for transpose in beside:
+            queue.extend(_join(region, transpose, permutation(transpose)))
         region.moves[node] = move
         for output in node.outputs:
             region.perms[output] = move.perm
             if not is_identity(move.perm):
                 queue.extend(output.consumers())
-    return None if any(transpose.inputs[0] in region.perms for transpose in region.transposes) else region
 
 
-def _join(region: Region, transpose: ir.Node, perm: Permutation, queue: deque[ir.Node]) -> None:
+def _join(region: Region, transpose: ir.Node, perm: Permutation | None) -> Sequence[ir.Node]:
     region.transposes[transpose] = None
-    region.perms[transpose.outputs[0]] = perm
-    queue.extend(transpose.outputs[0].consumers())
+    region.perms[transpose.outputs[0]] = perm or ()
+    return transpose.outputs[0].consumers()
 
 
-def _admit(region: Region, node: ir.Node, queue: deque[ir.Node]) -> Move | None:
-    """Return how a node runs on untransposed inputs; Transposes of the same kind beside it join the region."""
+def _admitted(region: Region, node: ir.Node, seeded: Permutation) -> tuple[Move, list[ir.Node]] | None:
+    """Return how a node runs on untransposed inputs, and which Transposes beside it, not seeded, go with it."""
     layout = LAYOUTS.get(node.op_type)
     if layout is None or not is_op(node, node.op_type) or has_references(node):
         return None
-    joining: dict[int, ir.Node] = {}
+    beside: list[ir.Node] = []
     perms: dict[int, Permutation] = {}
     for index, value in enumerate(node.inputs):
-        if value is None:
-            continue
-        beside = producer(value, "Transpose")
-        perm = region.perms.get(value)
-        if perm is None and beside is not None and beside.graph is region.graph:
-            perm, joining[index] = permutation(beside), beside
+        transpose = producer(value, "Transpose")
+        perm = None if value is None else region.perms.get(value)
+        if perm is None and transpose is not None and transpose.graph is region.graph:
+            perm = permutation(transpose)
+            if perm == seeded or transpose.inputs[0] in region.perms:
+                return None
+            beside.append(transpose)
         if perm is not None and not is_identity(perm):
             perms[index] = perm
     if len(set(perms.values())) != 1:
         return None
     (perm,) = set(perms.values())
     move = layout(Place(node, perm, frozenset(perms), region.opset))
-    if move is not None:
-        for index, transpose in joining.items():
-            if index in perms:
-                _join(region, transpose, perm, queue)
-    return move
+    return None if move is None else (move, [one for one in beside if permutation(one) == perm])
+
+
+def _parts(whole: Region) -> list[Region]:
+    """Return the connected parts of a region, without those that a Transpose of theirs reads from."""
+    part_of: dict[ir.Node, Region] = {}
+    for transpose in whole.transposes:
+        if transpose not in part_of:
+            part, pending = Region(whole.graph, whole.opset), [transpose]
+            while pending:
+                node = pending.pop()
+                if node not in part_of:
+                    part_of[node] = part
+                    pending.extend(_neighbours(whole, node))
+    for transpose in whole.transposes:
+        part_of[transpose].transposes[transpose] = None
+    for node, move in whole.moves.items():
+        part_of[node].moves[node] = move
+    for value, perm in whole.perms.items():
+        maker = value.producer()
+        if maker is not None:
+            part_of[maker].perms[value] = perm
+    parts = {id(part): part for part in part_of.values()}.values()
+    return [part for part in parts if not any(one.inputs[0] in whole.perms for one in part.transposes)]
+
+
+def _neighbours(whole: Region, node: ir.Node) -> Iterator[ir.Node]:
+    for output in node.outputs:
+        yield from (reader for reader in output.consumers() if reader in whole.moves)
+    for value in node.inputs if node in whole.moves else ():
+        maker = None if value is None else value.producer()
+        if maker is not None and value in whole.perms:
+            yield maker
 
 
 def _moved(value: ir.Value) -> int:
