@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+_SHAPES_AND_CONSTANTS = "infer-shapes,fold-constants,eliminate-identity"
+_CLEANUP = "deduplicate,remove-dead-nodes"
+_REWRITES = "recover-operators,simplify-movement,simplify-algebra,fold-pad,fold-batch-norm,fold-linear"
+"""Operators are recovered first: once folds have taken the constants of a pattern apart, it is gone."""
+
 PRESETS = {
     "O0": "",
-    "O1": "fixpoint(infer-shapes,fold-constants,eliminate-identity,remove-dead-nodes)",
-    "O2": "fixpoint(infer-shapes,fold-constants,eliminate-identity,fold-batch-norm,deduplicate,remove-dead-nodes)",
+    "O1": f"fixpoint({_SHAPES_AND_CONSTANTS},remove-dead-nodes)",
+    "O2": f"fixpoint({_SHAPES_AND_CONSTANTS},{_REWRITES},{_CLEANUP})",
 }
 DEFAULT_PRESET = "O2"
