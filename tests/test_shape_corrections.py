@@ -54,3 +54,22 @@ def test_the_shape_of_one_branch_is_not_that_of_an_if() -> None:
     produced = {value.name: value for node in model.graph for value in node.outputs}
     assert produced["b"].shape is None
     assert produced["b"].dtype is ir.DataType.FLOAT
+
+
+@pytest.mark.parametrize("rows", [2, 5, 9])
+def test_a_slice_of_a_symbolic_size_may_be_shorter_than_asked_for(rows: int) -> None:
+    text = """
+        g (float[N,2] x) => (float[?,?] y)
+        {
+            from = Constant <value_ints = [3]> ()
+            to = Constant <value_ints = [8]> ()
+            axis = Constant <value_ints = [0]> ()
+            part = Slice (x, from, to, axis)
+            shape = Shape (part)
+            y = ConstantOfShape (shape)
+        }
+    """
+    model = network(text)
+    optimized, _ = graphopt.optimize(model)
+    feeds = {"x": np.zeros((rows, 2), np.float32)}
+    assert differences(evaluate(model, feeds), evaluate(optimized, feeds))[0].error == 0

@@ -1,9 +1,10 @@
 """Corrections to the symbolic engine, where it guesses and a wrong guess would become a wrong rewrite.
 
 Compared with the shapes that ONNX's own operator tests produce, with every dimension of every input made a
-symbol, `onnx_shape_inference` 0.4 is wrong in seven places. Each correction leaves what is guessed open:
+symbol, `onnx_shape_inference` 0.4 is wrong in eight places. Each correction leaves what is guessed open:
 - two different symbols broadcast together: it takes the first, but either may be 1;
 - Split by sizes known only at run time: it takes equal parts;
+- Slice of a symbolic size: it takes the length asked for, but there may be less;
 - Squeeze by axes known only at run time, or of all axes of size 1 where sizes are symbols: it squeezes what
   it knows to be 1;
 - Unique along an axis: it takes the flattened form;
@@ -42,6 +43,7 @@ def register_corrections() -> None:
     _correct("If", _if)
     _correct("Loop", _loop)
     _correct("Split", _split)
+    _correct("Slice", _slice)
     _correct("Squeeze", _squeeze)
     _correct("Unique", _unique)
     for op_type in ("AveragePool", "LpPool", "MaxPool"):
@@ -114,6 +116,19 @@ def _split(original: Infer, ctx: ShapeInferenceContext, node: ir.Node) -> None:
         return
     for output in node.outputs:
         _copy_opened(ctx, data, output, node.attributes.get_int("axis", 0))
+
+
+def _slice(original: Infer, ctx: ShapeInferenceContext, node: ir.Node) -> None:
+    data, output = node.inputs[0], node.outputs[0]
+    declared = output.shape
+    original(ctx, node)
+    if data is None or data.shape is None or output.shape is None:
+        return
+    dims = list(output.shape)
+    for axis, (before, after) in enumerate(zip(data.shape, output.shape, strict=True)):
+        if isinstance(after, int) and after and not isinstance(before, int):
+            dims[axis] = declared[axis] if declared is not None else ctx.new_symbolic_dim()
+    output.shape = ir.Shape(dims)
 
 
 def _squeeze(original: Infer, ctx: ShapeInferenceContext, node: ir.Node) -> None:
