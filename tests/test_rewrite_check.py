@@ -10,6 +10,7 @@ import pytest
 
 from graphopt.backends.ort.reference import evaluate
 from graphopt.catalog import passes
+from graphopt.errors import RunError
 from graphopt.ir.load import load
 from graphopt.numerics import differences
 from graphopt.pipeline.adversary import FLOATS, draw
@@ -106,6 +107,13 @@ def test_what_cannot_be_executed_is_counted() -> None:
     run(model, check, NoRelu())
     assert check.summary() == "0 rewrites hold, 0 rolled back, 1 not executable"
     assert "not executable: any-rules/NoRelu at 'y'" in check.findings()[0]
+
+
+@pytest.mark.parametrize("dtype", ["float8e5m2", "float8e4m3fn", "bfloat16", "int4"])
+def test_types_that_numpy_lacks_cannot_be_made_up(dtype: str) -> None:
+    model = network(f"g ({dtype}[N,4] x) => ({dtype}[N,4] y) {{ y = Identity (x) }}")
+    with pytest.raises(RunError, match="no values of type"):
+        draw(model.graph.inputs, "normal", (2,), 0)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -155,7 +155,7 @@ class Trial:
 
 
 def _is_float(array: Array) -> bool:
-    return array.dtype.kind == "f"
+    return np.issubdtype(array.dtype, np.floating)
 
 
 def _scale(array: Array) -> float:
