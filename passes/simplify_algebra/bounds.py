@@ -17,10 +17,11 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
+from graphopt.ir.dims import broadcasts_into
 from graphopt.rewrite import Builder, Match, Refused, Rule, const, either, op, optional, scalar, var
 from graphopt.rewrite.pattern import Either, Pattern
 from graphopt.tensors import Array
-from passes.simplify_algebra.values import broadcasts_into, is_float
+from passes.simplify_algebra.values import is_float
 
 EXTREMA_BROADCAST = 8
 CLIP_TAKES_INPUTS = 11

@@ -9,9 +9,10 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
+from graphopt.ir.dims import broadcasts_into
 from graphopt.rewrite import Builder, Match, Rule, either, op, scalar, since, var
 from graphopt.rewrite.pattern import Either, Op
-from passes.simplify_algebra.values import broadcasts_into, made_by, source
+from passes.simplify_algebra.values import made_by, source
 
 _OPPOSITE = {"Less": "GreaterOrEqual", "Greater": "LessOrEqual", "LessOrEqual": "Greater", "GreaterOrEqual": "Less"}
 

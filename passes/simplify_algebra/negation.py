@@ -10,9 +10,10 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
+from graphopt.ir.dims import broadcasts_into
 from graphopt.rewrite import Builder, Match, Rule, const, either, op, scalar, var
 from graphopt.rewrite.pattern import Either, Op
-from passes.simplify_algebra.values import broadcasts_into, is_float
+from passes.simplify_algebra.values import is_float
 
 
 class AddNegated(Rule):

@@ -10,9 +10,10 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
+from graphopt.ir.dims import broadcasts_into
 from graphopt.rewrite import Builder, Match, Rule, const, op, var
 from graphopt.rewrite.pattern import Op
-from passes.simplify_algebra.values import broadcasts_into, is_float, is_non_negative
+from passes.simplify_algebra.values import is_float, is_non_negative
 
 _OPERATORS = {2.0: "Mul", 0.5: "Sqrt", -1.0: "Reciprocal"}
 

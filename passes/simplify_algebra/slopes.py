@@ -10,10 +10,10 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
+from graphopt.ir.dims import broadcasts_into
 from graphopt.rewrite import Builder, Match, Rule, const, either, op, var
 from graphopt.rewrite.pattern import Either, Op
 from graphopt.tensors import Array
-from passes.simplify_algebra.values import broadcasts_into
 
 
 def _is_uniform(array: Array) -> bool:

@@ -98,18 +98,6 @@ def is_non_negative(value: ir.Value) -> bool:
     return _NEVER_NEGATIVE(value)
 
 
-def broadcasts_into(value: ir.Value, other: ir.Value) -> bool:
-    """Whether combining the two leaves the shape of `other` as it is, in every run."""
-    if value.shape is None:
-        return False
-    if not len(value.shape):
-        return True
-    if other.shape is None or len(value.shape) > len(other.shape):
-        return False
-    aligned = other.shape[len(other.shape) - len(value.shape) :]
-    return all(dim in (1, wide) and isinstance(dim, int) for dim, wide in zip(value.shape, aligned, strict=True))
-
-
 def _is_square(node: ir.Node) -> bool:
     return node.inputs[0] is node.inputs[1]
 

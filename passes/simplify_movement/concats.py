@@ -8,9 +8,10 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
+from graphopt.ir.dims import same_shape
 from graphopt.rewrite import Builder, Match, Refused, Rule, op, rest
 from graphopt.rewrite.pattern import Op
-from passes.simplify_movement.facts import axis_of, dims, producer, same_dims, size
+from passes.simplify_movement.facts import axis_of, producer, size
 from passes.simplify_movement.slices import build_slice, is_slice_along, meet
 
 
@@ -120,7 +121,7 @@ class ConcatOfSlices(Rule):
         if found is None or axis is None:
             raise Refused("its parts are not adjacent")
         index, source, kept = found
-        if kept.start == 0 and same_dims(dims(source), dims(match.root.outputs[0])) and len(parts) == 2:
+        if kept.start == 0 and same_shape(source, match.root.outputs[0]) and len(parts) == 2:
             return source
         part = build_slice(build, match.opset, source, {axis: kept})
         return _joined(match, build, [*parts[:index], part, *parts[index + 2 :]])

@@ -9,11 +9,10 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from graphopt.ir.constants import constant
+from graphopt.ir.dims import broadcasts_into
 from graphopt.rewrite import Builder, Match, Refused, Rule, const, op, optional, rest, since, var
 from graphopt.rewrite.pattern import Op
 from passes.simplify_movement.facts import (
-    broadcasts_into,
-    dims,
     has_setting,
     input_of,
     integers,
@@ -59,7 +58,7 @@ def _needless(node: ir.Node) -> int | None:
     """Return which input of an elementwise operator is expanded no further than another one is wide."""
     for index, value in enumerate(node.inputs):
         others = (other for place, other in enumerate(node.inputs) if place != index)
-        if producer(value, "Expand") and any(broadcasts_into(dims(value), dims(other)) for other in others):
+        if producer(value, "Expand") and any(broadcasts_into(value, other) for other in others):
             return index
     return None
 

@@ -77,24 +77,6 @@ def axis_of(node: ir.Node, default: int = 0) -> int | None:
     return normalized(node.attributes.get_int("axis", default), rank(node.inputs[0]))
 
 
-def same_dim(left: Dim, right: Dim) -> bool:
-    """Whether two dimensions are equal in every run; two that are unknown may differ."""
-    return left == right and (isinstance(left, int) or left.value is not None)
-
-
-def same_dims(left: Sequence[Dim] | None, right: Sequence[Dim] | None) -> bool:
-    """Whether two shapes are equal in every run."""
-    return left is not None and right is not None and len(left) == len(right) and all(map(same_dim, left, right))
-
-
-def broadcasts_into(narrow: Sequence[Dim] | None, wide: Sequence[Dim] | None) -> bool:
-    """Whether broadcasting the two together gives the shape `wide`."""
-    if narrow is None or wide is None or len(narrow) > len(wide):
-        return False
-    aligned = wide[len(wide) - len(narrow) :]
-    return all(dim == 1 or same_dim(dim, other) for dim, other in zip(narrow, aligned, strict=True))
-
-
 def permutation(node: ir.Node, ndim: int | None = None) -> Permutation | None:
     """Return the permutation of a Transpose, if it is given or the rank is known (Transpose-1: reversed)."""
     given = node.attributes.get("perm")

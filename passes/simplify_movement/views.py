@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
+from graphopt.ir.dims import same_dim, same_shape
 from graphopt.rewrite import Builder, Match, Refused, Rule, op, optional, var
 from graphopt.rewrite.pattern import Op
 from passes.simplify_movement.facts import (
@@ -22,8 +23,6 @@ from passes.simplify_movement.facts import (
     is_identity,
     permutation,
     reads,
-    same_dim,
-    same_dims,
 )
 
 VIEWS = ("Flatten", "Reshape", "Squeeze", "Unsqueeze")
@@ -42,7 +41,7 @@ class ViewOfView(Rule):
         source = None if inner is None else inner.inputs[0]
         if inner is None or source is None:
             raise Refused("the view before it reads nothing")
-        if same_dims(dims(source), dims(outer.outputs[0])) or _undoes(inner, outer):
+        if same_shape(source, outer.outputs[0]) or _undoes(inner, outer):
             return source
         target = _own_target(outer) or reshape_target(dims(source), dims(outer.outputs[0]))
         if target is not None:
