@@ -1,7 +1,7 @@
 """The algebra of doing nothing: for each operator, when its first output is one of its inputs.
 
 A fact maps a node to that input, or to None. All are exact in every element but two: x + 0 turns -0.0 into
-0.0, and Clip without bounds, before opset 11, turns an infinity into the largest number.
+0.0, and a Clip without bounds turns an infinity into the largest number.
 """
 
 from __future__ import annotations
