@@ -62,13 +62,6 @@ def can_take_name_of(new: ir.Value, output: ir.Value) -> bool:
     return producer is not None and producer.graph is output.graph and not new.is_graph_output()
 
 
-def remove_node(node: ir.Node) -> None:
-    """Remove a node, letting go of its inputs; raises ValueError if an output of it is still read."""
-    if node.graph is None:
-        raise ValueError(f"node {node.name!r} is in no graph")
-    node.graph.remove(node, safe=True)
-
-
 def add_initializer(graph: ir.Graph, name: str, array: Array) -> ir.Value:
     """Register a constant under a name that the caller knows to be free, and return its value."""
     tensor = ir.tensor(np.asarray(array, order="C"), name=name)

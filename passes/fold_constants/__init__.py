@@ -8,8 +8,7 @@ from typing import ClassVar
 import onnx_ir as ir
 
 from graphopt.ir.constants import constant_tensor
-from graphopt.ir.dead import erase_unread
-from graphopt.ir.edit import remove_node
+from graphopt.ir.dead import erase, erase_unread
 from graphopt.ir.materialize import make_constant
 from graphopt.ir.walk import is_op
 from graphopt.pipeline.base import Pass
@@ -66,7 +65,7 @@ def _store_constant_nodes(scope: Scope) -> int:
         tensor = constant_tensor(node.outputs[0]) if is_op(node, "Constant") else None
         if tensor is not None:
             make_constant(node.outputs[0], tensor)
-            remove_node(node)
+            erase(node)
             stored += 1
     return stored
 
