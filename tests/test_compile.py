@@ -76,6 +76,12 @@ def test_a_free_height_runs_in_onnxruntime_and_says_why() -> None:
     np.testing.assert_array_equal(module(x)["y"], np.maximum(x, 0))
 
 
+def test_two_unnamed_dimensions_are_not_taken_for_one() -> None:
+    model = network("g (float[?,3,?,8] x) => (float[?,3,?,8] y) { y = Relu (x) }")
+    module = graphopt.compile(model, pipeline="O0", cache=False)
+    assert "dimension 2 of input 'x' is free" in module.report.notes[0]
+
+
 def test_the_report_says_who_runs_what_and_why() -> None:
     report = graphopt.compile(network(FALLBACK), cache=False).report
     places = {placement.node.split()[0]: placement for placement in report.placements}

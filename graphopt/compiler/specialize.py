@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from graphopt.ir.dims import same_dim
 from graphopt.ir.shapes import bind_shapes
 
 DEFAULT_BATCH = 1
@@ -35,7 +36,9 @@ def specialize(model: ir.Model) -> Specialization:
         if value.shape is None:
             return Specialization(None, f"input {value.name!r} has no shape; give one with shapes= or --input-shape")
         batch, *rest = [*value.shape] or [DEFAULT_BATCH]
-        if free := [axis for axis, dim in enumerate(rest, start=1) if not isinstance(dim, int) and dim != batch]:
+        if free := [
+            axis for axis, dim in enumerate(rest, start=1) if not isinstance(dim, int) and not same_dim(dim, batch)
+        ]:
             return Specialization(
                 None, f"dimension {free[0]} of input {value.name!r} is free; fix it with shapes= or --input-shape"
             )
