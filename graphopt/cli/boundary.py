@@ -17,6 +17,7 @@ import traceback
 from typing import Any
 
 import typer
+from click import ClickException
 from typer.core import TyperGroup
 
 from graphopt.cli.console import complain
@@ -33,7 +34,7 @@ class ErrorBoundary(TyperGroup):
         """Run a command; print the traceback too if `--traceback` asks for it."""
         try:
             return super().invoke(ctx)
-        except (typer.Exit, typer.Abort, typer.TyperException):
+        except (typer.Exit, typer.Abort, ClickException):
             raise  # typer's own ways to end, wrong usage among them
         except (Exception, KeyboardInterrupt) as error:
             if ctx.params.get("traceback"):

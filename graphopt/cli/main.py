@@ -52,6 +52,7 @@ def build_app() -> typer.Typer:
         cls=ErrorBoundary,
         callback=_global_options,
         no_args_is_help=True,
+        suggest_commands=False,  # click does so itself
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )

@@ -97,11 +97,17 @@ def optimize_model(
 
 
 def _check(kind: str | None, data: Path | None, seed: int) -> Check:
-    from graphopt.cli.feeds import read_feeds
-    from graphopt.pipeline import check
-    from graphopt.pipeline.numeric_check import NumericCheck
-    from graphopt.pipeline.rewrite_check import RewriteCheck
+    match kind:
+        case "rewrite":
+            from graphopt.pipeline.rewrite_check import RewriteCheck
 
-    if kind == "rewrite":
-        return RewriteCheck(seed=seed)
-    return NumericCheck(read_feeds([str(data)]) if data else None, seed=seed) if kind else check.Check()
+            return RewriteCheck(seed=seed)
+        case "numeric":
+            from graphopt.cli.feeds import read_feeds
+            from graphopt.pipeline.numeric_check import NumericCheck
+
+            return NumericCheck(read_feeds([str(data)]) if data else None, seed=seed)
+        case _:
+            from graphopt.pipeline import check
+
+            return check.Check()

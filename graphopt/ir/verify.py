@@ -13,9 +13,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+from typing import TypeVar
 
-import networkx as nx
 import onnx_ir as ir
 
 from graphopt.errors import ModelError
@@ -23,6 +24,7 @@ from graphopt.ir.operators import check_node, check_opset
 from graphopt.ir.shapes import check_types
 from graphopt.ir.walk import label, nodes, subgraphs
 
+Key = TypeVar("Key", bound=Hashable)
 LONGEST_LISTING = 6  # nodes of a cycle that a message names
 
 
@@ -127,13 +129,17 @@ def _explain_undefined(node: ir.Node, value: ir.Value, open_graphs: Sequence[ir.
 
 
 def _find_cycle(graph: ir.Graph) -> list[ir.Node]:
-    edges = nx.DiGraph(
-        (value.producer(), node) for node in graph for value in _reads(node) if value.producer() is not None
-    )
+    return _cycle({node: [producer for value in _reads(node) if (producer := value.producer())] for node in graph})
+
+
+def _cycle(sources: Mapping[Key, Iterable[Key]]) -> list[Key]:
+    """Return the keys of a cycle, each before the one that it is a source of; none where there is no cycle."""
     try:
-        return [source for source, _ in nx.find_cycle(edges)]
-    except nx.NetworkXNoCycle:
-        return []
+        TopologicalSorter(sources).prepare()
+    except CycleError as error:
+        first_again: list[Key] = error.args[1]
+        return first_again[:-1]
+    return []
 
 
 def _reads(node: ir.Node) -> Iterator[ir.Value]:
@@ -149,15 +155,12 @@ def _check_operators(model: ir.Model) -> None:
     for function in model.functions.values():
         check_opset(function.opset_imports, f"function {function.name!r}")
         _check_bodies(function.all_nodes(), model, function.opset_imports, function)
-    calls = nx.DiGraph(
-        (function.identifier(), node.op_identifier())
+    callees = {
+        function.identifier(): [node.op_identifier() for node in function.all_nodes()]
         for function in model.functions.values()
-        for node in function.all_nodes()
-        if node.op_identifier() in model.functions
-    )
-    if not nx.is_directed_acyclic_graph(calls):
-        caller, _ = nx.find_cycle(calls)[0]
-        raise ModelError(f"function {caller[1]!r} calls itself, which ONNX does not allow; break the recursion")
+    }
+    if cycle := _cycle(callees):
+        raise ModelError(f"function {cycle[0][1]!r} calls itself, which ONNX does not allow; break the recursion")
 
 
 def _check_bodies(

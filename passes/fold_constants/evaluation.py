@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from graphopt.backends.ort.reference import reference_session
 from graphopt.errors import ModelError, RunError
 from graphopt.ir.constants import is_constant
 from graphopt.ir.materialize import tensor_of
@@ -58,6 +57,8 @@ def _evaluate(nodes: Sequence[ir.Node], scope: Scope, known: Tensors) -> Tensors
     wanted = [value for node in nodes for value in node.outputs if _is_read_outside(value, inside)]
     if not wanted:
         return {}
+    from graphopt.backends.ort.reference import reference_session  # noqa: PLC0415  # most models need no onnxruntime
+
     copy = extract(nodes, scope.opset_imports, known, wanted)
     results = reference_session(copy.model).run({})
     names = {value: str(copy.values[value].name) for value in wanted}
