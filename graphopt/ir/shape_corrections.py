@@ -22,9 +22,9 @@ from functools import cache
 import onnx_ir as ir
 from onnx_shape_inference import ShapeInferenceContext, registry
 
+from graphopt.ir.shape_memo import SHAPES_DECIDE, Infer, remember
 from graphopt.ir.walk import label
 
-Infer = Callable[[ShapeInferenceContext, ir.Node], None]
 Correction = Callable[[Infer, ShapeInferenceContext, ir.Node], None]
 Dims = Sequence[int | ir.SymbolicDim]
 
@@ -48,6 +48,8 @@ def register_corrections() -> None:
     _correct("Unique", _unique)
     for op_type in ("AveragePool", "LpPool", "MaxPool"):
         _correct(op_type, _pool)
+    for op_type in SHAPES_DECIDE:
+        _correct(op_type, remember)
 
 
 def _correct(op_type: str, correction: Correction) -> None:

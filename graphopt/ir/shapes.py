@@ -13,6 +13,7 @@ import onnx_ir as ir
 from graphopt.errors import ModelError
 from graphopt.ir.operands import check_operands
 from graphopt.ir.shape_engine import Contents, Declared, InferenceFailedError, infer_by_onnx, infer_symbolically
+from graphopt.ir.shape_memo import MINTED
 from graphopt.ir.walk import scopes
 
 Dim = int | ir.SymbolicDim
@@ -21,7 +22,6 @@ ShapeSpec = Sequence[SupportsIndex | str | None]
 LARGEST_VALUE = 1 << 47  # elements; more than any machine addresses
 UNNAMED = frozenset({"", "?", "None", "-1"})  # what exporters write for "some size", without equality in mind
 SYMBOL = re.compile(r"[A-Za-z_][\w.]*")
-MINTED = re.compile(r"\b_d\d+\b")  # the names that the engine gives to sizes known only at run time
 
 
 def normalize_shapes(model: ir.Model) -> None:
