@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from graphopt.ir.dead import erase, erase_initializer, is_dead, is_unread
 from graphopt.ir.traits import is_standard
-from graphopt.ir.walk import subgraphs
+from graphopt.ir.walk import nodes_within, subgraphs
 from graphopt.pipeline.base import Pass
 from graphopt.pipeline.context import Context
 
@@ -83,7 +83,7 @@ def _remove_functions(model: ir.Model) -> int:
     used: set[ir.OperatorIdentifier] = set()
     pending = [model.graph]
     while pending:
-        for node in pending.pop().all_nodes():
+        for node in nodes_within(pending.pop()):
             called = node.op_identifier()
             if called in model.functions and called not in used:
                 used.add(called)

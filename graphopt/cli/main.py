@@ -24,6 +24,7 @@ from graphopt.cli.optimize import optimize_model
 from graphopt.cli.passes import show_passes
 from graphopt.cli.run import run_program
 from graphopt.cli.why import why_node, why_not_node
+from graphopt.ir.collector import patient_collector
 
 _COMMANDS: dict[str, Callable[..., None]] = {
     "compile": compile_model,
@@ -42,7 +43,8 @@ _COMMANDS: dict[str, Callable[..., None]] = {
 
 def main() -> None:
     """Run the command line that the process was given."""
-    build_app()()
+    with patient_collector():  # importing sympy alone makes enough objects for it to walk them all, twice
+        build_app()()
 
 
 def build_app() -> typer.Typer:

@@ -107,6 +107,6 @@ def _parameter_bytes(model: ir.Model) -> dict[str, int]:
 
 def _constants(model: ir.Model) -> list[ir.TensorProtocol]:
     held = [value.const_value for scope in scopes(model) for value in scope.initializers.values()]
-    attributes = (attribute for node in nodes(model) for attribute in node.attributes.values())
-    tensors = [attribute.as_tensor() for attribute in attributes if attribute.type is ir.AttributeType.TENSOR]
+    attributes = (attribute for node in nodes(model) for attribute in node.attributes.data.values())
+    tensors = [attribute.value for attribute in attributes if attribute.type is ir.AttributeType.TENSOR]
     return [tensor for tensor in (*held, *tensors) if tensor is not None]

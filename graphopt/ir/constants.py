@@ -48,7 +48,8 @@ def _constant_node_tensor(node: ir.Node) -> ir.TensorProtocol | None:
         return None
     match name:
         case "value":
-            return attribute.as_tensor()
+            tensor: ir.TensorProtocol = attribute.value
+            return tensor
         case "value_float" | "value_floats":
             return ir.tensor(np.asarray(attribute.value, np.float32))
         case "value_int" | "value_ints":

@@ -14,7 +14,7 @@ from graphopt.errors import ModelError
 from graphopt.ir.operands import check_operands
 from graphopt.ir.shape_engine import Contents, Declared, InferenceFailedError, infer_by_onnx, infer_symbolically
 from graphopt.ir.shape_memo import MINTED
-from graphopt.ir.walk import scopes
+from graphopt.ir.walk import nodes_within, scopes
 
 Dim = int | ir.SymbolicDim
 ShapeSpec = Sequence[SupportsIndex | str | None]
@@ -295,7 +295,7 @@ def _values(model: ir.Model) -> Iterator[ir.Value]:
 
 def _computed_values(model: ir.Model) -> Iterator[ir.Value]:
     """Yield the tensors that the nodes of the main graph and of its subgraphs compute."""
-    for node in model.graph.all_nodes():
+    for node in nodes_within(model.graph):
         for value in node.outputs:
             if value.type is None or isinstance(value.type, ir.TensorType):
                 yield value

@@ -118,9 +118,10 @@ def _check_file(tensor: ir.ExternalTensor) -> None:
 def _attribute_tensors(attribute: ir.Attr) -> tuple[ir.TensorProtocol, ...]:
     if attribute.is_ref():
         return ()
+    # Not as_tensor(): it asks a protocol of thirty members whether the tensor is one.
     if attribute.type is ir.AttributeType.TENSOR:
-        return (attribute.as_tensor(),)
-    return tuple(attribute.as_tensors()) if attribute.type is ir.AttributeType.TENSORS else ()
+        return (attribute.value,)
+    return tuple(attribute.value) if attribute.type is ir.AttributeType.TENSORS else ()
 
 
 def _wrapped(tensor: TensorProtoTensor) -> ir.TensorProtocol:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from graphopt.ir.constants import constant
-from graphopt.ir.walk import STANDARD_DOMAINS, is_op, subgraphs
+from graphopt.ir.walk import STANDARD_DOMAINS, is_op
 
 RANDOM = frozenset({
     "Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike",
@@ -35,11 +35,6 @@ def is_inert_dropout(node: ir.Node) -> bool:
     training, ratio = (constant(node.inputs[i]) if len(node.inputs) > i else None for i in (2, 1))
     trains = len(node.inputs) > 2 and node.inputs[2] is not None and (training is None or bool(training))
     return not trains or (ratio is not None and not ratio)
-
-
-def has_subgraphs(node: ir.Node) -> bool:
-    """Whether a node holds graphs of its own (If, Loop, Scan, SequenceMap)."""
-    return next(subgraphs(node), None) is not None
 
 
 def has_references(node: ir.Node) -> bool:

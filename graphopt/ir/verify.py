@@ -22,7 +22,7 @@ import onnx_ir as ir
 from graphopt.errors import ModelError
 from graphopt.ir.operators import check_node, check_opset
 from graphopt.ir.shapes import check_types
-from graphopt.ir.walk import label, nodes, subgraphs
+from graphopt.ir.walk import label, nodes, nodes_within, subgraphs
 
 Key = TypeVar("Key", bound=Hashable)
 LONGEST_LISTING = 6  # nodes of a cycle that a message names
@@ -151,12 +151,12 @@ def _reads(node: ir.Node) -> Iterator[ir.Value]:
 
 def _check_operators(model: ir.Model) -> None:
     check_opset(model.opset_imports, "the model")
-    _check_bodies(model.graph.all_nodes(), model, model.opset_imports, None)
+    _check_bodies(nodes_within(model.graph), model, model.opset_imports, None)
     for function in model.functions.values():
         check_opset(function.opset_imports, f"function {function.name!r}")
-        _check_bodies(function.all_nodes(), model, function.opset_imports, function)
+        _check_bodies(nodes_within(function), model, function.opset_imports, function)
     callees = {
-        function.identifier(): [node.op_identifier() for node in function.all_nodes()]
+        function.identifier(): [node.op_identifier() for node in nodes_within(function)]
         for function in model.functions.values()
     }
     if cycle := _cycle(callees):

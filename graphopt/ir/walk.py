@@ -13,15 +13,25 @@ def scopes(model: ir.Model) -> Iterator[ir.Graph]:
     """Yield the main graph and the body of every function, and after each the subgraphs nested in it."""
     for root in (model.graph, *(function.graph for function in model.functions.values())):
         yield root
-        yield from _nested(root)
+        yield from nested(root)
 
 
-def _nested(graph: ir.Graph) -> Iterator[ir.Graph]:
+def nested(graph: ir.Graph) -> Iterator[ir.Graph]:
+    """Yield the subgraphs in a graph, each before those in it."""
     for node in graph:
-        if node.attributes:
+        if has_subgraphs(node):
             for subgraph in subgraphs(node):
                 yield subgraph
-                yield from _nested(subgraph)
+                yield from nested(subgraph)
+
+
+def nodes_within(graph: ir.Graph | ir.Function) -> Iterator[ir.Node]:
+    """Yield the nodes of a graph and of those nested in it, each before what it holds; safe against its removal."""
+    for node in graph:
+        yield node
+        if has_subgraphs(node):
+            for subgraph in subgraphs(node):
+                yield from nodes_within(subgraph)
 
 
 def nodes(model: ir.Model) -> Iterator[ir.Node]:
@@ -35,9 +45,18 @@ def is_op(node: ir.Node | None, *op_types: str) -> bool:
     return node is not None and node.op_type in op_types and node.domain in STANDARD_DOMAINS
 
 
+def has_subgraphs(node: ir.Node) -> bool:
+    """Whether a node has a graph among its attributes."""
+    for attribute in node.attributes.data.values():  # the plain dict within, which is walked ten times as fast
+        kind = attribute.type
+        if kind is ir.AttributeType.GRAPH or kind is ir.AttributeType.GRAPHS:
+            return True
+    return False
+
+
 def subgraphs(node: ir.Node) -> Iterator[ir.Graph]:
     """Yield the graphs that a node holds as attributes (the branches of an If, the body of a Loop)."""
-    for attribute in node.attributes.values():
+    for attribute in node.attributes.data.values():
         if attribute.type is ir.AttributeType.GRAPH:
             yield attribute.as_graph()
         elif attribute.type is ir.AttributeType.GRAPHS:

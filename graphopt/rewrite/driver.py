@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -14,18 +14,17 @@ import onnx_ir as ir
 
 from graphopt.ir.dead import erase_unread, is_unread
 from graphopt.ir.edit import Names
-from graphopt.ir.walk import is_op, label
+from graphopt.ir.walk import is_op, label, nested
 from graphopt.pipeline.base import Pass
 from graphopt.pipeline.check import Rewrite
 from graphopt.pipeline.context import Context
 from graphopt.pipeline.limit import Step
 from graphopt.rewrite.builder import Builder, Refused
 from graphopt.rewrite.commit import commit, is_source
+from graphopt.rewrite.index import RuleIndex, StagedRules, staged
 from graphopt.rewrite.matcher import Match, find
-from graphopt.rewrite.pattern import depth, roots
 from graphopt.rewrite.provenance import Origin, annotate, merged
 from graphopt.rewrite.rule import Rule
-from graphopt.rewrite.screen import Outline, may_match, outline
 
 REWRITES_PER_NODE = 16
 """More rewrites than this, for each node there was, mean that rules undo each other."""
@@ -52,7 +51,12 @@ class RewritePass(Pass):
 
     def run(self, model: ir.Model, ctx: Context) -> int:
         """Apply the rules wherever they match."""
-        return apply_rules(model, self.rules(), ctx, skip=self.skip)
+        return apply_rules(model, _rules_of(self), ctx, skip=self.skip)
+
+
+@cache
+def _rules_of(step: RewritePass) -> tuple[Rule, ...]:
+    return tuple(step.rules())
 
 
 def apply_rules(model: ir.Model, rules: Sequence[Rule], ctx: Context, *, skip: Collection[str] = ()) -> int:
@@ -67,7 +71,7 @@ def apply_rules(model: ir.Model, rules: Sequence[Rule], ctx: Context, *, skip: C
         RuntimeError: the rules do not terminate.
 
     """
-    return _Rewriting(model, rules, ctx, frozenset(skip)).run()
+    return _Rewriting(model, staged(tuple(rules)), ctx, frozenset(skip)).run()
 
 
 @dataclass(frozen=True)
@@ -80,17 +84,12 @@ class _Scope:
 
 @dataclass
 class _Stage:
-    """The rules that go first together, by the operator they begin with, and the nodes they have yet to see."""
+    """The rules that go first together, and the nodes they have yet to see."""
 
-    rules: dict[str, list[Rule]] = field(default_factory=dict)
+    rules: RuleIndex
     queue: deque[ir.Node] = field(default_factory=deque)
     queued: set[ir.Node] = field(default_factory=set)
     missed: dict[ir.Node, list[str]] = field(default_factory=dict)
-    screened: dict[Outline, list[Rule]] = field(default_factory=dict)
-
-    def add(self, rule: Rule) -> None:
-        for op_type in {op_type: None for root in roots(rule.pattern) for op_type in root.op_types}:
-            self.rules.setdefault(op_type, []).append(rule)
 
     def push(self, node: ir.Node) -> None:
         if node.op_type in self.rules and node not in self.queued and is_op(node, node.op_type):
@@ -102,25 +101,16 @@ class _Stage:
         self.queued.discard(node)
         return node
 
-    def candidates(self, node: ir.Node) -> list[Rule]:
-        """Return the rules that may match at a node, as far as the operators around it tell."""
-        found = outline(node)
-        if found not in self.screened:
-            self.screened[found] = [rule for rule in self.rules[node.op_type] if may_match(rule, found)]
-        return self.screened[found]
-
 
 class _Rewriting:
     """One application of rules to one model."""
 
-    def __init__(self, model: ir.Model, rules: Sequence[Rule], ctx: Context, skip: frozenset[str]) -> None:
+    def __init__(self, model: ir.Model, rules: StagedRules, ctx: Context, skip: frozenset[str]) -> None:
         self._model = model
         self._skip = skip
         self._ctx = ctx
-        self._stages = [_Stage() for _ in range(max((rule.stage for rule in rules), default=0) + 1)]
-        for rule in rules:
-            self._stages[rule.stage].add(rule)
-        self._reach = max((depth(rule.pattern) for rule in rules), default=0)
+        self._stages = [_Stage(index) for index in rules.stages]
+        self._reach = rules.reach
         self._sources: dict[ir.Value, None] = {}  # constants that may be unread in the end
         self._scopes: dict[ir.Graph, _Scope] = {}
         self._enter(model.graph, in_function=False)
@@ -153,7 +143,7 @@ class _Rewriting:
 
     def _enter(self, root: ir.Graph, *, in_function: bool) -> None:
         scope = _Scope(root.opset_imports.get("", 0), in_function)
-        for graph in (root, *root.subgraphs()):
+        for graph in (root, *nested(root)):
             self._scopes[graph] = scope
             for node in graph:
                 self._enqueue(node)
@@ -166,7 +156,7 @@ class _Rewriting:
         """Try the rules of a node; return whether one was applied."""
         opset = self._scopes[graph].opset
         reasons = stage.missed[node] = []
-        for rule in stage.candidates(node):
+        for rule in stage.rules.candidates(node):
             found = find(rule.pattern, node, opset) if opset in rule.opsets else None
             reason = self._apply(rule, found, graph) if isinstance(found, Match) else found
             if isinstance(found, Match) and reason is None:

@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from graphopt.ir.traits import COMMUTATIVE, has_subgraphs, is_random
-from graphopt.ir.walk import is_op
+from graphopt.ir.traits import COMMUTATIVE, is_random
+from graphopt.ir.walk import has_subgraphs, is_op, nodes_within
 from passes.deduplicate.tensors import content_of
 
 NodeKey = tuple[Hashable, ...]
@@ -67,7 +67,7 @@ class NodeKeys:
             return node.domain in _PURE_DOMAINS and not is_random(node)
         identifier = function.identifier()
         if identifier not in self._pure:
-            self._pure[identifier] = all(map(self._is_pure, function.all_nodes()))
+            self._pure[identifier] = all(map(self._is_pure, nodes_within(function)))
         return self._pure[identifier]
 
 

@@ -12,8 +12,8 @@ from graphopt.ir.constants import constant_tensor, is_constant
 from graphopt.ir.dead import is_dead
 from graphopt.ir.shapes import infer_shapes
 from graphopt.ir.tensors import size_in_bytes
-from graphopt.ir.traits import QUANTIZATION, has_references, has_subgraphs, is_random, is_standard
-from graphopt.ir.walk import is_op
+from graphopt.ir.traits import QUANTIZATION, has_references, is_random, is_standard
+from graphopt.ir.walk import has_subgraphs, is_op
 from passes.fold_constants.extraction import extract
 from passes.fold_constants.scope import Scope
 

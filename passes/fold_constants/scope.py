@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from graphopt.ir.walk import nodes_within
+
 
 @dataclass(frozen=True)
 class Scope:
@@ -18,7 +20,7 @@ class Scope:
 
     def nodes(self) -> Iterator[ir.Node]:
         """Yield all nodes, those of a subgraph after the node that holds it; safe against removal."""
-        return iter(tuple(self.graph.all_nodes()))
+        return iter(tuple(nodes_within(self.graph)))
 
 
 def scopes_of(model: ir.Model) -> Iterator[Scope]:

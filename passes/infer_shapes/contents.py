@@ -7,6 +7,7 @@ import onnx_ir as ir
 
 from graphopt.ir.constants import constant_tensor
 from graphopt.ir.traits import is_standard
+from graphopt.ir.walk import nodes_within
 from passes.infer_shapes.elements import UNKNOWN, Elements
 from passes.infer_shapes.operators import LARGEST, RULES, BeyondRuleError, Operands
 
@@ -18,7 +19,7 @@ _FOLLOWED = frozenset({ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL})
 def contents_of(model: ir.Model) -> Contents:
     """Return what the nodes of the main graph and its subgraphs compute, where a rule follows them."""
     contents: Contents = {}
-    for node in model.graph.all_nodes():
+    for node in nodes_within(model.graph):
         rule = RULES.get(node.op_type) if is_standard(node) else None
         if rule is None or not all(value.dtype in _FOLLOWED for value in node.outputs):
             continue

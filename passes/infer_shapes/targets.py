@@ -10,7 +10,7 @@ import onnx_ir as ir
 from graphopt.ir.constants import is_constant
 from graphopt.ir.dead import erase_unread
 from graphopt.ir.edit import Names, add_initializer
-from graphopt.ir.walk import is_op
+from graphopt.ir.walk import is_op, nodes_within
 from graphopt.pipeline.context import Context
 from passes.infer_shapes.contents import Contents, read
 from passes.infer_shapes.elements import Element, is_same
@@ -22,7 +22,7 @@ def simplify_targets(model: ir.Model, contents: Contents, ctx: Context) -> int:
     """Give a constant target to each Reshape and Expand that means the same with one."""
     names = Names(model)
     changes = 0
-    for node in tuple(model.graph.all_nodes()):
+    for node in tuple(nodes_within(model.graph)):
         if not is_op(node, *_SIMPLIFICATIONS) or is_constant(node.inputs[1]):
             continue
         data, target = node.inputs[0], node.inputs[1]

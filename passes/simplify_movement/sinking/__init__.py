@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from graphopt.ir.edit import Names
 from graphopt.ir.traits import has_references
-from graphopt.ir.walk import is_op
+from graphopt.ir.walk import is_op, nodes_within
 from graphopt.pipeline.context import Context
 from passes.simplify_movement.facts import Permutation, permutation
 from passes.simplify_movement.sinking.commit import commit
@@ -37,7 +37,7 @@ def sink_transposes(model: ir.Model, ctx: Context) -> int:
 def _groups(model: ir.Model) -> Sequence[Sequence[ir.Node]]:
     """Return the Transposes of a model, in order, by their graph and permutation."""
     groups: dict[tuple[int, Permutation | None], list[ir.Node]] = {}
-    for node in model.graph.all_nodes():
+    for node in nodes_within(model.graph):
         if is_op(node, "Transpose") and not has_references(node):
             groups.setdefault((id(node.graph), permutation(node)), []).append(node)
     return list(groups.values())
