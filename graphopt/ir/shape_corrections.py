@@ -23,6 +23,7 @@ import onnx_ir as ir
 from onnx_shape_inference import ShapeInferenceContext, registry
 
 from graphopt.ir.shape_memo import SHAPES_DECIDE, Infer, remember
+from graphopt.ir.shape_windows import infer_convolution
 from graphopt.ir.walk import label
 
 Correction = Callable[[Infer, ShapeInferenceContext, ir.Node], None]
@@ -48,6 +49,7 @@ def register_corrections() -> None:
     _correct("Unique", _unique)
     for op_type in ("AveragePool", "LpPool", "MaxPool"):
         _correct(op_type, _pool)
+    _correct("Conv", infer_convolution)
     for op_type in SHAPES_DECIDE:
         _correct(op_type, remember)
 
