@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_SHAPES_AND_CONSTANTS = "infer-shapes,fold-constants,eliminate-identity"
+_SHAPES_AND_CONSTANTS = "fold-constants,infer-shapes,eliminate-identity"
 _CLEANUP = "deduplicate,remove-dead-nodes"
 _REWRITES = "recover-operators,simplify-movement,simplify-algebra,fold-pad,fold-batch-norm,fold-linear"
 """Operators are recovered first: once folds have taken the constants of a pattern apart, it is gone."""

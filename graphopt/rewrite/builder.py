@@ -115,11 +115,11 @@ class Builder:
 
 def _rounded(name: str, array: Array, dtype: ir.DataType) -> Array:
     rounded = np.asarray(array).astype(dtype.numpy())
-    if not np.isfinite(array.astype(np.float64)).all():
-        raise Refused(f"the new {name} would not be finite")
-    if not np.isfinite(rounded.astype(np.float64)).all():
+    if np.isfinite(rounded).all():
+        return rounded
+    if np.isfinite(array.astype(np.float64)).all():
         raise Refused(f"the new {name} would overflow {dtype.name.lower()}")
-    return rounded
+    raise Refused(f"the new {name} would not be finite")
 
 
 def _trimmed(inputs: Sequence[ir.Value | None]) -> list[ir.Value | None]:

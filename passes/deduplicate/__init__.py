@@ -14,7 +14,7 @@ from graphopt.ir.walk import label, subgraphs
 from graphopt.pipeline.base import Pass
 from graphopt.pipeline.context import Context
 from passes.deduplicate.nodes import NodeKey, NodeKeys
-from passes.deduplicate.tensors import Content, Layout, content_of, layout_of, shared_layouts
+from passes.deduplicate.tensors import Content, Outline, content_of, outline_of, shared_outlines
 
 
 @dataclass(frozen=True)
@@ -31,23 +31,23 @@ class Deduplicate(Pass):
 
     def run(self, model: ir.Model, ctx: Context) -> int:
         """Merge in order, so that merged inputs make equal readers in the same run."""
-        layouts = shared_layouts(model)
-        changes = _merge(model.graph, _Seen(layouts), NodeKeys(model, model.opset_imports), ctx)
+        outlines = shared_outlines(model)
+        changes = _merge(model.graph, _Seen(outlines), NodeKeys(model, model.opset_imports), ctx)
         for function in model.functions.values():
-            changes += _merge(function.graph, _Seen(layouts), NodeKeys(model, function.opset_imports), ctx)
+            changes += _merge(function.graph, _Seen(outlines), NodeKeys(model, function.opset_imports), ctx)
         return changes
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """What stands earlier in a graph and in those around it; `layouts` are those that several tensors have."""
+    """What stands earlier in a graph and in those around it; `outlines` are those that several tensors have."""
 
-    layouts: frozenset[Layout]
+    outlines: frozenset[Outline]
     nodes: ChainMap[NodeKey, ir.Node] = field(default_factory=ChainMap)
     tensors: ChainMap[Content, ir.Value] = field(default_factory=ChainMap)
 
     def inside(self) -> _Seen:
-        return _Seen(self.layouts, self.nodes.new_child(), self.tensors.new_child())
+        return _Seen(self.outlines, self.nodes.new_child(), self.tensors.new_child())
 
 
 def _merge(graph: ir.Graph, seen: _Seen, keys: NodeKeys, ctx: Context) -> int:
@@ -75,7 +75,7 @@ def _merge_initializers(graph: ir.Graph, seen: _Seen) -> int:
     values = sorted(graph.initializers.values(), key=lambda value: not value.is_graph_output())
     for value in values:
         tensor = value.const_value
-        if tensor is None or value.is_graph_input() or layout_of(tensor) not in seen.layouts:
+        if tensor is None or value.is_graph_input() or outline_of(tensor) not in seen.outlines:
             continue
         original = seen.tensors.setdefault(content_of(tensor), value)
         if original is not value and not value.is_graph_output():

@@ -10,29 +10,33 @@ import onnx_ir as ir
 
 from graphopt.ir.walk import scopes
 
-Layout = tuple[ir.DataType, tuple[int, ...]]
+Outline = tuple[ir.DataType, tuple[int, ...], bytes]
 Content = tuple[ir.DataType, tuple[int, ...], bytes]
 
+_ENDS = 64
+"""Bytes at both ends that tell most tensors apart without reading the rest, which may be gigabytes."""
 
-def shared_layouts(model: ir.Model) -> frozenset[Layout]:
-    """Return the types and shapes that several initializers have: no other tensor needs to be read."""
+
+def shared_outlines(model: ir.Model) -> frozenset[Outline]:
+    """Return the outlines that several initializers have: no other tensor needs to be read whole."""
     counts = Counter(
-        layout_of(value.const_value)
+        outline_of(value.const_value)
         for scope in scopes(model)
         for value in scope.initializers.values()
         if value.const_value is not None
     )
-    return frozenset(layout for layout, count in counts.items() if count > 1)
+    return frozenset(outline for outline, count in counts.items() if count > 1)
 
 
-def layout_of(tensor: ir.TensorProtocol) -> Layout:
-    """Return a tensor's type and shape."""
-    return tensor.dtype, tuple(tensor.shape.numpy())
+def outline_of(tensor: ir.TensorProtocol) -> Outline:
+    """Return what equal tensors share, and what is had without reading them whole."""
+    data = _data(tensor)
+    return tensor.dtype, tuple(tensor.shape.numpy()), bytes(data[:_ENDS]) + bytes(data[-_ENDS:])
 
 
 def content_of(tensor: ir.TensorProtocol) -> Content:
     """Return what equal tensors share; 32 bytes of BLAKE2 stand for the data, of which no two are known to agree."""
-    return *layout_of(tensor), hashlib.blake2b(_data(tensor), digest_size=32).digest()
+    return tensor.dtype, tuple(tensor.shape.numpy()), hashlib.blake2b(_data(tensor), digest_size=32).digest()
 
 
 def _data(tensor: ir.TensorProtocol) -> bytes | memoryview:

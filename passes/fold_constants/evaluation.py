@@ -11,6 +11,7 @@ from graphopt.ir.constants import is_constant
 from graphopt.ir.materialize import tensor_of
 from passes.fold_constants.candidates import Refusals
 from passes.fold_constants.extraction import extract
+from passes.fold_constants.movement import moved
 from passes.fold_constants.scope import Scope
 
 # onnxruntime takes more than linear time to load a graph of very many nodes.
@@ -25,8 +26,8 @@ def evaluate_nodes(nodes: Sequence[ir.Node], scope: Scope, refusals: Refusals) -
     Where the run fails, its halves run instead, down to the node that is at fault: it gets a reason, and what
     depends on it is left out.
     """
-    known: Tensors = {}
-    evaluated: set[ir.Node] = set()
+    known, evaluated = _move(nodes)
+    nodes = [node for node in nodes if node not in evaluated]
     pending = [nodes[start : start + _CHUNK] for start in range(0, len(nodes), _CHUNK)][::-1]
     while pending:
         part = _computable(pending.pop(), known)
@@ -40,6 +41,17 @@ def evaluate_nodes(nodes: Sequence[ir.Node], scope: Scope, refusals: Refusals) -
                 middle = len(part) // 2
                 pending += [part[middle:], part[:middle]]
     return {value: tensor for value, tensor in known.items() if _is_read_outside(value, evaluated)}
+
+
+def _move(nodes: Sequence[ir.Node]) -> tuple[Tensors, set[ir.Node]]:
+    known: Tensors = {}
+    done: set[ir.Node] = set()
+    for node in nodes:
+        tensor = moved(node, known)
+        if tensor is not None:
+            known[node.outputs[0]] = tensor
+            done.add(node)
+    return known, done
 
 
 def _computable(nodes: Sequence[ir.Node], known: Tensors) -> list[ir.Node]:
