@@ -1,54 +1,48 @@
 """The command `graphopt`.
 
 Help and completion must answer at once: what is heavy (onnx, onnx_ir, onnxruntime, tvm, networkx, numpy) is
-imported inside the commands.
+imported inside the commands, and a command is imported when it is named.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Iterable
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from graphopt import __version__
-from graphopt.cli.bench import bench_model
-from graphopt.cli.bisect import bisect_model
 from graphopt.cli.boundary import ErrorBoundary
-from graphopt.cli.cache import manage_cache
-from graphopt.cli.check import check_models
-from graphopt.cli.compile import compile_model
 from graphopt.cli.console import show
-from graphopt.cli.inspect import inspect_model
-from graphopt.cli.optimize import optimize_model
-from graphopt.cli.passes import show_passes
-from graphopt.cli.run import run_program
-from graphopt.cli.why import why_node, why_not_node
 from graphopt.ir.collector import patient_collector
 
-_COMMANDS: dict[str, Callable[..., None]] = {
-    "compile": compile_model,
-    "optimize": optimize_model,
-    "run": run_program,
-    "inspect": inspect_model,
-    "check": check_models,
-    "bisect": bisect_model,
-    "why": why_node,
-    "why-not": why_not_node,
-    "passes": show_passes,
-    "bench": bench_model,
-    "cache": manage_cache,
+_COMMANDS = {
+    "compile": "compile_model",
+    "optimize": "optimize_model",
+    "run": "run_program",
+    "inspect": "inspect_model",
+    "check": "check_models",
+    "bisect": "bisect_model",
+    "why": "why_node",
+    "why-not": "why_not_node",
+    "passes": "show_passes",
+    "bench": "bench_model",
+    "cache": "manage_cache",
 }
+"""By name, the function of a command: in the module of that name, or in `why` for `why-not`."""
 
 
 def main() -> None:
     """Run the command line that the process was given."""
+    first = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), None)
     with patient_collector():  # importing sympy alone makes enough objects for it to walk them all, twice
-        build_app()()
+        build_app([first] if first in _COMMANDS else _COMMANDS)()
 
 
-def build_app() -> typer.Typer:
-    """Put the commands together."""
+def build_app(names: Iterable[str] = _COMMANDS) -> typer.Typer:
+    """Put commands together, all or those that will be asked for."""
     app = typer.Typer(
         name="graphopt",
         cls=ErrorBoundary,
@@ -58,8 +52,9 @@ def build_app() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for name, command in _COMMANDS.items():
-        app.command(name)(command)
+    for name in names:
+        module = import_module(f"graphopt.cli.{name.partition('-')[0]}")
+        app.command(name)(getattr(module, _COMMANDS[name]))
     return app
 
 
