@@ -7,9 +7,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import onnxruntime as ort
 import pytest
@@ -128,11 +128,7 @@ def test_a_full_disk_leaves_no_part_and_the_old_files(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_disk_that_is_really_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def write_nowhere(_: Path, data: bytes) -> None:
-        with Path("/dev/full").open("wb", 0) as file:
-            file.write(data)
-
-    monkeypatch.setattr(Path, "write_bytes", write_nowhere)
+    monkeypatch.setattr(Path, "open", lambda _, mode: open("/dev/full", mode, 0))  # noqa: PTH123, SIM115
     with pytest.raises(OutputError, match="No space left"):
         save(model(), tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []
@@ -191,10 +187,25 @@ def test_a_model_of_2_gb_passes_through_little_memory(tmp_path: Path) -> None:
 
 
 def test_a_protobuf_beyond_its_limit_is_the_models_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> bytes:
-        raise ValueError("exceeds maximum protobuf size")
-
-    monkeypatch.setattr(ir, "to_proto", lambda _: SimpleNamespace(SerializeToString=refuse))
+    monkeypatch.setattr(saving, "PROTOBUF_LIMIT", 1000)
     with pytest.raises(ModelError, match="exceeds the 2 GB"):
-        save(model(), tmp_path / "m.onnx")
+        save(model(), tmp_path / "m.onnx", external_data=False)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_external_data_come_along_into_one_file(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    save(model(), tmp_path / "m.onnx", external_data=True)
+    save(load(tmp_path / "m.onnx"), tmp_path / "there" / "one.onnx")
+    assert weights(load(tmp_path / "there" / "one.onnx")) == weights(model())
+
+
+def test_what_is_streamed_is_what_protobuf_writes(tmp_path: Path) -> None:
+    original = model()
+    original.graph.initializers["big"].const_value.metadata_props["key"] = "value"
+    save(original, tmp_path / "m.onnx")
+    written, expected = onnx.load(tmp_path / "m.onnx"), ir.to_proto(original)
+    for proto in (written, expected):
+        del proto.graph.value_info[:]  # a tensor says its type and shape itself
+        proto.graph.initializer.sort(key=lambda tensor: tensor.name)
+    assert written == expected

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,6 +12,7 @@ from google.protobuf.message import EncodeError
 
 from graphopt.errors import ModelError, OutputError
 from graphopt.files import atomic_path, fsync
+from graphopt.ir.stream import write_model, write_tensor
 from graphopt.ir.tensors import Slot, slots
 
 PROTOBUF_LIMIT = 2**31 - 1
@@ -42,13 +43,16 @@ def save(model: ir.Model, path: str | os.PathLike[str], *, external_data: bool |
         if external_data:
             _save_in_two_files(model, temporary, path.with_name(f"{path.name}.data"))
         else:
-            _write_protobuf(model, temporary)
+            copy = model.clone()
+            _hold_inline(slots(copy))
+            _write_protobuf(copy, temporary)
 
 
 def _save_in_two_files(model: ir.Model, temporary: Path, side: Path) -> None:
     copy = model.clone()
     places = list(zip(slots(model), slots(copy), strict=True))
     moved = [(live, copied) for live, copied in places if _size(live) >= SMALLEST_EXTERNAL]
+    _hold_inline(copied for live, copied in places if _size(live) < SMALLEST_EXTERNAL)
     backed_by_side = [_is_backed_by(live, side) for live, _ in moved]
     with atomic_path(side) as temporary_side:
         with temporary_side.open("wb") as file:
@@ -62,26 +66,30 @@ def _save_in_two_files(model: ir.Model, temporary: Path, side: Path) -> None:
             live.put(copied.tensor)
 
 
+def _hold_inline(places: Iterable[Slot]) -> None:
+    """Map what lies in another file, which will not be there beside the new one."""
+    for place in places:
+        tensor = place.tensor
+        if isinstance(tensor, ir.ExternalTensor):
+            place.put(ir.Tensor(tensor.numpy(), dtype=tensor.dtype, name=tensor.name, doc_string=tensor.doc_string))
+
+
 def _write_tensors(file: BinaryIO, places: Sequence[Slot]) -> list[int]:
     offsets = []
     for place in places:
         offset = -(-file.tell() // ALIGNMENT) * ALIGNMENT
         file.seek(offset)
-        tensor = place.tensor
-        if isinstance(tensor, ir.Tensor | ir.ExternalTensor):
-            tensor.tofile(file)
-        else:
-            file.write(tensor.tobytes())
+        write_tensor(place.tensor, file)
         offsets.append(offset)
     return offsets
 
 
-def _write_protobuf(model: ir.Model, path: Path) -> None:
+def _write_protobuf(copy: ir.Model, path: Path) -> None:
     try:
-        data = ir.to_proto(model).SerializeToString()
+        with path.open("wb") as file:
+            write_model(copy, file, PROTOBUF_LIMIT)
     except (EncodeError, ValueError) as error:
         raise ModelError("the model exceeds the 2 GB of a protobuf; save it with external_data=True") from error
-    path.write_bytes(data)
     fsync(path)
 
 

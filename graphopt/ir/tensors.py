@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx_ir as ir
 from onnx_ir.serde import TensorProtoTensor
 
@@ -14,6 +15,7 @@ from graphopt.errors import ModelError
 from graphopt.ir.walk import scopes
 
 LARGEST_TENSOR = 1 << 47  # bytes a process can address on the 64-bit machines of today
+_NATIVE = frozenset({ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.INT64, ir.DataType.INT8})
 INLINE_FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data")
 
 
@@ -128,12 +130,16 @@ def _wrapped(tensor: TensorProtoTensor) -> ir.TensorProtocol:
     """Refuse missing data too, which onnx_ir takes for zeros of any size, however huge."""
     needed = _checked_size(tensor)
     proto = tensor.raw
-    stored = len(proto.raw_data) if proto.HasField("raw_data") else None
-    if stored is not None and stored != needed:
+    data = proto.raw_data if proto.HasField("raw_data") else None  # each access copies it
+    if data is not None and len(data) != needed:
         raise ModelError(
-            f"tensor {tensor.name!r} of shape {tensor.shape} needs {needed} bytes and holds {stored}; export it again"
+            f"tensor {tensor.name!r} of shape {tensor.shape} needs {needed} bytes and holds {len(data)}; "
+            "export it again"
         )
-    if stored is None and needed and not any(len(getattr(proto, field)) for field in INLINE_FIELDS):
+    if data is not None and tensor.dtype in _NATIVE:
+        array = np.frombuffer(data, tensor.dtype.numpy()).reshape(proto.dims)
+        return ir.Tensor(array, dtype=tensor.dtype, name=tensor.name, doc_string=tensor.doc_string)
+    if data is None and needed and not any(len(getattr(proto, field)) for field in INLINE_FIELDS):
         raise ModelError(f"tensor {tensor.name!r} of shape {tensor.shape} holds no data; export it again")
     try:
         array = tensor.numpy()
