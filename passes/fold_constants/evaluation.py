@@ -10,8 +10,8 @@ from graphopt.errors import ModelError, RunError
 from graphopt.ir.constants import is_constant
 from graphopt.ir.materialize import tensor_of
 from passes.fold_constants.candidates import Refusals
+from passes.fold_constants.exact import exact_result
 from passes.fold_constants.extraction import extract
-from passes.fold_constants.movement import moved
 from passes.fold_constants.scope import Scope
 
 # onnxruntime takes more than linear time to load a graph of very many nodes.
@@ -26,7 +26,7 @@ def evaluate_nodes(nodes: Sequence[ir.Node], scope: Scope, refusals: Refusals) -
     Where the run fails, its halves run instead, down to the node that is at fault: it gets a reason, and what
     depends on it is left out.
     """
-    known, evaluated = _move(nodes)
+    known, evaluated = _compute_exactly(nodes)
     nodes = [node for node in nodes if node not in evaluated]
     pending = [nodes[start : start + _CHUNK] for start in range(0, len(nodes), _CHUNK)][::-1]
     while pending:
@@ -43,11 +43,11 @@ def evaluate_nodes(nodes: Sequence[ir.Node], scope: Scope, refusals: Refusals) -
     return {value: tensor for value, tensor in known.items() if _is_read_outside(value, evaluated)}
 
 
-def _move(nodes: Sequence[ir.Node]) -> tuple[Tensors, set[ir.Node]]:
+def _compute_exactly(nodes: Sequence[ir.Node]) -> tuple[Tensors, set[ir.Node]]:
     known: Tensors = {}
     done: set[ir.Node] = set()
     for node in nodes:
-        tensor = moved(node, known)
+        tensor = exact_result(node, known)
         if tensor is not None:
             known[node.outputs[0]] = tensor
             done.add(node)
