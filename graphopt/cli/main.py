@@ -6,6 +6,7 @@ imported inside the commands, and a command is imported when it is named.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterable
 from importlib import import_module
@@ -37,8 +38,11 @@ _COMMANDS = {
 def main() -> None:
     """Run the command line that the process was given."""
     first = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), None)
-    with patient_collector():  # importing sympy alone makes enough objects for it to walk them all, twice
-        build_app([first] if first in _COMMANDS else _COMMANDS)()
+    try:
+        with patient_collector():  # importing sympy alone makes enough objects for it to walk them all, twice
+            build_app([first] if first in _COMMANDS else _COMMANDS)()
+    finally:
+        gc.freeze()  # at its end the interpreter would walk them once more, to free what the system frees at once
 
 
 def build_app(names: Iterable[str] = _COMMANDS) -> typer.Typer:
