@@ -28,6 +28,6 @@ def _node_state(node: ir.Node) -> object:
         node.op_type,
         node.domain,
         tuple(map(id, node.inputs)),
-        tuple((value.name, value.type, None if value.shape is None else value.shape.dims) for value in node.outputs),
-        tuple((name, id(attribute)) for name, attribute in node.attributes.items()),
+        tuple([(value.name, value.type, None if value.shape is None else value.shape.dims) for value in node.outputs]),
+        tuple(map(id, node.attributes.data.values())),
     )
