@@ -18,6 +18,7 @@ from passes.recover_operators.normalization import GroupedInstances, MeanSquare,
 from passes.recover_operators.normalization_parameters import NormalizationThenStep
 from passes.recover_operators.rectifiers import Elu, LeakyRelu, PRelu, Selu, ThresholdedRelu
 from passes.recover_operators.reductions import GlobalPool, ReduceL1, ReduceL2, ReduceLogSumExp, ReduceSumSquare
+from passes.recover_operators.shuffle import ChannelShuffle
 from passes.recover_operators.smooth import Gelu, GeluByTanh, Mish, Sigmoid, SigmoidGate, Softplus, Softsign
 from passes.recover_operators.softmax import LogSoftmax, Softmax
 
@@ -68,4 +69,5 @@ class RecoverOperators(RewritePass):
             DepthToSpace(),
             DepthToSpaceByColumns(),
             SpaceToDepth(),
+            ChannelShuffle(),
         )

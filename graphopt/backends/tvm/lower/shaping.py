@@ -54,7 +54,8 @@ def lower_gather(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     if numbers.size and not -extent <= numbers.min() <= numbers.max() < extent:
         raise RefusalError(f"its indices leave the {extent} elements of axis {axis}")
     places = literal(np.asarray(np.where(numbers < 0, numbers + extent, numbers)))
-    result = lowering.emit(relax.op.take(lowering.plain(data), lowering.emit(places), axis))
+    # They are in range; the default mode, which does not clip, prints a warning for each.
+    result = lowering.emit(relax.op.take(lowering.plain(data), lowering.emit(places), axis, mode="clip"))
     return [Lowered(result, shape_of(node.outputs[0]))]
 
 
