@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from graphopt.rewrite import RewritePass, Rule
+from passes.recover_operators.attention import Attention
 from passes.recover_operators.blocks import DepthToSpace, DepthToSpaceByColumns, SpaceToDepth
 from passes.recover_operators.hard_sigmoid import (
     HardSigmoidOfSixths,
@@ -70,4 +71,5 @@ class RecoverOperators(RewritePass):
             DepthToSpaceByColumns(),
             SpaceToDepth(),
             ChannelShuffle(),
+            Attention(),
         )
