@@ -55,6 +55,23 @@ assert not (loaded := [name for name in {HEAVY!r} if name in sys.modules]), load
     assert done.returncode == 0, done.stderr
 
 
+def test_optimize_imports_only_what_it_needs(tmp_path: Path) -> None:
+    """Most of the time of a small model is imports: these take as long as all passes together."""
+    needless = ("onnxruntime", "tvm", "networkx", "pydantic")
+    code = f"""
+import sys
+from graphopt.cli.main import main
+sys.argv = ["graphopt", "optimize", "models/digits/digits.onnx", "-o", {str(tmp_path / "small.onnx")!r}]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code
+assert not (loaded := [name for name in {needless!r} if name in sys.modules]), loaded
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("command", ["", *cli._COMMANDS])
 def test_every_help_has_an_example(command: str) -> None:
     result = runner.invoke(cli.build_app(), [*command.split(), "--help"])
