@@ -13,6 +13,7 @@ from onnx_ir.serde import SerdeError
 
 from graphopt.errors import ModelError
 from graphopt.ir import protobuf
+from graphopt.ir.old_opsets import raise_old_opset
 from graphopt.ir.shapes import ShapeSpec, bind_shapes, normalize_shapes
 from graphopt.ir.tensors import check_external, wrap_inline
 from graphopt.ir.verify import check_structure, verify
@@ -30,7 +31,8 @@ def load(
     """Load a model and check it.
 
     External data are memory-mapped, not read. Initializers that are also listed as inputs are constants,
-    unless `overridable_initializers` keeps them inputs. `shapes` binds dimensions as `bind_shapes` does.
+    unless `overridable_initializers` keeps them inputs. A model of opset 1 to 6 comes out in opset 7. `shapes`
+    binds dimensions as `bind_shapes` does.
 
     Raises:
         ModelError: not readable, not ONNX, not valid, or beyond the operators and opsets that are known.
@@ -42,6 +44,7 @@ def load(
             _make_constants(model.graph)
         model.ir_version = min(max(model.ir_version, OPTIONAL_INITIALIZER_INPUTS), NEWEST_RUNNABLE_IR)
         normalize_shapes(model)
+        raise_old_opset(model)
         verify(model)
         if shapes:
             bind_shapes(model, shapes)
