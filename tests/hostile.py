@@ -24,6 +24,7 @@ from graphopt.pipeline.context import Context
 Arrange = Callable[[Path], Path]
 """Puts a model into a folder and returns the path to hand over."""
 
+OLD = "g (float[N,3] x) => (float[N,3] y) { y = Dropout (x) }"
 HEADER = '<ir_version: 9, opset_import: ["" : 17, "own" : 1]>'
 GOOD = """
 g (float[N,3] x) => (float[N,2] y)
@@ -201,7 +202,7 @@ BAD = [
         "ir-version-of-the-future", ModelError, "IR version 99", graph(GOOD, '<ir_version: 99, opset_import: ["":17]>')
     ),
     Bad("opset-missing", ModelError, "imports no operator set", graph(GOOD, "<ir_version: 9>")),
-    Bad("opset-too-old", ModelError, "opset 6", graph(GOOD, '<ir_version: 3, opset_import: ["" : 6]>')),
+    Bad("opset-old-and-training", ModelError, "is_test is 0", graph(OLD, '<ir_version: 3, opset_import: ["" : 6]>')),
     Bad("opset-too-new", ModelError, "opset 999", graph(GOOD, '<ir_version: 9, opset_import: ["" : 999]>')),
     Bad("opset-beyond-int32", ModelError, str(2**40), graph(GOOD, f'<ir_version: 9, opset_import: ["" : {2**40}]>')),
     Bad("unknown-domain", ModelError, "unknown domain 'own'", body("{ y = own.Mystery (x, w) }")),
