@@ -69,7 +69,7 @@ def test_a_refused_side_branch_does_not_cut_the_main_path_twice() -> None:
 
 @pytest.mark.parametrize("branch", ["then_branch", "else_branch"])
 def test_values_captured_by_a_subgraph_are_inputs_of_its_region(branch: str) -> None:
-    from graphopt.backends.partition import reads
+    from graphopt.ir.walk import reads
     from tests.networks import network
 
     model = network(

@@ -8,7 +8,7 @@ few regions as the longest path allows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,7 +16,7 @@ import networkx
 import onnx_ir as ir
 
 from graphopt.ir.constants import is_constant
-from graphopt.ir.walk import is_op, subgraphs
+from graphopt.ir.walk import is_op, reads
 
 
 class Executor(StrEnum):
@@ -60,21 +60,6 @@ def partition(graph: ir.Graph, refusal: Callable[[ir.Node], str | None]) -> Part
     outputs = frozenset(graph.outputs)
     ordered = (_region(executor, regions[level, executor], outputs) for level, executor in sorted(regions))
     return Partition(tuple(ordered), reasons)
-
-
-def captured_values(node: ir.Node) -> Iterator[ir.Value]:
-    """Yield the values that a node's subgraphs read from the scopes around them."""
-    for graph in subgraphs(node):
-        own = {*graph.inputs, *graph.initializers.values(), *(out for inner in graph for out in inner.outputs)}
-        for inner in graph:
-            yield from (value for value in reads(inner) if value not in own)
-        yield from (value for value in graph.outputs if value not in own)
-
-
-def reads(node: ir.Node) -> Iterator[ir.Value]:
-    """Yield every value that a node needs, those captured by its subgraphs included."""
-    yield from (value for value in node.inputs if value is not None)
-    yield from captured_values(node)
 
 
 def _executor(node: ir.Node, reasons: dict[ir.Node, str]) -> Executor:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from graphopt.backends.partition import Executor, Partition, Region, partition, reads
+from graphopt.backends.partition import Executor, Partition, Region, partition
 from graphopt.backends.tvm.compile import CodegenError, compile_region
 from graphopt.backends.tvm.lower.support import supports
 from graphopt.ir.constants import is_constant
 from graphopt.ir.save import save
-from graphopt.ir.walk import is_op, label
+from graphopt.ir.walk import is_op, label, reads
 from graphopt.runtime.manifest import Part, Placement
 from graphopt.targets import Target
 

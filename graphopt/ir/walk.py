@@ -63,6 +63,21 @@ def subgraphs(node: ir.Node) -> Iterator[ir.Graph]:
             yield from attribute.as_graphs()
 
 
+def captured_values(node: ir.Node) -> Iterator[ir.Value]:
+    """Yield the values that a node's subgraphs read from the scopes around them."""
+    for graph in subgraphs(node):
+        own = {*graph.inputs, *graph.initializers.values(), *(out for inner in graph for out in inner.outputs)}
+        for inner in graph:
+            yield from (value for value in reads(inner) if value not in own)
+        yield from (value for value in graph.outputs if value not in own)
+
+
+def reads(node: ir.Node) -> Iterator[ir.Value]:
+    """Yield every value that a node needs, those captured by its subgraphs included."""
+    yield from (value for value in node.inputs if value is not None)
+    yield from captured_values(node)
+
+
 def label(node: ir.Node) -> str:
     """Name a node to a person: `Conv 'conv1' (-> y)`, or by its first output where it has no name."""
     output = next((value.name for value in node.outputs if value.name), "?")
