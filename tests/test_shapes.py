@@ -157,7 +157,7 @@ def test_what_is_not_known_stays_open(text: str, expected: str) -> None:
 
 
 def test_a_second_opinion_saves_a_model_from_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: ir.Model) -> None:
+    def fail(_: ir.Model, **_options: bool) -> None:
         raise InferenceFailedError("its own limit")
 
     monkeypatch.setattr(module, "infer_symbolically", fail)
@@ -167,6 +167,23 @@ def test_a_second_opinion_saves_a_model_from_the_engine(monkeypatch: pytest.Monk
     broken = parse_model("g (float[2,3] x, float[4,5] z) => (y) { y = MatMul (x, z) }")
     with pytest.raises(ModelError, match="do not fit together: its own limit"):
         infer_shapes(broken)
+
+
+@pytest.mark.parametrize("branch", ["w = Squeeze (h, axes)", "t = Gather <axis = 2> (h, axes) w = Squeeze (t)"])
+def test_a_branch_for_other_shapes_is_no_fault_of_the_model(branch: str) -> None:
+    """Exporters write branches for several ranks, of which each input takes one."""
+    model = parse_model(
+        f"""g (float[N,M] x) => (float[] y) <int64[1] axes = {{0}}, int64 two = {{2}}>
+        {{ h = Relu (x)  s = Shape (x)  first = Gather (s, axes)  is_one = Less (first, two)  c = Squeeze (is_one)
+           y = If (c) <then_branch = yes () => (float[] w) {{ {branch} }},
+                       else_branch = no () => (float[] v) {{ v = Neg (h) }}>
+           z = Neg (h) }}""",
+        opset=17,
+    )
+    bind_shapes(model, {"x": [4, 3]})
+    assert shapes(model)["h"] == shapes(model)["z"] == "[4,3]"
+    captured = [node.inputs[0].name for graph in model.graph.subgraphs() for node in graph]
+    assert captured[0] == captured[-1] == "h"
 
 
 @settings(max_examples=40, deadline=None)

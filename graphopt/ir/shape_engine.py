@@ -6,6 +6,7 @@ where the C++ inference of onnx took many; the latter serves as a second opinion
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import onnx
@@ -14,13 +15,14 @@ from onnx_shape_inference import SYM_DATA_KEY, infer_symbolic_shapes
 
 from graphopt.ir.shape_corrections import register_corrections
 from graphopt.ir.skeleton import skeleton
-from graphopt.ir.walk import is_op, nodes, scopes
+from graphopt.ir.walk import captured_values, is_op, nodes, nodes_within, scopes, subgraphs
 
 # ValueError is the root of the engine's own errors; the others come from forms that it does not expect.
 FAILURES = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError)
 # An invalid element type leaves the C++ code as a ValueError, a missing one as an IndexError.
 ONNX_FAILURES = (onnx.shape_inference.InferenceError, ValueError, IndexError)
 Contents = dict[ir.Value, ir.TensorProtocol]
+Hidden = tuple[ir.Node, int, ir.Value]
 _FIRST_STATE = 2  # of a Loop's inputs, behind the trip count and the condition
 
 
@@ -35,10 +37,11 @@ class Declared(NamedTuple):
     shape: ir.Shape | None
 
 
-def infer_symbolically(model: ir.Model) -> Contents:
+def infer_symbolically(model: ir.Model, *, branches_apart: bool = False) -> Contents:
     """Infer in place what is not declared; return the small integer tensors whose content is thereby known.
 
-    Declared dtypes and sizes stay. Overridable initializers count as unknown.
+    Declared dtypes and sizes stay. Overridable initializers count as unknown. With `branches_apart` the branches
+    of an If learn nothing from around them: one that is never taken may fit other sizes than there are.
 
     Raises:
         InferenceFailedError: half of the values may have been annotated by then.
@@ -48,7 +51,7 @@ def infer_symbolically(model: ir.Model) -> Contents:
     defaults = [(value, value.const_value) for value in model.graph.inputs if value.is_initializer()]
     for value, _ in defaults:
         value.const_value = None
-    states = _hide_loop_states(model)
+    hidden = _hide_loop_states(model) + (_hide_captured(model) if branches_apart else [])
     try:
         infer_symbolic_shapes(model, policy="strict", warn_on_missing=False, adopt_declared_symbols=False)
     except FAILURES as error:
@@ -56,7 +59,7 @@ def infer_symbolically(model: ir.Model) -> Contents:
     finally:
         for value, tensor in defaults:
             value.const_value = tensor
-        for node, index, value in states:
+        for node, index, value in reversed(hidden):
             node.replace_input_with(index, value)
         contents = _take_contents(model)
     return contents
@@ -82,21 +85,28 @@ def infer_by_onnx(model: ir.Model) -> dict[ir.Value, Declared]:
     }
 
 
-def _hide_loop_states(model: ir.Model) -> list[tuple[ir.Node, int, ir.Value]]:
-    """Put values without a shape in front of each Loop and return what stood there.
+def _hide_loop_states(model: ir.Model) -> list[Hidden]:
+    """Hide the shapes of the states that Loops begin with: the engine would take them for those of every turn."""
+    places = ((node, range(_FIRST_STATE, len(node.inputs))) for node in nodes(model) if is_op(node, "Loop"))
+    return [found for node, indices in places for found in _hide(node, indices, lambda value: value.shape is not None)]
 
-    The engine would take the shape that a state starts with for the one that it has in every turn.
-    """
-    states = [
-        (node, index, value)
-        for node in nodes(model)
-        if is_op(node, "Loop")
-        for index, value in enumerate(node.inputs)
-        if index >= _FIRST_STATE and value is not None and value.shape is not None
-    ]
-    for node, index, value in states:
+
+def _hide_captured(model: ir.Model) -> list[Hidden]:
+    """Hide the shapes and contents of what the branches of Ifs read from around them."""
+    hidden: list[Hidden] = []
+    for node in nodes(model):
+        captured = set(captured_values(node)) if is_op(node, "If") else ()
+        for reader in (inner for graph in subgraphs(node) for inner in nodes_within(graph)) if captured else ():
+            hidden += _hide(reader, range(len(reader.inputs)), captured.__contains__)
+    return hidden
+
+
+def _hide(node: ir.Node, indices: range, is_told: Callable[[ir.Value], bool]) -> list[Hidden]:
+    """Put values without a shape in front of a node and return what stood there."""
+    found = [(node, index, value) for index in indices if (value := node.inputs[index]) is not None and is_told(value)]
+    for _, index, value in found:
         node.replace_input_with(index, ir.Value(name=value.name, type=value.type))
-    return states
+    return found
 
 
 def _take_contents(model: ir.Model) -> Contents:

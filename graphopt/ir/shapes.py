@@ -6,6 +6,7 @@ import math
 import operator
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import SupportsIndex
 
 import onnx_ir as ir
@@ -14,7 +15,7 @@ from graphopt.errors import ModelError
 from graphopt.ir.operands import check_operands
 from graphopt.ir.shape_engine import Contents, Declared, InferenceFailedError, infer_by_onnx, infer_symbolically
 from graphopt.ir.shape_memo import MINTED
-from graphopt.ir.walk import nodes_within, scopes
+from graphopt.ir.walk import is_op, nodes, nodes_within, scopes
 
 Dim = int | ir.SymbolicDim
 ShapeSpec = Sequence[SupportsIndex | str | None]
@@ -137,20 +138,36 @@ def _infer(model: ir.Model, *, stale: bool) -> Contents:
     """Infer from inputs and initializers alone, then take from the declarations what that does not tell."""
     _name_input_dims(model)
     declared = {value: value.shape for value in _computed_values(model)}
-    for value in declared:
-        value.shape = None
     try:
-        contents = infer_symbolically(model)
-        if _merge_declared(declared, stale=stale):
-            contents = infer_symbolically(model)
+        contents = _infer_anew(model, declared, stale=stale)
     except InferenceFailedError as error:
-        contents = {}
-        _ask_onnx(model, declared, stale=stale, reason=_one_line(str(error)))
+        contents = _second_opinion(model, declared, stale=stale, reason=_one_line(str(error)))
     for value in declared:
         if value.is_graph_output() and value.shape is not None:
             value.shape = _without_minted(value.shape)
     check_operands(model)
     return contents
+
+
+def _infer_anew(
+    model: ir.Model, declared: Mapping[ir.Value, ir.Shape | None], *, stale: bool, branches_apart: bool = False
+) -> Contents:
+    for value in declared:
+        value.shape = None
+    contents = infer_symbolically(model, branches_apart=branches_apart)
+    if _merge_declared(declared, stale=stale):
+        contents = infer_symbolically(model, branches_apart=branches_apart)
+    return contents
+
+
+def _second_opinion(
+    model: ir.Model, declared: Mapping[ir.Value, ir.Shape | None], *, stale: bool, reason: str
+) -> Contents:
+    if any(is_op(node, "If") for node in nodes(model)):
+        with suppress(InferenceFailedError):
+            return _infer_anew(model, declared, stale=stale, branches_apart=True)
+    _ask_onnx(model, declared, stale=stale, reason=reason)
+    return {}
 
 
 def _ask_onnx(model: ir.Model, declared: Mapping[ir.Value, ir.Shape | None], *, stale: bool, reason: str) -> None:
