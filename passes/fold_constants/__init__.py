@@ -13,7 +13,7 @@ from graphopt.ir.materialize import make_constant
 from graphopt.ir.walk import is_op
 from graphopt.pipeline.base import Pass
 from graphopt.pipeline.context import Context
-from passes.fold_constants.candidates import Refusals, find_candidates, tensor_bytes
+from passes.fold_constants.candidates import NO_TENSOR, Refusals, find_candidates, makes_no_tensor, tensor_bytes
 from passes.fold_constants.evaluation import evaluate_nodes
 from passes.fold_constants.scope import Scope, scopes_of
 from passes.fold_constants.static_shapes import shape_results
@@ -24,9 +24,11 @@ class FoldConstants(Pass):
     """Replace what every run computes alike by its result.
 
     Constant nodes become initializers. Deterministic operators of `ai.onnx` whose inputs are all constant are
-    evaluated, all at once, by onnxruntime with its optimizations off; so are Shape and Size of a value of
-    fixed shape. Quantization stays visible: QuantizeLinear and its kin are kept. In functions, which have no
-    initializers, results are Constant nodes.
+    evaluated, all at once, by onnxruntime with its optimizations off, and so are those of `ai.onnx.ml`, and If,
+    Scan and Loop with all that they hold, where it is known how long they run. Shape and Size of a value of fixed
+    shape are folded as well. Quantization stays visible: what is quantized is stored quantized, and a
+    DequantizeLinear that a node reads is kept. In functions, which have no initializers, results are Constant
+    nodes.
 
     Attributes:
         max_bytes: a result larger than this, and larger than the inputs it is made from, is not stored.
@@ -56,6 +58,8 @@ class FoldConstants(Pass):
         for value, tensor in results.items():
             candidates.accept(value, tensor_bytes(tensor), refusals)
         stored = {value: results[value] for value in results if value.producer() not in refusals}
+        if not stored:
+            refusals.update(dict.fromkeys(filter(makes_no_tensor, candidates.nodes), NO_TENSOR))
         return _replace(scope, stored, ctx)
 
 

@@ -12,15 +12,18 @@ from graphopt.ir.constants import constant_tensor, is_constant
 from graphopt.ir.dead import is_dead
 from graphopt.ir.shapes import infer_shapes
 from graphopt.ir.tensors import size_in_bytes
-from graphopt.ir.traits import QUANTIZATION, has_references, is_random, is_standard
-from graphopt.ir.walk import has_subgraphs, is_op
+from graphopt.ir.walk import captured_values, has_subgraphs, is_op, reads, subgraphs
+from passes.fold_constants.evaluable import refusal, waits_for_trip_count
 from passes.fold_constants.extraction import extract
 from passes.fold_constants.scope import Scope
 
 Refusals = dict[ir.Node, str]
 
-# From tensors these make sequences and optionals, which no constant can hold.
-_NO_TENSOR = frozenset({"Optional", "SequenceConstruct", "SequenceEmpty", "SplitToSequence"})
+# These make sequences and optionals, which no constant can hold, of what they are given, so that nothing grows.
+_NO_TENSOR = frozenset({
+    "Optional", "SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert", "SplitToSequence",
+})  # fmt: skip
+NO_TENSOR = "its result is no tensor"
 _BYTES_OF_STRING = 8
 
 
@@ -42,9 +45,10 @@ class Candidates:
 
     def add(self, node: ir.Node, sizes: dict[ir.Value, int | None], refusals: Refusals) -> None:
         """Take a node, unless an input will not be there or a result is known to be too large."""
-        if not all(value is None or value in self.sizes or self._add_constant(value) for value in node.inputs):
+        if not all(value in self.sizes or self._add_constant(value) for value in reads(node)):
             return
-        known = {value: size for value in node.outputs if (size := sizes.get(value)) is not None}
+        bound = self._input_bytes(node) if makes_no_tensor(node) else None
+        known = {value: size for value in node.outputs if (size := sizes.get(value) or bound) is not None}
         if all(self.accept(value, size, refusals) for value, size in known.items()):
             self.nodes.append(node)
             # A result of unknown size is evaluated, but nothing grows from it before it has been measured.
@@ -57,12 +61,14 @@ class Candidates:
         return tensor is not None
 
     def _input_bytes(self, node: ir.Node) -> int:
-        return sum(self.sizes[value] for value in node.inputs if value is not None)
+        return sum(self.sizes[value] for value in reads(node))
 
 
 def find_candidates(scope: Scope, max_bytes: int, refusals: Refusals) -> Candidates:
     """Return the nodes to evaluate in one run; nodes that depend on constants alone and are kept get a reason."""
-    nodes = _constant_nodes(scope, refusals)
+    found: dict[ir.Node, None] = {}
+    _collect(scope.graph, refusals, found, set())
+    nodes = list(found)
     sizes = _result_sizes(nodes, scope)
     candidates = Candidates(max_bytes)
     for node in nodes:
@@ -70,34 +76,35 @@ def find_candidates(scope: Scope, max_bytes: int, refusals: Refusals) -> Candida
     return candidates
 
 
-def _constant_nodes(scope: Scope, refusals: Refusals) -> list[ir.Node]:
-    found: list[ir.Node] = []
-    computed: set[ir.Value] = set()
-    for node in scope.nodes():
-        if node in refusals or is_op(node, "Constant") or is_dead(node):
-            continue
-        if not all(value is None or value in computed or is_constant(value) for value in node.inputs):
-            continue
-        if why := _refusal(node):
-            refusals[node] = why
-        else:
-            found.append(node)
-            computed.update(node.outputs)
-    return found
+def makes_no_tensor(node: ir.Node) -> bool:
+    """Whether the result of a node is good only for nodes that are evaluated with it."""
+    return is_op(node, *_NO_TENSOR)
 
 
-def _refusal(node: ir.Node) -> str | None:
-    if not is_standard(node):
-        return f"operators of domain {node.domain!r} are not evaluated"
-    if is_random(node):
-        return "its result differs from run to run"
-    if is_op(node, *QUANTIZATION):
-        return "quantization is kept where backends see it"
-    if has_subgraphs(node):
-        return "it holds subgraphs"
-    if has_references(node):
-        return "its attributes are given by the function's caller"
-    return "its result is no tensor" if is_op(node, *_NO_TENSOR) else None
+def _collect(graph: ir.Graph, refusals: Refusals, found: dict[ir.Node, None], computed: set[ir.Value]) -> None:
+    """Find the nodes that depend on constants alone; where one with subgraphs is found, those in it are not."""
+    for node in graph:
+        if node not in refusals and _is_known(node, computed):
+            if why := refusal(node):
+                refusals[node] = why
+            else:
+                found[node] = None
+                computed.update(node.outputs)
+                continue
+        if has_subgraphs(node):
+            for subgraph in subgraphs(node):
+                _collect(subgraph, refusals, found, computed)
+
+
+def _is_known(node: ir.Node, computed: set[ir.Value]) -> bool:
+    if is_op(node, "Constant") or is_dead(node):
+        return False
+    if not all(value is None or value in computed or is_constant(value) for value in node.inputs):
+        return False
+    if not has_subgraphs(node):
+        return True
+    captured = all(value in computed or is_constant(value) for value in captured_values(node))
+    return captured and not waits_for_trip_count(node)
 
 
 def _result_sizes(nodes: list[ir.Node], scope: Scope) -> dict[ir.Value, int | None]:
