@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -27,11 +28,18 @@ class EliminateIdentity(Pass):
     name: ClassVar[str] = "eliminate-identity"
 
     def run(self, model: ir.Model, ctx: Context) -> int:
-        """Ask the facts about each node in order, so that a chain goes in one run."""
-        return sum(_eliminate(node, ctx) for node in nodes(model))
+        """Ask the facts about each node in order, so that a chain goes in one run; again where a value became known."""
+        changes = 0
+        sweep: Iterable[ir.Node] = nodes(model)
+        while True:
+            learned: dict[ir.Node, None] = {}
+            changes += sum(_eliminate(node, ctx, learned) for node in sweep)
+            if not learned:
+                return changes
+            sweep = [node for node in learned if node.graph is not None and all(node.inputs)]
 
 
-def _eliminate(node: ir.Node, ctx: Context) -> bool:
+def _eliminate(node: ir.Node, ctx: Context, learned: dict[ir.Node, None]) -> bool:
     fact = FACTS.get(node.op_type) if is_standard(node) and not has_references(node) else None
     same = fact(node) if fact else None
     if same is None or not all(map(is_unread, node.outputs[1:])):
@@ -41,8 +49,11 @@ def _eliminate(node: ir.Node, ctx: Context) -> bool:
         return _bypass(output, same)
     ctx.applied(node, f"gives back {same.name!r}")
     read = tuple(value for value in node.inputs if value is not None)
+    known = same.type, same.shape
     replace_value(output, same)
     erase_unread((output, *read))
+    if (same.type, same.shape) != known:
+        learned.update(dict.fromkeys(same.consumers()))
     return True
 
 

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import onnx_ir as ir
 
+from graphopt.ir.dead import is_dead
 from graphopt.ir.materialize import tensor_of
 from graphopt.ir.walk import is_op
 from passes.fold_constants.scope import Scope
@@ -14,7 +15,8 @@ from passes.fold_constants.scope import Scope
 
 def shape_results(scope: Scope) -> dict[ir.Value, ir.TensorProtocol]:
     """Return the results known from shapes alone, of dtype int64."""
-    found = ((node.outputs[0], _result(node)) for node in scope.nodes() if is_op(node, "Shape", "Size"))
+    readers = (node for node in scope.nodes() if is_op(node, "Shape", "Size") and not is_dead(node))
+    found = ((node.outputs[0], _result(node)) for node in readers)
     return {value: tensor for value, tensor in found if tensor is not None}
 
 
