@@ -6,6 +6,7 @@ each tool, its best of three runs in this process on a model in memory.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -71,7 +72,7 @@ def by_onnxruntime(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Run the `basic` level, whose output is portable."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.optimized_model_filepath = "/dev/shm/graphopt-peer.onnx"  # noqa: S108  # it only writes to files
+    options.optimized_model_filepath = f"/dev/shm/graphopt-peer-{os.getpid()}.onnx"  # noqa: S108  # it only writes to files
     options.log_severity_level = 4
     onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return onnx.load(options.optimized_model_filepath)

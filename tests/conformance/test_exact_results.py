@@ -8,7 +8,8 @@ import pytest
 
 from graphopt.ir.load import load
 from passes.fold_constants.exact import OPERATORS, exact_result
-from tests.conformance.node_cases import fix_inputs, node_cases, reference
+from tests.conformance.cases import fix_inputs, reference
+from tests.conformance.node_cases import node_cases
 
 FEWEST = 80
 """Cases that must have an exact result, of the 100 or so that ONNX has of these operators."""
