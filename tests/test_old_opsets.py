@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -110,6 +111,19 @@ def test_what_opset_7_cannot_say_is_refused(opset: int, body: str, sentence: str
     with pytest.raises(ModelError) as caught:
         load(model_of(opset, body))
     assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize("place", [(at, end) for end in range(1, 5) for at in range(end)])
+def test_every_place_for_the_second_operand(place: tuple[int, int]) -> None:
+    start, end = place
+    shape = (2, 3, 4, 5)[start:end]
+    second = np.arange(1, 1 + math.prod(shape), dtype=np.float32).reshape(shape)
+    for axis in (start, start - 4):
+        text = f"""g (float[2,3,4,5] x, float{list(shape)} z) => (float[] y)
+            {{ h = Relu (x)  y = Mul <broadcast = 1, axis = {axis}> (h, z) }}"""
+        expected = np.maximum(X, 0) * second.reshape(shape + (1,) * (4 - end))
+        model = load(parse_model(text, opset=6))
+        np.testing.assert_array_equal(evaluate(model, {"x": X, "z": second})["y"], expected)
 
 
 def test_recurrent_networks_say_by_their_outputs_which_they_have() -> None:
