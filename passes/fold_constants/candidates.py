@@ -47,8 +47,9 @@ class Candidates:
         """Take a node, unless an input will not be there or a result is known to be too large."""
         if not all(value in self.sizes or self._add_constant(value) for value in reads(node)):
             return
-        bound = self._input_bytes(node) if makes_no_tensor(node) else None
-        known = {value: size for value in node.outputs if (size := sizes.get(value) or bound) is not None}
+        if makes_no_tensor(node):
+            sizes = dict.fromkeys(node.outputs, self._input_bytes(node))
+        known = {value: size for value in node.outputs if (size := sizes.get(value)) is not None}
         if all(self.accept(value, size, refusals) for value, size in known.items()):
             self.nodes.append(node)
             # A result of unknown size is evaluated, but nothing grows from it before it has been measured.
