@@ -16,9 +16,9 @@ there is no match.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import cache
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 import onnx
 import onnx_ir as ir
@@ -89,14 +89,16 @@ class Match:
         return tensor
 
 
-@dataclass(frozen=True)
-class _State:
+class _State(NamedTuple):
     """What is bound so far on one way through the alternatives."""
 
-    nodes: tuple[ir.Node, ...] = ()
-    named: Mapping[str, ir.Node] = field(default_factory=dict)
-    bound: Mapping[str, tuple[ir.Value, ...]] = field(default_factory=dict)
-    obstacle: str | None = None
+    nodes: tuple[ir.Node, ...]
+    named: Mapping[str, ir.Node]
+    bound: Mapping[str, tuple[ir.Value, ...]]
+    obstacle: str | None
+
+
+_NOTHING = _State((), {}, {}, None)
 
 
 def find(pattern: Pattern, root: ir.Node, opset: int) -> Match | str | None:
@@ -107,7 +109,7 @@ def find(pattern: Pattern, root: ir.Node, opset: int) -> Match | str | None:
     """
     reason = None
     for start in roots(pattern):
-        for state in _match_node(start, root, _State(), opset):
+        for state in _match_node(start, root, _NOTHING, opset):
             obstacle = state.obstacle or _obstacle(state.nodes)
             if obstacle is None:
                 return Match(root, state.nodes, opset, state.named, state.bound)
@@ -144,7 +146,7 @@ def _match_node(pattern: Op, node: ir.Node, state: _State, opset: int) -> Iterat
     named = {**state.named, pattern.name: node} if pattern.name else state.named
     obstacle = state.obstacle or _reference(node)
     nodes = state.nodes if node in state.nodes else (*state.nodes, node)
-    entered = replace(state, nodes=nodes, named=named, obstacle=obstacle)
+    entered = state._replace(nodes=nodes, named=named, obstacle=obstacle)
     for order in pattern.orders(node.op_type):
         yield from _match_inputs(order, node.inputs, entered, opset)
 
@@ -170,7 +172,7 @@ def _match_constant(pattern: Const, value: ir.Value, state: _State) -> Iterator[
     if tensor is None:
         obstacle = _not_constant(pattern, value)
         if obstacle:
-            yield replace(state, obstacle=state.obstacle or obstacle)
+            yield state._replace(obstacle=state.obstacle or obstacle)
     elif pattern.where is None or pattern.where(tensor.numpy()):
         yield from _bind(pattern.name, (value,), state)
 
@@ -178,7 +180,7 @@ def _match_constant(pattern: Const, value: ir.Value, state: _State) -> Iterator[
 def _bind(name: str, values: tuple[ir.Value, ...], state: _State) -> Iterator[_State]:
     known = state.bound.get(name, values)
     if len(known) == len(values) and all(a is b for a, b in zip(known, values, strict=True)):
-        yield replace(state, bound={**state.bound, name: values}) if name else state
+        yield state._replace(bound={**state.bound, name: values}) if name else state
 
 
 def _attributes_fit(pattern: Op, node: ir.Node, opset: int) -> bool:
