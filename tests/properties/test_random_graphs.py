@@ -6,49 +6,47 @@ import os
 
 import numpy as np
 import onnx
-import onnx_ir as ir
-from hypothesis import HealthCheck, given, settings
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
 
-import graphopt
-from graphopt.backends.ort.session import Session
-from graphopt.ir.verify import verify
-from tests.properties.random_graphs import BATCH, random_graphs
+from graphopt.errors import ModelError, RunError
+from tests.properties.agreement import Reference
+from tests.properties.random_graphs import LEAST_NODES, RandomModel, random_graphs, random_model
+from tests.properties.survival import operators, outcome
 
-EXAMPLES = int(os.environ.get("GRAPHOPT_RANDOM_GRAPHS", "100"))
-TOLERANCE = 1e-4
+EXAMPLES = int(os.environ.get("GRAPHOPT_RANDOM_GRAPHS", "50"))
+SAMPLE = 60
 
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(random_graphs())
-def test_the_default_preset_keeps_answers_and_converges(model: onnx.ModelProto) -> None:
-    onnx.checker.check_model(model)
-    x = np.random.default_rng(0).standard_normal([BATCH, *shape_of(model)]).astype(np.float32)
-    expected = answers(model, x)
-    optimized, _ = graphopt.optimize(model)
-    verify(optimized, types=True)
-    proto = ir.to_proto(optimized)
-    onnx.checker.check_model(proto, full_check=True)
-    actual = answers(proto, x)
-    assert list(actual) == list(expected)
-    scale = largest_inside(model, x)
-    for name, array in expected.items():
-        np.testing.assert_allclose(actual[name], array, rtol=0, atol=TOLERANCE * scale, err_msg=name, strict=True)
-    assert graphopt.optimize(optimized).report.changes == 0
+def test_random_graphs_survive_the_default_preset(model: RandomModel) -> None:
+    reference = runnable(model)
+    assume(reference)
+    assert reference is not None
+    assert outcome(model, reference).problem is None
 
 
-def shape_of(model: onnx.ModelProto) -> list[int]:
-    """Return the input's shape without the batch."""
-    return [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim][1:]
+@pytest.fixture(scope="module")
+def sample() -> list[RandomModel]:
+    rng = np.random.default_rng(0)
+    return [random_model(lambda options: int(rng.integers(options))) for _ in range(SAMPLE)]
 
 
-def answers(model: onnx.ModelProto, x: np.ndarray) -> dict[str, np.ndarray]:
-    return Session(model.SerializeToString(), threads=1, optimize=False).run({"x": x})
+def test_nearly_all_graphs_run(sample: list[RandomModel]) -> None:
+    assert sum(runnable(model) is not None for model in sample) >= 0.9 * SAMPLE
 
 
-def largest_inside(model: onnx.ModelProto, x: np.ndarray) -> float:
-    """Return the largest magnitude of any value: two of that size may cancel out, what is left being noise."""
-    exposed = onnx.ModelProto()
-    exposed.CopyFrom(model)
-    del exposed.graph.output[:]
-    exposed.graph.output.extend(onnx.ValueInfoProto(name=name) for node in model.graph.node for name in node.output)
-    return max(float(np.abs(array).max(initial=0)) for array in answers(exposed, x).values())
+def test_graphs_are_as_large_and_as_various_as_they_are_meant_to_be(sample: list[RandomModel]) -> None:
+    for model in sample:
+        onnx.checker.check_model(model.proto)
+        assert sum(operators(model.proto).values()) >= LEAST_NODES
+    assert len({op_type for model in sample for op_type in operators(model.proto)}) >= 60
+
+
+def runnable(model: RandomModel) -> Reference | None:
+    """Return what to compare with, or None where the drawn operators do not fit each other after all."""
+    try:
+        return Reference(model)
+    except (ModelError, RunError):
+        return None
