@@ -53,6 +53,14 @@ def test_inferring_twice_teaches_nothing_new() -> None:
     assert free_dimensions(model) == {"x": {0: "x_dim_0", 2: "x_dim_2", 3: "x_dim_3"}}
 
 
+def test_expressions_without_a_symbol_left_are_sizes() -> None:
+    text = """g (float[N,6,4] x) => (float[?,?] y) <int64[1] zero = {0}, int64[1] rest = {-1}> {
+        s = Shape (x)  n = Gather (s, zero)  to = Concat <axis = 0> (n, rest)  y = Reshape (x, to) }"""
+    model = parse_model(text)
+    infer_shapes(model)
+    assert model.graph.outputs[0].shape == ir.Shape(["N", 24])
+
+
 def test_inference_leaves_nothing_but_types_and_shapes() -> None:
     model = parse_model(NETWORK)
     bind_shapes(model, {"x": [2, 3, 8, 8]})

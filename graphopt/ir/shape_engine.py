@@ -62,6 +62,7 @@ def infer_symbolically(model: ir.Model, *, branches_apart: bool = False) -> Cont
         for node, index, value in reversed(hidden):
             node.replace_input_with(index, value)
         contents = _take_contents(model)
+    _take_numbers(model)
     return contents
 
 
@@ -107,6 +108,18 @@ def _hide(node: ir.Node, indices: range, is_told: Callable[[ir.Value], bool]) ->
     for _, index, value in found:
         node.replace_input_with(index, ir.Value(name=value.name, type=value.type))
     return found
+
+
+def _take_numbers(model: ir.Model) -> None:
+    """Make sizes of the expressions whose symbols have cancelled: the engine leaves N·36 / N as `36`."""
+    for node in nodes(model):
+        for value in node.outputs:
+            if value.shape is not None and any(map(_written_number, value.shape)):
+                value.shape = ir.Shape(int(number) if (number := _written_number(dim)) else dim for dim in value.shape)
+
+
+def _written_number(dim: int | ir.SymbolicDim) -> str:
+    return dim.value if not isinstance(dim, int) and dim.value is not None and dim.value.isdigit() else ""
 
 
 def _take_contents(model: ir.Model) -> Contents:
