@@ -31,11 +31,22 @@ class Affine:
 
 
 def step(x: Pattern) -> Either:
-    """Match x·c, x + c, x - c, x / c or c - x, the node bound to "step" and c to "operand"."""
+    """Match x·c, x + c, x - c, x / c, c - x or -x, the node bound to "step" and c to "operand"."""
     return either(
         op("Mul", "Add", "Sub", "Div")(x, const("operand"), name="step"),
         op.Sub(const("operand"), x, name="step"),
+        op.Neg(x, name="step"),
     )
+
+
+def operand_of(match: Match) -> Float64:
+    """Return the constant of a matched step; a negation multiplies by -1."""
+    return real(match, "operand") if "operand" in match else np.array(-1.0)
+
+
+def operand_name(match: Match) -> str:
+    """Return how to call the constant of a matched step."""
+    return f"{match['operand'].name!r}" if "operand" in match else "-1"
 
 
 def step_map(match: Match, operand: Float64) -> Affine:
@@ -44,6 +55,7 @@ def step_map(match: Match, operand: Float64) -> Affine:
     if node.op_type == "Sub" and node.inputs[0] is match["operand"]:
         return Affine(-one, operand)
     maps = {
+        "Neg": Affine(operand, zero),
         "Mul": Affine(operand, zero),
         "Add": Affine(one, operand),
         "Sub": Affine(one, -operand),

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from graphopt.rewrite import Builder, Match, Rule, var
-from graphopt.rewrite.affine import Affine, rank, real, step, step_map
+from graphopt.rewrite.affine import Affine, operand_name, operand_of, rank, step, step_map
 from graphopt.rewrite.pattern import Either, Op
 from passes.fold_batch_norm.affine import affine, batch_norm, batch_norm_with, refuse_batch_norm
 
@@ -36,8 +36,8 @@ class ScaleBeforeBatchNorm(Rule):
         """Refuse an operand that is not per channel, or that may broadcast `x` to more channels."""
         x, channels = match["x"], match.constant("bn.scale").size
         reason = refuse_batch_norm(match) or _refuse_step(match, rank(x))
-        if reason is None and match.constant("operand").size > 1 and (x.shape is None or x.shape[1] != channels):
-            return f"{x.name!r} may have fewer channels than {match['operand'].name!r}"
+        if reason is None and operand_of(match).size > 1 and (x.shape is None or x.shape[1] != channels):
+            return f"{x.name!r} may have fewer channels than {operand_name(match)}"
         return reason
 
     def replace(self, match: Match, build: Builder) -> ir.Value:
@@ -61,18 +61,18 @@ class BatchNormTwice(Rule):
 
 def _map(match: Match) -> Affine:
     """Return the map of a matched step, for every channel of the normalization."""
-    return step_map(match, np.broadcast_to(real(match, "operand").reshape(-1), match.constant("bn.scale").shape))
+    return step_map(match, np.broadcast_to(operand_of(match).reshape(-1), match.constant("bn.scale").shape))
 
 
 def _refuse_step(match: Match, dims: int | None) -> str | None:
     """Return why a step on a tensor of that rank is not one number for each channel, or changes its shape."""
-    operand, channels = match.constant("operand"), match.constant("bn.scale").size
+    operand, channels = operand_of(match), match.constant("bn.scale").size
     if operand.size == 1 and operand.ndim <= 1:
         return None
     if dims is None:
-        return f"the rank of what {match['operand'].name!r} is applied to is unknown"
+        return f"the rank of what {operand_name(match)} is applied to is unknown"
     shape = (1,) * (dims - operand.ndim) + operand.shape
     along_channels = len(shape) == dims and all(size == 1 for axis, size in enumerate(shape) if axis != 1)
     if not along_channels or operand.size not in (1, channels):
-        return f"{match['operand'].name!r} is not one number for each channel"
+        return f"{operand_name(match)} is not one number for each channel"
     return None

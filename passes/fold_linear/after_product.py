@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from graphopt.ir.dims import broadcasts_into
 from graphopt.rewrite import Builder, Match, Rule, const, either, op, var
-from graphopt.rewrite.affine import Affine, real, step, step_map
+from graphopt.rewrite.affine import Affine, operand_name, operand_of, real, step, step_map
 from graphopt.rewrite.pattern import Either, Op
 from passes.fold_linear.products import as_bias, gemm, matmul, refuse_gemm, weight_on_right, with_weight
 from passes.fold_linear.weights import bias_of, check_growth, new_weight
@@ -28,13 +28,13 @@ class GemmThenStep(Rule):
 
     def refuse(self, match: Match) -> str | None:
         """Refuse a scale of rows, and an operand that makes rows or columns."""
-        name, operand, output = match["operand"].name, match.constant("operand"), match.node("gemm").outputs[0]
+        name, operand, output = operand_name(match), operand_of(match), match.node("gemm").outputs[0]
         rows, columns = (1, 1, *operand.shape)[-2:]
         own = match.constant("weight").shape[0 if match.attribute("gemm", "transB", 0) else 1]
         if operand.ndim > 2 or columns not in (1, own) or (rows != 1 and (self._map(match).scale != 1).any()):
-            return f"{name!r} is not one number for each column"
+            return f"{name} is not one number for each column"
         if rows != 1 and (output.shape is None or output.shape[0] != rows):
-            return f"{output.name!r} may not have the {rows} rows of {name!r}"
+            return f"{output.name!r} may not have the {rows} rows of {name}"
         return None
 
     def replace(self, match: Match, build: Builder) -> ir.Value:
@@ -52,7 +52,7 @@ class GemmThenStep(Rule):
 
     @staticmethod
     def _map(match: Match) -> Affine:
-        operand = real(match, "operand")
+        operand = operand_of(match)
         return step_map(match, operand.reshape((1,) * (2 - operand.ndim) + operand.shape))
 
 
@@ -90,6 +90,7 @@ class MatMulThenStep(Rule):
     pattern: ClassVar[Either] = either(
         op("Mul", "Sub", "Div")(matmul(var("x")), const("operand"), name="step"),
         op.Sub(const("operand"), matmul(var("x")), name="step"),
+        op.Neg(matmul(var("x")), name="step"),
     )
 
     def refuse(self, match: Match) -> str | None:
@@ -101,7 +102,7 @@ class MatMulThenStep(Rule):
 
     def replace(self, match: Match, build: Builder) -> ir.Value:
         """Scale the weight; a shift becomes the bias of a Gemm."""
-        node, weight, mapping = match.node("matmul"), real(match, "weight"), step_map(match, real(match, "operand"))
+        node, weight, mapping = match.node("matmul"), real(match, "weight"), step_map(match, operand_of(match))
         if match.node("step").op_type != "Sub":
             return build.like(node, with_weight(match, match["x"], new_weight(match, build, weight * mapping.scale)))
         negated = match.node("step").inputs[0] is match["operand"]
@@ -122,7 +123,7 @@ class BiasedProductThenScale(Rule):
 
     def replace(self, match: Match, build: Builder) -> ir.Value:
         """Scale weight and bias."""
-        scale = step_map(match, real(match, "operand")).scale
+        scale = step_map(match, operand_of(match)).scale
         weight = new_weight(match, build, real(match, "weight") * scale)
         bias = real(match, "bias") * scale
         check_growth("bias", bias, match.constant("bias"))
@@ -140,7 +141,7 @@ def _refuse_scale(match: Match) -> str | None:
     If x is no vector, the output's axes are, counted from the right, the weight's; all but the one of the
     weight that is summed over, where the output has one of x and the operand must see one number.
     """
-    weight, operand, x = match.constant("weight"), match.constant("operand"), match["x"]
+    weight, operand, x = match.constant("weight"), operand_of(match), match["x"]
     right = weight_on_right(match)
     if operand.ndim == 0:
         return None
@@ -151,5 +152,5 @@ def _refuse_scale(match: Match) -> str | None:
     of_x = operand.shape[-2:-1] if right else operand.shape[-1:]
     fits = all(own in (1, dim) for own, dim in zip(operand.shape[::-1], weight.shape[::-1], strict=False))
     if of_x not in ((), (1,)) or operand.ndim > weight.ndim or not fits:
-        return f"{match['operand'].name!r} varies along axes that are not the weight's alone"
+        return f"{operand_name(match)} varies along axes that are not the weight's alone"
     return None

@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from graphopt.rewrite import Builder, Match, Rule, var
-from graphopt.rewrite.affine import Affine, real, step, step_map
+from graphopt.rewrite.affine import Affine, operand_name, operand_of, real, step, step_map
 from graphopt.rewrite.pattern import Either, Op
 from passes.fold_linear.products import as_bias, gemm, matmul, refuse_gemm, weight_on_right, with_weight
 from passes.fold_linear.weights import bias_of, new_weight
@@ -61,7 +61,7 @@ class StepThenMatMul(Rule):
             return f"{match['x'].name!r} may be a vector"
         summed = weight.shape[-2 if right and weight.ndim > 1 else -1]
         reason = _refuse_summed(match, match["x"], -1 if right else -2, summed)
-        if reason is None and step_map(match, real(match, "operand")).shift.any():
+        if reason is None and step_map(match, operand_of(match)).shift.any():
             return refuse_gemm(match["x"], match["weight"])
         return reason
 
@@ -83,18 +83,18 @@ class StepThenMatMul(Rule):
 
 def _refuse_summed(match: Match, x: ir.Value, axis: int, size: int) -> str | None:
     """Return why an operand varies along another axis of `x` than the given one (from the right), or widens it."""
-    operand, name = match.constant("operand"), match["operand"].name
+    operand, name = operand_of(match), operand_name(match)
     shape = (1,) * (-axis - operand.ndim) + operand.shape
     others = [dim for index, dim in enumerate(shape) if index - len(shape) != axis]
     if any(dim != 1 for dim in others) or shape[axis : axis + 1 or None] not in ((1,), (size,)):
-        return f"{name!r} varies along other axes than the one that is summed over"
+        return f"{name} varies along other axes than the one that is summed over"
     if operand.ndim <= 1 and operand.size == 1:
         return None
     if x.shape is None or len(x.shape) < operand.ndim or (operand.size > 1 and x.shape[axis] != size):
-        return f"{x.name!r} may be of fewer elements than {name!r} makes of it"
+        return f"{x.name!r} may be of fewer elements than {name} makes of it"
     return None
 
 
 def _along_rows(match: Match, size: int) -> Affine:
     """Return the map of a step for each row of a weight: [rows, 1]."""
-    return step_map(match, np.broadcast_to(real(match, "operand").reshape(-1, 1), (size, 1)))
+    return step_map(match, np.broadcast_to(operand_of(match).reshape(-1, 1), (size, 1)))

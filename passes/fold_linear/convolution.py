@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from graphopt.rewrite import Builder, Match, Rule, op, optional, parameter, var
-from graphopt.rewrite.affine import Affine, Float64, along, real, step, step_map
+from graphopt.rewrite.affine import Affine, Float64, along, operand_name, operand_of, real, step, step_map
 from graphopt.rewrite.convolution import (
     by_rows,
     pads,
@@ -86,7 +86,7 @@ class StepThenConv(Rule):
             or _refuse_widening(match, channels)
         )
         if reason is None and _per_channel(match, channels).shift.any() and pads(match, weight.shape[2:]):
-            return f"the convolution pads with zeros what {match['operand'].name!r} has shifted"
+            return f"the convolution pads with zeros what {operand_name(match)} has shifted"
         return reason
 
     def replace(self, match: Match, build: Builder) -> ir.Value:
@@ -113,7 +113,7 @@ class StepThenConvTranspose(Rule):
         channels = match.constant("weight").shape[0]
         reason = _refuse_operand(match, channels) or _refuse_widening(match, channels)
         if reason is None and _per_channel(match, channels).shift.any():
-            return f"{match['operand'].name!r} shifts, and a transposed convolution sums fewer shifts at the borders"
+            return f"{operand_name(match)} shifts, and a transposed convolution sums fewer shifts at the borders"
         return reason
 
     def replace(self, match: Match, build: Builder) -> ir.Value:
@@ -129,26 +129,26 @@ def _transposed_channels(match: Match) -> int:
 
 
 def _per_channel(match: Match, channels: int) -> Affine:
-    return step_map(match, np.broadcast_to(real(match, "operand").reshape(-1), (channels,)))
+    return step_map(match, np.broadcast_to(operand_of(match).reshape(-1), (channels,)))
 
 
 def _refuse_operand(match: Match, channels: int) -> str | None:
     """Return why an operand on as many dimensions as the weight has is not one number for each channel."""
-    operand, dims = match.constant("operand"), match.constant("weight").ndim
+    operand, dims = operand_of(match), match.constant("weight").ndim
     shape = (1,) * (dims - operand.ndim) + operand.shape
     along_channels = len(shape) == dims and all(size == 1 for axis, size in enumerate(shape) if axis != 1)
     if not along_channels or operand.size not in (1, channels):
-        return f"{match['operand'].name!r} is not one number for each channel"
+        return f"{operand_name(match)} is not one number for each channel"
     return None
 
 
 def _refuse_widening(match: Match, channels: int) -> str | None:
     """Return why an operand may change the shape of `x`; a number, or a vector of one, cannot."""
-    x, operand = match["x"], match.constant("operand")
+    x, operand = match["x"], operand_of(match)
     if operand.ndim <= 1:
         return None
     if x.shape is None or len(x.shape) != match.constant("weight").ndim or x.shape[1] != channels:
-        return f"{x.name!r} may have fewer channels than {match['operand'].name!r}"
+        return f"{x.name!r} may have fewer channels than {operand_name(match)}"
     return None
 
 

@@ -1,4 +1,7 @@
-"""Transposed factors of matrix products: a Gemm reads them as they are."""
+"""Transposed factors of matrix products: a Gemm reads them as they are.
+
+The transpose of a row or a column moves no element, so it may be written as a Reshape.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
+from graphopt.ir.dims import same_dim
 from graphopt.rewrite import Builder, Match, Rule, either, op, optional, since, var
 from graphopt.rewrite.pattern import Either
 from passes.fold_linear.products import refuse_gemm
@@ -16,7 +20,15 @@ def _swaps(node: ir.Node) -> bool:
     return tuple(node.attributes.get_ints("perm", (1, 0))) == (1, 0)
 
 
-_SWAPPED = op.Transpose(var("swapped"), name="transpose", where=_swaps)
+def _turns(node: ir.Node) -> bool:
+    """Whether a Reshape makes a row of a column, or a column of a row."""
+    x, y = node.inputs[0], node.outputs[0]
+    if x is None or x.shape is None or y.shape is None or len(x.shape) != 2 or len(y.shape) != 2 or x.shape == y.shape:
+        return False
+    return 1 in x.shape and same_dim(x.shape[0], y.shape[1]) and same_dim(x.shape[1], y.shape[0])
+
+
+_SWAPPED = either(op.Transpose(var("swapped"), where=_swaps), op.Reshape(var("swapped"), var("shape"), where=_turns))
 
 
 class TransposeThenGemm(Rule):
