@@ -88,24 +88,30 @@ class Reference:
 
 
 def noisy(model: onnx.ModelProto, seed: int) -> onnx.ModelProto:
-    """Return a model in which every floating-point value is scaled by one and at most a unit in its last place."""
+    """Return a model in which every float computed from an input is scaled by one and at most a unit of its last place.
+
+    What only constants and shapes decide is left alone: scales of a Resize, for one, may not be any number.
+    """
     rng = np.random.default_rng(seed)
     inferred = onnx.shape_inference.infer_shapes(model).graph
     types = {value.name: value.type.tensor_type.elem_type for value in (*inferred.value_info, *inferred.output)}
+    constants = {"", *(initializer.name for initializer in model.graph.initializer)}
     made = onnx.ModelProto()
     made.CopyFrom(model)
     del made.graph.node[:]
     for node in model.graph.node:
         moved = made.graph.node.add()
         moved.CopyFrom(node)
+        if node.op_type == "Shape" or constants.issuperset(node.input):
+            constants.update(node.output)
+            continue
         for index, name in enumerate(node.output):
             dtype = _ROUNDED.get(types.get(name, 0))
-            if dtype is None or node.op_type == "Constant":
-                continue
-            moved.output[index], factor = f"{name}_exact", f"{name}_factor"
-            number = np.asarray(1 + rng.choice([-1, 1]) * np.finfo(dtype).eps, dtype)
-            made.graph.initializer.append(numpy_helper.from_array(number, factor))
-            made.graph.node.append(helper.make_node("Mul", [moved.output[index], factor], [name]))
+            if dtype is not None:
+                moved.output[index], factor = f"{name}_exact", f"{name}_factor"
+                number = np.asarray(1 + rng.choice([-1, 1]) * np.finfo(dtype).eps, dtype)
+                made.graph.initializer.append(numpy_helper.from_array(number, factor))
+                made.graph.node.append(helper.make_node("Mul", [moved.output[index], factor], [name]))
     return made
 
 
