@@ -26,6 +26,7 @@ from passes.simplify_movement.facts import (
 )
 
 VIEWS = ("Flatten", "Reshape", "Squeeze", "Unsqueeze")
+_BY_AXES = ("Squeeze", "Unsqueeze")
 AXES_ARE_AN_INPUT = 13
 """The opset since which Squeeze and Unsqueeze take their axes as an input."""
 
@@ -116,8 +117,10 @@ def _undoes(inner: ir.Node, outer: ir.Node) -> bool:
 
 def _merged_axes(inner: ir.Node, outer: ir.Node) -> list[int] | None:
     """Return the axes of one Squeeze or Unsqueeze that does what two do, or None."""
+    if inner.op_type != outer.op_type or outer.op_type not in _BY_AXES:
+        return None
     first, second = _axes(inner), _axes(outer)
-    if inner.op_type != outer.op_type or first is None or second is None:
+    if first is None or second is None:
         return None
     if outer.op_type == "Unsqueeze":
         return sorted([*second, *(_shifted(axis, second) for axis in first)])
