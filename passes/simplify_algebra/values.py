@@ -84,10 +84,22 @@ def source(value: ir.Value) -> ir.Value:
 _NEVER_NEGATIVE = made_by(
     "Abs", "Exp", "HardSigmoid", "ReduceL1", "ReduceL2", "Relu", "Sigmoid", "Softmax", "Softplus", "Sqrt"
 )
+_KEEPS_SIGN = made_by(
+    *"AveragePool DepthToSpace Expand Flatten Gather GlobalAveragePool ReduceMean ReduceSum Reshape Slice".split(),
+    *"SpaceToDepth Squeeze Tile Transpose Unsqueeze".split(),
+)
+"""What gives elements of its first input, or sums and means of them."""
 
 
 def is_non_negative(value: ir.Value) -> bool:
-    """Whether every element is a NaN or not below zero, whatever the input."""
+    """Whether every element is a NaN or not below zero, whatever the input.
+
+    One operator that keeps the sign is looked through, not more: a rule sees again what changes so near to it.
+    """
+    return _is_made_non_negative(value) or (_KEEPS_SIGN(value) and _is_made_non_negative(source(value)))
+
+
+def _is_made_non_negative(value: ir.Value) -> bool:
     node = value.producer()
     if node is None or not is_float(value):
         return False
