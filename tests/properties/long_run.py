@@ -18,11 +18,9 @@ from pathlib import Path
 import onnx
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from graphopt.errors import ModelError, RunError
 from graphopt.files import atomic_path
-from tests.properties.agreement import Reference
 from tests.properties.random_graphs import RandomModel, quick_random_graphs
-from tests.properties.survival import operators, outcome
+from tests.properties.survival import operators, outcome, reference_of
 
 BLOCK = 100
 
@@ -122,9 +120,8 @@ class Run:
             return
         self._seen.add(digest)
         totals = self.totals
-        try:
-            reference = Reference(model)
-        except (ModelError, RunError):
+        reference = reference_of(model)
+        if reference is None:
             totals.unfit += 1
             return
         counts = operators(model.proto)

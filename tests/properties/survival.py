@@ -9,7 +9,7 @@ import onnx
 import onnx_ir as ir
 
 import graphopt
-from graphopt.errors import GraphoptError
+from graphopt.errors import GraphoptError, ModelError, RunError
 from graphopt.ir.verify import verify
 from graphopt.pipeline.check import Check, Rewrite
 from graphopt.pipeline.presets import DEFAULT_PRESET
@@ -58,6 +58,14 @@ def outcome(model: RandomModel, reference: Reference, pipeline: str = DEFAULT_PR
     except GraphoptError as error:
         return Outcome(f"{type(error).__name__}: {error}", None, count.rules)
     return Outcome(problem, report, count.rules)
+
+
+def reference_of(model: RandomModel) -> Reference | None:
+    """Return what to compare with, or None where the drawn operators do not fit each other after all."""
+    try:
+        return Reference(model)
+    except (ModelError, RunError):
+        return None
 
 
 def operators(model: onnx.ModelProto) -> Counter[str]:

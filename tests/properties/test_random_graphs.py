@@ -9,10 +9,8 @@ import onnx
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
-from graphopt.errors import ModelError, RunError
-from tests.properties.agreement import Reference
 from tests.properties.random_graphs import LEAST_NODES, RandomModel, random_graphs, random_model
-from tests.properties.survival import operators, outcome
+from tests.properties.survival import operators, outcome, reference_of
 
 EXAMPLES = int(os.environ.get("GRAPHOPT_RANDOM_GRAPHS", "50"))
 SAMPLE = 60
@@ -21,7 +19,7 @@ SAMPLE = 60
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(random_graphs())
 def test_random_graphs_survive_the_default_preset(model: RandomModel) -> None:
-    reference = runnable(model)
+    reference = reference_of(model)
     assume(reference)
     assert reference is not None
     assert outcome(model, reference).problem is None
@@ -34,7 +32,7 @@ def sample() -> list[RandomModel]:
 
 
 def test_nearly_all_graphs_run(sample: list[RandomModel]) -> None:
-    assert sum(runnable(model) is not None for model in sample) >= 0.9 * SAMPLE
+    assert sum(reference_of(model) is not None for model in sample) >= 0.9 * SAMPLE
 
 
 def test_graphs_are_as_large_and_as_various_as_they_are_meant_to_be(sample: list[RandomModel]) -> None:
@@ -42,11 +40,3 @@ def test_graphs_are_as_large_and_as_various_as_they_are_meant_to_be(sample: list
         onnx.checker.check_model(model.proto)
         assert sum(operators(model.proto).values()) >= LEAST_NODES
     assert len({op_type for model in sample for op_type in operators(model.proto)}) >= 60
-
-
-def runnable(model: RandomModel) -> Reference | None:
-    """Return what to compare with, or None where the drawn operators do not fit each other after all."""
-    try:
-        return Reference(model)
-    except (ModelError, RunError):
-        return None
