@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from graphopt.rewrite import RewritePass, Rule
-from passes.simplify_algebra.bounds import BoundAtZero, BoundTwice
+from passes.simplify_algebra.bounds import BoundAtZero, BoundOfNegation, BoundTwice
 from passes.simplify_algebra.casts import CastLike, CastTwice
 from passes.simplify_algebra.logic import (
     DeMorgan,
@@ -17,6 +17,7 @@ from passes.simplify_algebra.logic import (
     WhereNot,
     XorTrue,
 )
+from passes.simplify_algebra.multiples import SumOfMultiples
 from passes.simplify_algebra.negation import (
     AddNegated,
     NegatedByConstant,
@@ -35,6 +36,7 @@ from passes.simplify_algebra.scaling import (
     ScaleTwice,
 )
 from passes.simplify_algebra.shifting import ShiftTwice, SubtractConstant
+from passes.simplify_algebra.signs import ExtremumOfNegations, LargerOfOpposites, NegatedFactor, SquareOfMagnitude
 from passes.simplify_algebra.slopes import SlopeOfOne, UniformSlope
 from passes.simplify_algebra.variadic import NestedExtremum, NestedSum, SumOfTwo
 
@@ -68,6 +70,7 @@ class SimplifyAlgebra(RewritePass):
             SlopeOfOne(),
             UniformSlope(),
             BoundTwice(),
+            BoundOfNegation(),
             BoundAtZero(),
             NestedExtremum(),
             NestedSum(),
@@ -76,6 +79,11 @@ class SimplifyAlgebra(RewritePass):
             SubtractNegated(),
             NegatedDifference(),
             NegatedTwice(),
+            NegatedFactor(),
+            SquareOfMagnitude(),
+            ExtremumOfNegations(),
+            LargerOfOpposites(),
+            SumOfMultiples(),
             ScaleTwice(),
             NegatedByConstant(),
             DivideByPowerOfTwo(),

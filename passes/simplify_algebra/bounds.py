@@ -21,7 +21,8 @@ from graphopt.ir.dims import broadcasts_into
 from graphopt.rewrite import Builder, Match, Refused, Rule, const, either, op, optional, scalar, var
 from graphopt.rewrite.pattern import Either, Pattern
 from graphopt.tensors import Array
-from passes.simplify_algebra.values import is_float
+from passes.simplify_algebra.signs import absorbed, read_by_sign
+from passes.simplify_algebra.values import is_float, shaped_like
 
 EXTREMA_BROADCAST = 8
 CLIP_TAKES_INPUTS = 11
@@ -59,6 +60,11 @@ class Interval:
         """Whether there are both bounds."""
         return math.isfinite(self.low) and math.isfinite(self.high)
 
+    @property
+    def opposite(self) -> Interval:
+        """The bounds of -x where these are of x."""
+        return Interval(-self.high, -min(self.low, self.high))
+
     def after(self, first: Interval) -> Interval:
         """Return the bounds of `first` and then these."""
         return Interval(self.clamp(min(first.low, first.high)), self.clamp(first.high))
@@ -76,11 +82,24 @@ class BoundTwice(Rule):
     def replace(self, match: Match, build: Builder) -> ir.Value:
         """Bound once."""
         whole = _interval(match, "second").after(_interval(match, "first"))
-        if _is_relu(match, whole):
-            return build.op("Relu", match["x"])
-        if "Clip" in {match.node("first").op_type, match.node("second").op_type} or whole.is_finite:
-            return _clip(match, build, whole)
-        return _extremum(match, build, whole)
+        stops = "Clip" in {match.node("first").op_type, match.node("second").op_type}
+        return _bound(match, build, whole, stops_infinities=stops)
+
+
+class BoundOfNegation(Rule):
+    """-clip(-x, l, h) = clip(x, -h, -l), in floating point; and so wherever the sign is absorbed."""
+
+    pattern: ClassVar[Either] = read_by_sign(_bounded(op.Neg(var("x", is_float)), "only"))
+
+    def refuse(self, match: Match) -> str | None:
+        """Refuse a constant that widens x."""
+        return _refuse(match, "only")
+
+    def replace(self, match: Match, build: Builder) -> ir.Value:
+        """Bound what was negated."""
+        stops = match.node("only").op_type == "Clip"
+        bounded = _bound(match, build, _interval(match, "only").opposite, stops_infinities=stops)
+        return absorbed(match, build, shaped_like(bounded, match["x"]))
 
 
 class BoundAtZero(Rule):
@@ -124,6 +143,14 @@ def _bound_of(match: Match, name: str, part: str, attribute: str, default: float
         number: float = match.constant(f"{name}.{part}").item()
         return number
     return match.attribute(name, attribute, default)
+
+
+def _bound(match: Match, build: Builder, interval: Interval, *, stops_infinities: bool) -> ir.Value:
+    if _is_relu(match, interval):
+        return build.op("Relu", match["x"])
+    if stops_infinities or interval.is_finite:
+        return _clip(match, build, interval)
+    return _extremum(match, build, interval)
 
 
 def _is_relu(match: Match, interval: Interval) -> bool:

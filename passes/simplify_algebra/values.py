@@ -72,6 +72,12 @@ def made_by(*op_types: str) -> Condition:
     return condition
 
 
+def shaped_like(made: ir.Value, other: ir.Value) -> ir.Value:
+    """Give a new value the type and shape of another, so that the next rule knows them at once."""
+    made.type, made.shape = other.type, None if other.shape is None else other.shape.copy()
+    return made
+
+
 def source(value: ir.Value) -> ir.Value:
     """Return the first input of the node that makes a value; raises ValueError where there is none."""
     node = value.producer()

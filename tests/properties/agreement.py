@@ -88,31 +88,39 @@ class Reference:
 
 
 def noisy(model: onnx.ModelProto, seed: int) -> onnx.ModelProto:
-    """Return a model in which every float computed from an input is scaled by one and at most a unit of its last place.
+    """Return a model in which every computed float is scaled by one and at most a unit in its last place.
 
-    What only constants and shapes decide is left alone: scales of a Resize, for one, may not be any number.
+    What the scales of a Resize are made of is left alone: it does not take any number.
     """
     rng = np.random.default_rng(seed)
     inferred = onnx.shape_inference.infer_shapes(model).graph
     types = {value.name: value.type.tensor_type.elem_type for value in (*inferred.value_info, *inferred.output)}
-    constants = {"", *(initializer.name for initializer in model.graph.initializer)}
+    settings = _settings(model)
     made = onnx.ModelProto()
     made.CopyFrom(model)
     del made.graph.node[:]
     for node in model.graph.node:
         moved = made.graph.node.add()
         moved.CopyFrom(node)
-        if node.op_type == "Shape" or constants.issuperset(node.input):
-            constants.update(node.output)
-            continue
         for index, name in enumerate(node.output):
             dtype = _ROUNDED.get(types.get(name, 0))
-            if dtype is not None:
+            if dtype is not None and name not in settings:
                 moved.output[index], factor = f"{name}_exact", f"{name}_factor"
                 number = np.asarray(1 + rng.choice([-1, 1]) * np.finfo(dtype).eps, dtype)
                 made.graph.initializer.append(numpy_helper.from_array(number, factor))
                 made.graph.node.append(helper.make_node("Mul", [moved.output[index], factor], [name]))
     return made
+
+
+def _settings(model: onnx.ModelProto) -> set[str]:
+    """Return the names of the values that decide the scales of a Resize."""
+    found: set[str] = set()
+    for node in reversed(model.graph.node):
+        if node.op_type == "Resize":
+            found.update(node.input[1:])
+        elif found.intersection(node.output):
+            found.update(node.input)
+    return found
 
 
 def _session(model: onnx.ModelProto) -> Session:
