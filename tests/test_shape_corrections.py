@@ -56,6 +56,20 @@ def test_the_shape_of_one_branch_is_not_that_of_an_if() -> None:
     assert produced["b"].dtype is ir.DataType.FLOAT
 
 
+def test_an_expand_of_what_has_no_known_shape_has_none() -> None:
+    text = """
+        g (float[2,3] x, int64[K] to) => (y)
+        {
+            r = Reshape (x, to)
+            ones = Constant <value_ints = [1, 1]> ()
+            y = Expand (r, ones)
+        }
+    """
+    model = network(text)
+    infer_shapes(model)
+    assert model.graph.outputs[0].shape is None
+
+
 @pytest.mark.parametrize("rows", [2, 5, 9])
 def test_a_slice_of_a_symbolic_size_may_be_shorter_than_asked_for(rows: int) -> None:
     text = """

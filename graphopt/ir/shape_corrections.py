@@ -1,8 +1,9 @@
 """Corrections to the symbolic engine, where it guesses and a wrong guess would become a wrong rewrite.
 
 Compared with the shapes that ONNX's own operator tests produce, with every dimension of every input made a
-symbol, `onnx_shape_inference` 0.4 is wrong in eight places. Each correction leaves what is guessed open:
+symbol, `onnx_shape_inference` 0.4 is wrong in nine places. Each correction leaves what is guessed open:
 - two different symbols broadcast together: it takes the first, but either may be 1;
+- Expand of a value of unknown shape: it takes the target for the result, but 1 means whatever is there;
 - Split by sizes known only at run time: it takes equal parts;
 - Slice of a symbolic size: it takes the length asked for, but there may be less;
 - Squeeze by axes known only at run time, or of all axes of size 1 where sizes are symbols: it squeezes what
@@ -41,6 +42,7 @@ def register_corrections() -> None:
     registry.collect()
     for op_type in BROADCASTING:
         _correct(op_type, _broadcast)
+    _correct("Expand", _expand)
     _correct("If", _if)
     _correct("Loop", _loop)
     _correct("Split", _split)
@@ -93,6 +95,14 @@ def _broadcast_shapes(ctx: ShapeInferenceContext, node: ir.Node) -> list[Dims]:
     if node.op_type == "Expand" and node.inputs[1] is not None:
         return [*shapes[:1], ctx.get_symbolic_value(node.inputs[1]) or ()]
     return shapes
+
+
+def _expand(original: Infer, ctx: ShapeInferenceContext, node: ir.Node) -> None:
+    data = node.inputs[0]
+    if data is None or data.shape is not None:
+        original(ctx, node)
+    elif data.dtype is not None:
+        ctx.set_dtype(node.outputs[0], data.dtype)
 
 
 def _if(original: Infer, ctx: ShapeInferenceContext, node: ir.Node) -> None:

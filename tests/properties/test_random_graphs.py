@@ -9,6 +9,9 @@ import onnx
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
+from graphopt.backends.ort.session import Session
+from graphopt.ir.load import load
+from graphopt.ir.shapes import infer_shapes
 from tests.properties.random_graphs import LEAST_NODES, RandomModel, random_graphs, random_model
 from tests.properties.survival import operators, outcome, reference_of
 
@@ -40,3 +43,25 @@ def test_graphs_are_as_large_and_as_various_as_they_are_meant_to_be(sample: list
         onnx.checker.check_model(model.proto)
         assert sum(operators(model.proto).values()) >= LEAST_NODES
     assert len({op_type for model in sample for op_type in operators(model.proto)}) >= 60
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(random_graphs())
+def test_inferred_shapes_are_those_of_runs(model: RandomModel) -> None:
+    reference = reference_of(model)
+    assume(reference)
+    assert reference is not None
+    inferred = load(model.proto)
+    infer_shapes(inferred)
+    known = {value.name: value.shape for node in inferred.graph for value in node.outputs}
+    exposed = onnx.ModelProto()
+    exposed.CopyFrom(model.proto)
+    del exposed.graph.output[:]
+    exposed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in known if name)
+    session = Session(exposed.SerializeToString(), threads=1, optimize=False)
+    for feeds, _ in reference.answers:
+        for name, array in session.run(feeds).items():
+            shape = known[name]
+            assert shape is None or len(shape) == array.ndim, name
+            for dim, size in zip(shape or (), array.shape, strict=False):
+                assert not isinstance(dim, int) or dim == size, f"{name}: {shape} is {array.shape}"

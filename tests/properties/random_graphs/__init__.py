@@ -19,19 +19,28 @@ from onnx import helper
 from tests.properties.random_graphs.control import CONTROL, FLAG, TRIPS
 from tests.properties.random_graphs.elementwise import ELEMENTWISE
 from tests.properties.random_graphs.graph import Graph, Shape, UnfitError, Value, info
+from tests.properties.random_graphs.identities import IDENTITIES
 from tests.properties.random_graphs.movement import MOVEMENT
 from tests.properties.random_graphs.products import PRODUCTS
 from tests.properties.random_graphs.spellings import SPELLINGS
 from tests.properties.random_graphs.windows import WINDOWS
 
 LEAST_NODES = 40
-OPSETS = (17, 13, 11, 15, 18, 20, 21)
+OPSETS = (17, 13, 11, 15, 18, 20, 21, 23)
 IR_VERSION = 8
 SIZES = ((2, 1, 3), (3, 2, 4, 6, 1), (5, 7, 4, 8, 6), (5, 4, 8, 7, 3))
 """Of the image: its batch, channels, height and width."""
 
 SYMBOLS = {0: "N", 2: "H", 3: "W"}
-FAMILIES = (*[WINDOWS] * 3, *[ELEMENTWISE] * 4, *[PRODUCTS] * 2, *[MOVEMENT] * 3, *[SPELLINGS] * 3, CONTROL)
+FAMILIES = (
+    *[WINDOWS] * 3,
+    *[ELEMENTWISE] * 3,
+    *[PRODUCTS] * 2,
+    *[MOVEMENT] * 3,
+    *[SPELLINGS] * 4,
+    *[IDENTITIES] * 2,
+    CONTROL,
+)
 
 
 @dataclass(frozen=True)

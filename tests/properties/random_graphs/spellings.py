@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from tests.properties.random_graphs.graph import Graph, UnfitError, Value
 from tests.properties.random_graphs.movement import dimension, transposed
-from tests.properties.random_graphs.products import AXES_ARE_INPUT, multiplied
-from tests.properties.random_graphs.windows import convolved, normalized
+from tests.properties.random_graphs.products import AXES_ARE_INPUT, SUM_AXES_ARE_INPUT, multiplied
+from tests.properties.random_graphs.windows import convolved, normalized, transposed_convolved
 
 Made = list[Value]
 
@@ -101,13 +103,98 @@ def layer(graph: Graph) -> Made:
 
 
 def soft(graph: Graph) -> Made:
-    """Softmax and LogSoftmax over the last axis, taken apart."""
+    """Softmax and LogSoftmax over the last axis, taken apart, with the maximum subtracted or not."""
     x = graph.value(lambda value: len(value.shape) >= 2 and 0 not in value.shape and value.magnitude < 5, ["float32"])
     shape = (*x.shape[:-1], 1)
-    powers = graph.op("Exp", x, magnitude=40.0)
-    total = graph.over_axes("ReduceSum", powers, [-1], 13, shape=shape, magnitude=200.0)
-    made = graph.op("Div", powers, total, magnitude=1.0)
-    return [graph.op("Log", made, magnitude=10.0) if graph.chance(3) else made]
+    z = x
+    if graph.chance(2):
+        z = graph.op("Sub", x, graph.over_axes("ReduceMax", x, [-1], AXES_ARE_INPUT, shape=shape), magnitude=9.0)
+    powers = graph.op("Exp", z, magnitude=40.0)
+    total = graph.over_axes("ReduceSum", powers, [-1], SUM_AXES_ARE_INPUT, shape=shape, magnitude=200.0)
+    if graph.chance(3):
+        return [graph.op("Sub", z, graph.op("Log", total, magnitude=6.0), magnitude=12.0)]
+    return [graph.op("Div", powers, total, magnitude=1.0)]
+
+
+def rectifier(graph: Graph) -> Made:
+    """LeakyRelu, PRelu, Elu and Selu as a choice by sign, and LeakyRelu as a maximum."""
+    x = _real(graph)
+    zero = graph.number(x._replace(shape=()), 0.0)
+    kind = graph.choose("leaky", "parametric", "elu", "selu", "maximum")
+    if kind == "maximum":
+        return [graph.op("Max", x, _times(graph, x, 0.1))]
+    if kind in {"elu", "selu"}:
+        bounded = graph.op("Min", x, zero) if graph.chance(3) else x
+        if bounded.magnitude > 10:
+            raise UnfitError
+        power = graph.op("Exp", bounded, magnitude=30.0)
+        below = _times(graph, graph.op("Sub", power, graph.number(x, 1.0)), 1.6732632 if kind == "selu" else 0.7)
+    elif kind == "parametric":
+        below = graph.op("Mul", x, graph.weight(x.shape[-1] if x.shape else 1), shape=x.shape or (1,))
+    else:
+        below = _times(graph, x, 0.1)
+    if graph.chance(2):
+        made = graph.op("Where", graph.op("Less", x, zero, dtype="bool"), below, x, dtype="float32")
+    else:
+        made = graph.op("Where", graph.op("Greater", x, zero, dtype="bool"), x, below, dtype="float32")
+    return [_times(graph, made, 1.050701) if kind == "selu" else made]
+
+
+def sums_of_powers(graph: Graph) -> Made:
+    """ReduceSumSquare, ReduceL1, ReduceL2 and ReduceLogSumExp, taken apart."""
+    x = graph.value(lambda value: len(value.shape) >= 2 and 0 not in value.shape and value.magnitude < 6, ["float32"])
+    kind, shape = graph.choose("squares", "norm", "magnitudes", "powers"), (*x.shape[:-1], 1)
+    inner = {
+        "magnitudes": lambda: graph.op("Abs", x),
+        "powers": lambda: graph.op("Exp", x, magnitude=40.0),
+    }.get(kind, lambda: graph.op("Mul", x, x, magnitude=x.magnitude**2))()
+    made = graph.over_axes("ReduceSum", inner, [-1], SUM_AXES_ARE_INPUT, shape=shape, magnitude=9 * inner.magnitude)
+    outer = {"norm": "Sqrt", "powers": "Log"}.get(kind)
+    return [graph.op(outer, made) if outer else made]
+
+
+def blocks(graph: Graph) -> Made:
+    """DepthToSpace in both modes and SpaceToDepth, as Reshape, Transpose and Reshape."""
+    x = graph.value(lambda value: len(value.shape) == 4 and 0 not in value.shape, ["float32"])
+    batch, channels, height, width = x.shape
+    if channels % 4 == 0:
+        deep, result = channels // 4, (batch, channels // 4, 2 * height, 2 * width)
+        views = [((2, 2, deep, height, width), [0, 3, 4, 1, 5, 2]), ((deep, 2, 2, height, width), [0, 1, 4, 2, 5, 3])]
+        view, order = graph.choose(*views)
+    elif height % 2 == 0 and width % 2 == 0:
+        view, order = (channels, height // 2, 2, width // 2, 2), [0, 3, 5, 1, 2, 4]
+        result = (batch, 4 * channels, height // 2, width // 2)
+    else:
+        raise UnfitError
+    kept = {"magnitude": x.magnitude, "exact": x.exact}
+    seen = graph.op("Reshape", x, graph.integers(0, *view), shape=(batch, *view), **kept)
+    turned = graph.op("Transpose", seen, shape=tuple(seen.shape[axis] for axis in order), perm=order, **kept)
+    return [graph.op("Reshape", turned, graph.integers(-1, *result[1:]), shape=result, **kept)]
+
+
+def groups(graph: Graph) -> Made:
+    """GroupNormalization: an InstanceNormalization of groups of channels, then scale and shift."""
+    x = graph.value(lambda v: len(v.shape) == 4 and 0 not in v.shape and v.shape[1] % 2 == 0, ["float32"])
+    batch, channels, height, width = x.shape
+    flat = (batch, 2, channels // 2 * height * width)
+    seen = graph.op("Reshape", x, graph.integers(0, 2, -1), shape=flat, magnitude=x.magnitude)
+    ones, zeros = (graph.constant(np.full(2, number, np.float32)) for number in (1, 0))
+    made = graph.op("InstanceNormalization", seen, ones, zeros, shape=flat, magnitude=4.0)
+    back = graph.integers(0, channels, height, width)
+    made = graph.op("Reshape", made, back, shape=x.shape, magnitude=4.0)
+    made = graph.op("Mul", made, graph.weight(channels, 1, 1, positive=True), magnitude=6.0)
+    return [graph.op("Add", made, graph.weight(channels, 1, 1))]
+
+
+def padded_twice(graph: Graph) -> Made:
+    """Pad with zeros, and again, before a pool or a convolution."""
+    made = graph.value(lambda v: len(v.shape) == 4 and 0 not in v.shape and v.magnitude < 50, ["float32"])
+    for _ in range(2):
+        below, right = graph.choose(0, 1), graph.choose(1, 0)
+        shape = (*made.shape[:2], made.shape[2] + below, made.shape[3] + right)
+        pads = graph.integers(0, 0, 0, 0, 0, 0, below, right)
+        made = graph.op("Pad", made, pads, shape=shape, magnitude=made.magnitude)
+    return [convolved(graph, made, pads=[0] * 4)]
 
 
 def tail(graph: Graph) -> Made:
@@ -140,6 +227,8 @@ def head(graph: Graph) -> Made:
     else:
         scale = graph.weight(x.shape[1], 1, 1, positive=True)
         made = graph.op("Add", graph.op("Mul", x, scale, magnitude=2 * x.magnitude), graph.weight(x.shape[1], 1, 1))
+    if graph.chance(5):
+        return [transposed_convolved(graph, made)]
     return [convolved(graph, made, pads=graph.choose([0] * 4, [1] * 4))]
 
 
@@ -190,23 +279,6 @@ def channels_last(graph: Graph) -> Made:
     return [back if graph.chance(4) else transposed(graph, made), back]
 
 
-def negations(graph: Graph) -> Made:
-    """Chains in which negations, reciprocals and constants meet."""
-    x = _real(graph)
-    made = x
-    for _ in range(graph.choose(2, 3, 4)):
-        kind = graph.choose("Neg", "Abs", "Relu", "add", "mul", "from")
-        if kind in {"Neg", "Abs", "Relu"}:
-            made = graph.op(kind, made)
-        elif kind == "from":
-            made = graph.op("Sub", graph.number(x, graph.choose(0.0, 1.0)), made, magnitude=made.magnitude + 1)
-        elif kind == "add":
-            made = _plus(graph, made, graph.choose(1.0, -2.0, 0.5))
-        else:
-            made = _times(graph, made, graph.choose(2.0, 0.3))
-    return [made]
-
-
 SPELLINGS = (
     hard,
     smooth,
@@ -221,6 +293,10 @@ SPELLINGS = (
     shuffle,
     channels_last,
     channels_last,
-    negations,
-    negations,
+    rectifier,
+    rectifier,
+    sums_of_powers,
+    blocks,
+    groups,
+    padded_twice,
 )

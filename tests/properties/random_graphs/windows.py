@@ -74,7 +74,11 @@ def sequence_convolution(graph: Graph) -> Made:
 
 
 def transposed_convolution(graph: Graph) -> Made:
-    x = graph.image()
+    return [transposed_convolved(graph, graph.image())]
+
+
+def transposed_convolved(graph: Graph, x: Value) -> Value:
+    """Convolve the other way, with any group, stride, padding and padding of the output."""
     batch, channels, *sides = x.shape
     group = graph.choose(1, math.gcd(channels, 2))
     kernel, out = graph.choose(1, 2, 3), graph.choose(1, 2)
@@ -88,7 +92,7 @@ def transposed_convolution(graph: Graph) -> Made:
     weight = graph.weight(channels, out, kernel, kernel, dtype=x.dtype)
     attributes = {"strides": strides, "pads": [pad] * 4, "group": group, "output_padding": extra}
     made = (batch, out * group, *shape)
-    return [graph.op("ConvTranspose", x, weight, *bias, shape=made, magnitude=2 * x.magnitude + 1, **attributes)]
+    return graph.op("ConvTranspose", x, weight, *bias, shape=made, magnitude=2 * x.magnitude + 1, **attributes)
 
 
 def batch_normalization(graph: Graph) -> Made:
