@@ -144,12 +144,16 @@ def pool(graph: Graph) -> Made:
 
 
 def pooled_side(side: int, kernel: int, stride: int, before: int, after: int, *, ceil: bool) -> int:
-    """Return the side that a pool makes: a window that would begin in the padding behind is left out."""
+    """Return the side that a pool makes; raises UnfitError where a last window would begin behind the image.
+
+    Such a window is left out, by every kernel of onnxruntime 1.31 but not by its shape inference before opset 22,
+    so that models whose shapes are known do not load, or find a buffer too small.
+    """
     room = side + before + after - kernel
-    if not ceil:
-        return room // stride + 1
-    size = -(-room // stride) + 1
-    return size - 1 if (size - 1) * stride >= side + before else size
+    size = -(-room // stride) + 1 if ceil else room // stride + 1
+    if (size - 1) * stride >= side + before:
+        raise UnfitError
+    return size
 
 
 def global_pool(graph: Graph) -> Made:
