@@ -50,6 +50,16 @@ def test_random_graphs_survive_any_order(model: RandomModel, order: list[Pass]) 
     assert outcome(model, reference, in_order(order)).problem is None
 
 
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@given(random_graphs(), st.sampled_from(PASSES))
+def test_random_graphs_survive_each_pass_alone(model: RandomModel, step: Pass) -> None:
+    """Without what the others prepare: shapes, for one, are mostly unknown."""
+    reference = reference_of(model)
+    assume(reference)
+    assert reference is not None
+    assert outcome(model, reference, str(step)).problem is None
+
+
 def test_hardly_any_order_is_better_on_random_graphs() -> None:
     rng = np.random.default_rng(0)
     smaller = 0
