@@ -123,6 +123,13 @@ def test_every_documented_rewrite_holds(case: Case) -> None:
     assert not check.rolled_back
 
 
+@pytest.mark.parametrize("dtype", ["float", "float16", "int64", "bool"])
+def test_inputs_of_rank_0_can_be_fed(dtype: str) -> None:
+    model = network(f"g ({dtype} x) => ({dtype} y) {{ y = Identity (x) }}")
+    feeds = draw(model.graph.inputs, "normal", (2,), 0)
+    assert evaluate(model, feeds)["y"] == feeds["x"]
+
+
 @pytest.mark.parametrize("kind", FLOATS)
 @pytest.mark.parametrize("dtype", ["float", "float16", "double", "int64", "int8", "uint8", "bool", "string"])
 def test_inputs_have_type_and_consistent_sizes(kind: str, dtype: str) -> None:

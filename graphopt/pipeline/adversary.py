@@ -75,7 +75,7 @@ def _array(value: ir.Value, kind: str, shape: tuple[int, ...], rng: np.random.Ge
         case "O":
             return rng.choice(np.array(["a", "b", "c"], dtype=object), shape)
         case "b":
-            return rng.random(shape) < 0.5
+            return np.asarray(rng.random(shape) < 0.5)  # of rank 0, it would be no array
         case "i" | "u":
             return _integers(kind, shape, dtype, rng)
         case "f" if np.issubdtype(dtype, np.floating):  # float8_e5m2 says "f" too, and is none of numpy's
