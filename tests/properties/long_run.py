@@ -142,7 +142,8 @@ class Run:
         folder = self._folder / f"seed-{self._first_seed}" / name
         folder.mkdir(parents=True, exist_ok=True)
         onnx.save(model.proto, folder / "model.onnx")
-        (folder / "problem.json").write_text(json.dumps({"problem": problem, "shapes": model.shapes}))
+        details = {"problem": problem, "shapes": model.shapes, "exact": sorted(model.exact)}
+        (folder / "problem.json").write_text(json.dumps(details))
         self.totals.failures[name] = problem
         say(f"FAILED {name}: {problem}")
 

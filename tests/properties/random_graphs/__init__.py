@@ -51,11 +51,13 @@ class RandomModel:
         proto: the model.
         shapes: by input name, those that the graph was built for, and others that its symbols allow; the model
             may turn out not to run at these.
+        exact: the names of computed values that no rounding touches.
 
     """
 
     proto: onnx.ModelProto
     shapes: tuple[dict[str, Shape], ...]
+    exact: frozenset[str] = frozenset()
 
 
 @st.composite
@@ -158,4 +160,5 @@ def _finished(graph: Graph, inputs: Sequence[Value], outputs: Sequence[Value], s
     larger = {
         value.name: tuple(size + (axis in free[value]) for axis, size in enumerate(value.shape)) for value in inputs
     }
-    return RandomModel(model, (built, larger) if larger != built else (built,))
+    shapes = (built, larger) if larger != built else (built,)
+    return RandomModel(model, shapes, frozenset(graph.exact | graph.disguises))

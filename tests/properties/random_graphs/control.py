@@ -99,6 +99,7 @@ def again(graph: Graph) -> Made:
     copy = onnx.NodeProto()
     copy.CopyFrom(node)
     made = [known[name]._replace(name=graph.name()) for name in node.output]
+    graph.exact.update(value.name for value in made if value.exact)
     copy.output[:] = [value.name for value in made]
     graph.nodes.append(copy)
     return made

@@ -67,6 +67,7 @@ class Graph:
         values: what the next operator may read.
         nodes, initializers: of the scope under construction, and of the model.
         disguises: the names of constants that are computed.
+        exact: the names of values without rounding errors.
 
     """
 
@@ -77,6 +78,7 @@ class Graph:
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     initializers: list[TensorProto] = field(default_factory=list)
     disguises: set[str] = field(default_factory=set)
+    exact: set[str] = field(default_factory=set)
     _shared: dict[tuple[str, Shape], list[Value]] = field(default_factory=dict)
     _names: int = 0
     _depth: int = 0
@@ -133,6 +135,7 @@ class Graph:
         for value in outputs:
             if value.magnitude > LARGEST.get(value.dtype, 1e3) or math.prod(value.shape) > LARGEST_TENSOR:
                 raise UnfitError
+        self.exact.update(value.name for value in outputs if value.exact)
         names = [value.name for value in inputs]
         self.nodes.append(helper.make_node(op_type, names, [value.name for value in outputs], **attributes))
         if self.chance(12):
