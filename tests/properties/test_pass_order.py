@@ -1,7 +1,8 @@
 """The order of the passes hardly matters: in any, they keep the answers, and reach the size of the default preset.
 
 Any order runs to a fixpoint, so what differs in the end is what one pass has taken from another for good. Where
-an order is better, it is by choice: which of two readers of a value takes in what is before it.
+an order is better, it is by choice: which of two readers of a value takes in what is before it; or a softmax over
+an axis of size 1 is recovered before the reductions in it, which do nothing, are gone.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from tests.shared_models import SHARED
 
 PASSES = tuple(parse_pipeline(DEFAULT_PRESET, passes()).passes())
 GRAPHS, ORDERS = 30, 3
-LARGEST_SHARE = 0.03
-"""Of the orders that leave a smaller graph than the preset: 1 % of 1,000 when it was measured."""
+LARGEST_SHARE = 0.05
+"""Of the orders that leave a smaller graph than the preset: 2.1 % of 720 on 180 graphs when it was measured."""
 
 
 def in_order(steps: Sequence[Pass]) -> str:
