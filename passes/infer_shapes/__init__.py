@@ -52,7 +52,9 @@ def _store_known(model: ir.Model, contents: Contents) -> int:
     names = Names(model)
     for value in stored:
         dtype = ir.DataType.INT64 if value.dtype is None else value.dtype
-        constant = make_constant(value, tensor_of(np.array(contents[value].tolist(), dtype.numpy())))
+        constant = make_constant(
+            value, tensor_of(np.array(contents[value].tolist(), dtype.numpy()).reshape(contents[value].shape))
+        )
         value.name = names.fresh(f"{constant.name}_unread")  # its node stays where another output is read
     return erase_unread(stored)
 
