@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from graphopt.pipeline.base import Pass
+from passes.convert_opset import ConvertOpset
 from passes.deduplicate import Deduplicate
 from passes.eliminate_identity import EliminateIdentity
 from passes.fold_batch_norm import FoldBatchNorm
@@ -27,6 +28,7 @@ PASSES: dict[str, type[Pass]] = {
     Deduplicate.name: Deduplicate,
     RecoverOperators.name: RecoverOperators,
     SimplifyAlgebra.name: SimplifyAlgebra,
+    ConvertOpset.name: ConvertOpset,
     RemoveDeadNodes.name: RemoveDeadNodes,
     StripProvenance.name: StripProvenance,
 }

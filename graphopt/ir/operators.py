@@ -54,6 +54,56 @@ def signature(domain: str, op_type: str, version: int) -> Signature | None:
     )
 
 
+@cache
+def since_version(op_type: str, opset: int) -> int | None:
+    """Return the version in which an operator of `ai.onnx` got the form that it has in `opset`, or None."""
+    try:
+        return int(onnx.defs.get_schema(op_type, opset).since_version)
+    except onnx.defs.SchemaError:
+        return None
+
+
+@cache
+def input_types(op_type: str, opset: int) -> tuple[tuple[frozenset[str], ...], bool]:
+    """Return the types that each input of a standard operator takes, as texts, and whether the last one repeats."""
+    try:
+        schema = onnx.defs.get_schema(op_type, opset)
+    except onnx.defs.SchemaError:
+        return (), False
+    repeats = bool(schema.inputs) and schema.inputs[-1].option == onnx.defs.OpSchema.FormalParameterOption.Variadic
+    return tuple(frozenset(item.types) for item in schema.inputs), repeats
+
+
+def accepts(node: ir.Node, index: int, kind: ir.TypeProtocol, opset: int) -> bool:
+    """Whether a standard operator takes values of a type as its input `index`."""
+    types, repeats = input_types(node.op_type, opset)
+    if index >= len(types) and not repeats:
+        return False
+    return _type_text(kind) in types[min(index, len(types) - 1)]
+
+
+def check_types(node: ir.Node, opset: int) -> None:
+    """Refuse a standard node that reads a value of a type that `opset` does not let it; raises ModelError."""
+    if node.domain not in STANDARD_DOMAINS:
+        return
+    for index, value in enumerate(node.inputs):
+        if value is not None and value.type is not None and not accepts(node, index, value.type, opset):
+            raise ModelError(f"{node.op_type} takes no {_type_text(value.type)} as its input {index} in opset {opset}")
+
+
+def _type_text(kind: ir.TypeProtocol) -> str:
+    """Write a type as the schemas do: `tensor(float)`, `seq(tensor(float))`."""
+    match kind:
+        case ir.SequenceType():
+            return f"seq({_type_text(kind.elem_type)})"
+        case ir.OptionalType():
+            return f"optional({_type_text(kind.elem_type)})"
+        case ir.SparseTensorType():
+            return f"sparse_tensor({kind.dtype.name.lower()})"
+        case _:
+            return f"tensor({kind.dtype.name.lower()})"
+
+
 def _attribute_type(kind: onnx.defs.OpSchema.AttrType) -> ir.AttributeType:
     return ir.AttributeType[str(kind).rpartition(".")[-1]]
 
