@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from graphopt.pipeline.base import Pass
+from passes.convert_float import ConvertFloat
 from passes.convert_opset import ConvertOpset
 from passes.deduplicate import Deduplicate
 from passes.eliminate_identity import EliminateIdentity
@@ -28,6 +29,7 @@ PASSES: dict[str, type[Pass]] = {
     Deduplicate.name: Deduplicate,
     RecoverOperators.name: RecoverOperators,
     SimplifyAlgebra.name: SimplifyAlgebra,
+    ConvertFloat.name: ConvertFloat,
     ConvertOpset.name: ConvertOpset,
     RemoveDeadNodes.name: RemoveDeadNodes,
     StripProvenance.name: StripProvenance,

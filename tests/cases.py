@@ -2,7 +2,8 @@
 
 A case is a section: a title, the model before in an `onnx` block, the model after in a second one (without it
 the model must stay as it is), what the pass must say that it missed in a `missed` block, a line each, and the
-pipeline in a `pipeline` block where it is not the pass alone that the file is named after.
+pipeline in a `pipeline` block where it is not the pass alone that the file is named after. A pass that rounds on
+purpose says in a `tolerance` block how far its answers may lie from the model's.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-BLOCKS = {"onnx": 2, "missed": 1, "pipeline": 1}  # how many of each a case may have
+from graphopt.numerics import DEFAULT_TOLERANCE
+
+BLOCKS = {"onnx": 2, "missed": 1, "pipeline": 1, "tolerance": 1}  # how many of each a case may have
 
 
 @dataclass
@@ -38,6 +41,10 @@ class Case:
     @property
     def pipeline(self) -> str:
         return self.blocks["pipeline"][0].strip() if self.blocks["pipeline"] else self.file.stem
+
+    @property
+    def tolerance(self) -> float:
+        return float(self.blocks["tolerance"][0]) if self.blocks["tolerance"] else DEFAULT_TOLERANCE
 
     @property
     def missed(self) -> list[str]:

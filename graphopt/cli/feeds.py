@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import onnx_ir as ir
 from graphopt.backends.ort import reference
 from graphopt.cli.elements import decode
 from graphopt.errors import CalibrationError
+from graphopt.npz import read_arrays
 from graphopt.tensors import Array, TensorSpec
 
 _FORMS = "write name=file.npy, or feeds.npz for several"
@@ -42,25 +42,11 @@ def random_feeds(specs: Sequence[TensorSpec], *, seed: int, batch: int | None = 
 
 def _read(source: str) -> dict[str, Array]:
     if source.endswith(".npz") and (Path(source).is_file() or "=" not in source):
-        return _load(Path(source))
+        return read_arrays(source)
     name, equals, path = source.partition("=")
     if not (name and equals and path.endswith(".npy")):
         raise CalibrationError(f"{source!r} gives no input; {_FORMS}")
-    return {name: _load(Path(path))[""]}
-
-
-def _load(path: Path) -> dict[str, Array]:
-    """Return the arrays of a .npz by name, that of a .npy as ""."""
-    try:
-        with path.open("rb") as file:
-            held = np.load(file, allow_pickle=False)
-            return {"": held} if isinstance(held, np.ndarray) else {name: held[name] for name in held.files}
-    except OSError as error:
-        raise CalibrationError(f"cannot read {str(path)!r}: {error.strerror or error}; {_FORMS}") from error
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise CalibrationError(
-            f"{str(path)!r} holds no arrays that can be read ({error}); write it with numpy.save or numpy.savez"
-        ) from error
+    return {name: read_arrays(path)[""]}
 
 
 def _value(spec: TensorSpec, batch: int | None) -> ir.Value:

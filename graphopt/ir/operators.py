@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -67,11 +67,25 @@ def since_version(op_type: str, opset: int) -> int | None:
 def input_types(op_type: str, opset: int) -> tuple[tuple[frozenset[str], ...], bool]:
     """Return the types that each input of a standard operator takes, as texts, and whether the last one repeats."""
     try:
-        schema = onnx.defs.get_schema(op_type, opset)
+        return _formal_types(onnx.defs.get_schema(op_type, opset).inputs)
     except onnx.defs.SchemaError:
         return (), False
-    repeats = bool(schema.inputs) and schema.inputs[-1].option == onnx.defs.OpSchema.FormalParameterOption.Variadic
-    return tuple(frozenset(item.types) for item in schema.inputs), repeats
+
+
+@cache
+def output_types(op_type: str, opset: int) -> tuple[tuple[frozenset[str], ...], bool]:
+    """Return the types that each output of a standard operator may have, as `input_types` does."""
+    try:
+        return _formal_types(onnx.defs.get_schema(op_type, opset).outputs)
+    except onnx.defs.SchemaError:
+        return (), False
+
+
+def _formal_types(
+    formals: Sequence[onnx.defs.OpSchema.FormalParameter],
+) -> tuple[tuple[frozenset[str], ...], bool]:
+    repeats = bool(formals) and formals[-1].option == onnx.defs.OpSchema.FormalParameterOption.Variadic
+    return tuple(frozenset(item.types) for item in formals), repeats
 
 
 def accepts(node: ir.Node, index: int, kind: ir.TypeProtocol, opset: int) -> bool:

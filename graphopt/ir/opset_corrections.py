@@ -1,6 +1,6 @@
 """Corrections to the version converter of onnx, where it would change answers.
 
-Held to ONNX's own operator cases and to nodes of old opsets, the converter of onnx 1.23 is wrong in six places:
+Held to ONNX's own operator cases and to nodes of old opsets, the converter of onnx 1.23 is wrong in seven places:
 - Hardmax: from opset 13 on it works along one axis, before on all axes from there; the converter keeps it;
 - Resize and Upsample: before opset 11 a pixel stands at its corner (`asymmetric`, `floor`), from then on at its
   middle unless an attribute says otherwise; the converter says nothing. What the nearest pixel is where an
@@ -8,6 +8,7 @@ Held to ONNX's own operator cases and to nodes of old opsets, the converter of o
 - Dropout: from opset 12 on the mask is of booleans, and all true where nothing is dropped;
 - GroupNormalization: from opset 21 on scale and bias are per channel, not per group;
 - Attention: from opset 24 on the products it returns are masked in another way;
+- GridSample: on the way down the names of its modes stay those of opset 20;
 - Scan of opset 8 has a batch of its own.
 The first two are mended here, the others refused.
 """
@@ -43,6 +44,13 @@ def obstacle(node: ir.Node, current: int, version: int) -> str:
         return "scales by group before opset 21 and by channel since"
     if is_op(node, "Attention") and crosses(24) and len(node.outputs) > 3 and node.outputs[3].name:
         return "returns the products of queries and keys, masked in another way since opset 24"
+    if (
+        is_op(node, "GridSample")
+        and crosses(20)
+        and version < current
+        and node.attributes.get_string("mode", "linear") != "nearest"
+    ):
+        return "interpolates in a mode that has another name before opset 20"
     if is_op(node, "Resize", "Upsample") and crosses(11):
         return _resizing_obstacle(node, downward=version < current)
     return ""

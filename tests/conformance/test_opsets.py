@@ -29,7 +29,7 @@ def every_opset(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_up(chunk: int) -> None:
     results = [result(case, NEWEST_RUN) for case in cases(chunk) if opset(case) < NEWEST_RUN]
-    assert [one for one in results if one not in {"", "refused"}] == []
+    assert [one for one in results if one not in {"", "refused", "not run"}] == []
     assert results.count("refused") <= REFUSED
     assert results.count("") > 300
 
@@ -37,7 +37,7 @@ def test_up(chunk: int) -> None:
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_down(chunk: int) -> None:
     results = [result(case, 17) for case in cases(chunk) if opset(case) > 17]
-    assert [one for one in results if one not in {"", "refused"}] == []
+    assert [one for one in results if one not in {"", "refused", "not run"}] == []
     assert results.count("") > 100
 
 
@@ -53,7 +53,7 @@ def result(case: NodeCase, version: int) -> str:
     """Return "" for equal answers, "refused", or what is wrong."""
     expected = reference(case)
     if expected is None:
-        return "refused"
+        return "not run"
     model = load(case.model)
     try:
         convert_opset(model, version)
