@@ -25,6 +25,8 @@ if TYPE_CHECKING:
         RunError,
         TargetError,
     )
+    from graphopt.ir.extract import extract
+    from graphopt.ir.rename import rename
     from graphopt.pipeline.numeric_check import NumericCheck
     from graphopt.pipeline.rewrite_check import RewriteCheck
     from graphopt.runtime.module import CompiledModule, load
@@ -43,8 +45,10 @@ __all__ = [
     "TargetError",
     "bisect",
     "compile",
+    "extract",
     "load",
     "optimize",
+    "rename",
 ]
 __version__ = "0.1.0"
 
@@ -54,8 +58,10 @@ _HOMES = {
     "RewriteCheck": "graphopt.pipeline.rewrite_check",
     "bisect": "graphopt.compiler.bisect",
     "compile": "graphopt.compiler.compile",
+    "extract": "graphopt.ir.extract",
     "load": "graphopt.runtime.module",
     "optimize": "graphopt.compiler.optimize",
+    "rename": "graphopt.ir.rename",
 }
 
 

@@ -9,9 +9,9 @@ from typing import ClassVar
 import onnx
 import onnx_ir as ir
 
-from graphopt.ir.dead import erase, erase_initializer, is_dead, is_unread
+from graphopt.ir.dead import erase, erase_initializer, erase_uncalled, is_dead, is_unread
 from graphopt.ir.traits import is_standard
-from graphopt.ir.walk import nodes_within, subgraphs
+from graphopt.ir.walk import subgraphs
 from graphopt.pipeline.base import Pass
 from graphopt.pipeline.context import Context
 
@@ -30,11 +30,11 @@ class RemoveDeadNodes(Pass):
 
     def run(self, model: ir.Model, ctx: Context) -> int:  # noqa: ARG002  # dead code needs no explanation
         """Go backward through each graph, so that whatever only dead nodes read is dead when it is reached."""
-        changes = _remove_functions(model)
+        changes = erase_uncalled(model)
         changes += _sweep(model.graph, model.opset_imports.get("", 0))
         for function in model.functions.values():
             changes += _sweep(function.graph, function.opset_imports.get("", 0))
-        return changes + _remove_functions(model)
+        return changes + erase_uncalled(model)
 
 
 def _sweep(graph: ir.Graph, opset: int) -> int:
@@ -76,19 +76,3 @@ def _required_outputs(op_type: str, opset: int) -> int:
     ]
     variadic = bool(outputs) and outputs[-1].option == onnx.defs.OpSchema.FormalParameterOption.Variadic
     return 1 << 30 if variadic else max(required, default=-1) + 1
-
-
-def _remove_functions(model: ir.Model) -> int:
-    """Remove the functions that neither the main graph nor a function in use calls."""
-    used: set[ir.OperatorIdentifier] = set()
-    pending = [model.graph]
-    while pending:
-        for node in nodes_within(pending.pop()):
-            called = node.op_identifier()
-            if called in model.functions and called not in used:
-                used.add(called)
-                pending.append(model.functions[called].graph)
-    unused = [identifier for identifier in model.functions if identifier not in used]
-    for identifier in unused:
-        del model.functions[identifier]
-    return len(unused)

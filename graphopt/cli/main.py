@@ -25,6 +25,8 @@ _COMMANDS = {
     "run": "run_program",
     "inspect": "inspect_model",
     "check": "check_models",
+    "extract": "extract_model",
+    "rename": "rename_model",
     "bisect": "bisect_model",
     "why": "why_node",
     "why-not": "why_not_node",

@@ -21,13 +21,11 @@ from graphopt.cli.options import (
     shapes_of,
 )
 from graphopt.cli.output import check_file
+from graphopt.cli.saving import DEFAULT_THRESHOLD, ExternalData, ExternalThreshold, OutputFile
 
 if TYPE_CHECKING:
     from graphopt.pipeline.check import Check
 
-OutputFile = Annotated[
-    Path, typer.Option("-o", "--output", metavar="FILE", help="Where the optimized model goes.", show_default=False)
-]
 CheckKind = Annotated[
     Literal["numeric", "rewrite"] | None,
     typer.Option(
@@ -53,6 +51,8 @@ def optimize_model(
     data: Data = None,
     seed: Seed = 0,
     keep_overridable: KeepOverridable = False,
+    external_data: ExternalData = None,
+    external_threshold: ExternalThreshold = DEFAULT_THRESHOLD,
     json: Json = False,
 ) -> None:
     """Make a model smaller by a pipeline of passes; its answers stay the same.
@@ -63,6 +63,7 @@ def optimize_model(
       graphopt optimize model.onnx -o small.onnx --pipeline 'fold-batch-norm,remove-dead-nodes' --explain
       graphopt optimize model.onnx -o small.onnx --check numeric --data feeds.npz
       graphopt optimize model.onnx -o small.onnx --check rewrite
+      graphopt optimize model.onnx -o small.onnx --external-data
 
     """
     from graphopt.cli.report import explanation, summary
@@ -85,7 +86,7 @@ def optimize_model(
             seed=seed,
         )
         step("saving")
-        save(optimized, output)
+        save(optimized, output, external_data=external_data, smallest_external=external_threshold)
     if json:
         done = {"model": str(model), "output": str(output), "check": check, "findings": checking.findings()}
         show_json(done | {"report": report.to_dict()})

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import onnx_ir as ir
 
-from graphopt.ir.walk import subgraphs
+from graphopt.ir.walk import nodes_within, subgraphs
 
 
 def is_unread(value: ir.Value) -> bool:
@@ -53,6 +53,22 @@ def erase_unread(values: Iterable[ir.Value]) -> int:
             pending.extend(erase(producer))
             removed += 1
     return removed + sum(map(erase_initializer, sources))
+
+
+def erase_uncalled(model: ir.Model) -> int:
+    """Remove the functions that neither the main graph nor a function in use calls; return how many."""
+    used: set[ir.OperatorIdentifier] = set()
+    pending = [model.graph]
+    while pending:
+        for node in nodes_within(pending.pop()):
+            called = node.op_identifier()
+            if called in model.functions and called not in used:
+                used.add(called)
+                pending.append(model.functions[called].graph)
+    unused = [identifier for identifier in model.functions if identifier not in used]
+    for identifier in unused:
+        del model.functions[identifier]
+    return len(unused)
 
 
 def _detach(node: ir.Node) -> list[ir.Value]:

@@ -21,13 +21,19 @@ SMALLEST_EXTERNAL = 1024  # bytes; smaller tensors stay readable in the model fi
 ALIGNMENT = 4096  # a page, so that a tensor can be mapped by itself
 
 
-def save(model: ir.Model, path: str | os.PathLike[str], *, external_data: bool | None = None) -> None:
+def save(
+    model: ir.Model,
+    path: str | os.PathLike[str],
+    *,
+    external_data: bool | None = None,
+    smallest_external: int = SMALLEST_EXTERNAL,
+) -> None:
     """Write a model; a failure leaves neither a part of it nor a changed file behind.
 
-    With `external_data` the tensors of 1 KiB and more go to one file beside it, `<name>.data`; by default
-    only when a protobuf, limited to 2 GB, could not hold them. Tensors are copied one at a time, so memory
-    stays far below the model's size. A model may be saved onto the very file that it was loaded from: its
-    tensors then read the new one.
+    With `external_data` the tensors of `smallest_external` bytes and more go to one file beside it,
+    `<name>.data`; by default only when a protobuf, limited to 2 GB, could not hold them. Tensors are copied
+    one at a time, so memory stays far below the model's size. A model may be saved onto the very file that it
+    was loaded from: its tensors then read the new one.
 
     Raises:
         OutputError: the place is not writable, or the disk is full.
@@ -41,18 +47,18 @@ def save(model: ir.Model, path: str | os.PathLike[str], *, external_data: bool |
         external_data = sum(_size(slot) for slot in slots(model)) > PROTOBUF_LIMIT - HEADROOM
     with atomic_path(path) as temporary:
         if external_data:
-            _save_in_two_files(model, temporary, path.with_name(f"{path.name}.data"))
+            _save_in_two_files(model, temporary, path.with_name(f"{path.name}.data"), smallest_external)
         else:
             copy = model.clone()
             _hold_inline(slots(copy))
             _write_protobuf(copy, temporary)
 
 
-def _save_in_two_files(model: ir.Model, temporary: Path, side: Path) -> None:
+def _save_in_two_files(model: ir.Model, temporary: Path, side: Path, smallest: int) -> None:
     copy = model.clone()
     places = list(zip(slots(model), slots(copy), strict=True))
-    moved = [(live, copied) for live, copied in places if _size(live) >= SMALLEST_EXTERNAL]
-    _hold_inline(copied for live, copied in places if _size(live) < SMALLEST_EXTERNAL)
+    moved = [(live, copied) for live, copied in places if _size(live) >= max(smallest, 1)]
+    _hold_inline(copied for live, copied in places if _size(live) < max(smallest, 1))
     backed_by_side = [_is_backed_by(live, side) for live, _ in moved]
     with atomic_path(side) as temporary_side:
         with temporary_side.open("wb") as file:
