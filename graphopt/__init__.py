@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from graphopt.compiler.bisect import bisect
     from graphopt.compiler.compile import compile  # noqa: A004  # the name that the tool is known by
     from graphopt.compiler.optimize import optimize
+    from graphopt.compiler.reshape import rebatch, reshape
     from graphopt.errors import (
         CalibrationError,
         GraphoptError,
@@ -48,7 +49,9 @@ __all__ = [
     "extract",
     "load",
     "optimize",
+    "rebatch",
     "rename",
+    "reshape",
 ]
 __version__ = "0.1.0"
 
@@ -61,7 +64,9 @@ _HOMES = {
     "extract": "graphopt.ir.extract",
     "load": "graphopt.runtime.module",
     "optimize": "graphopt.compiler.optimize",
+    "rebatch": "graphopt.compiler.reshape",
     "rename": "graphopt.ir.rename",
+    "reshape": "graphopt.compiler.reshape",
 }
 
 

@@ -27,6 +27,7 @@ _COMMANDS = {
     "check": "check_models",
     "extract": "extract_model",
     "rename": "rename_model",
+    "reshape": "reshape_model",
     "bisect": "bisect_model",
     "why": "why_node",
     "why-not": "why_not_node",
