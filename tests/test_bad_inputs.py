@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 import graphopt
 from graphopt import catalog
 from graphopt.cli.main import build_app
-from graphopt.errors import GraphoptError, ModelError
+from graphopt.errors import GraphoptError, ModelError, OutputError
 from graphopt.ir.load import load
 from graphopt.ir.save import save
 from tests.hostile import (
@@ -116,6 +116,24 @@ def test_a_bad_input_ends_in_one_line_on_stderr(command: str, bad: Bad, folder: 
     assert line.startswith("error: ")
     assert line.count("\n") == 1
     assert bad.says in line
+    assert snapshot(folder) == before
+
+
+UTILITIES = {"extract": ["--outputs", "y"], "rename": ["--prefix", "p"], "reshape": ["--batch", "N"]}
+BROKEN = [bad for bad in BAD if bad.error in {ModelError, OutputError} and not (bad.target or bad.shapes or bad.feeds)]
+
+
+@pytest.mark.parametrize("command", UTILITIES)
+@pytest.mark.parametrize("bad", [bad for bad in BROKEN if not bad.pipeline], ids=lambda bad: bad.id)
+def test_every_command_ends_in_one_line_on_stderr(command: str, bad: Bad, folder: Path) -> None:
+    arguments = [command, str(bad.model(folder)), *UTILITIES[command], "-o", str(folder / bad.place)]
+    before = snapshot(folder)
+    with files_limited_to(bad.disk):
+        result = CliRunner().invoke(build_app(), arguments)
+    if result.exit_code == 0:
+        pytest.skip("what is wrong does not concern it")
+    assert result.exit_code in {ModelError.exit_code, OutputError.exit_code}
+    assert (result.stdout, result.stderr.count("\n")) == ("", 1)
     assert snapshot(folder) == before
 
 

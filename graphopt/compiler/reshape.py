@@ -63,11 +63,10 @@ def reshape(model: Source, shapes: Mapping[str, ShapeSpec], *, seed: int = 0) ->
     changed = original.clone()
     if changes:
         _free(changed, changes)
-        batch = [change for change in changes if change.axis == _BATCH]
-        if batch:
-            _try_batch(original, changed, batch, seed)
-        if len(batch) < len(changes):
-            _try_sizes(original, changed, changes, seed)
+        try:
+            _try(original, changed, changes, seed)
+        except MemoryError as error:
+            raise ModelError("the model is too large to be tried on this machine, so its shapes stay") from error
     bind_shapes(changed, shapes)
     return changed
 
@@ -184,6 +183,14 @@ def _target(node: ir.Node) -> Array | None:
     """Return the shape that a node makes, where a constant says it."""
     index = 1 if is_op(node, "Reshape") else 3 if is_op(node, "Resize") else None
     return constant(node.inputs[index]) if index is not None and index < len(node.inputs) else None
+
+
+def _try(original: ir.Model, changed: ir.Model, changes: Sequence[_Change], seed: int) -> None:
+    batch = [change for change in changes if change.axis == _BATCH]
+    if batch:
+        _try_batch(original, changed, batch, seed)
+    if len(batch) < len(changes):
+        _try_sizes(original, changed, changes, seed)
 
 
 def _try_batch(original: ir.Model, changed: ir.Model, batch: Sequence[_Change], seed: int) -> None:

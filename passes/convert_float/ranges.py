@@ -29,7 +29,7 @@ def too_large(model: ir.Model, data: str, seed: int, ctx: Context) -> dict[ir.Va
     try:
         feeds = read_arrays(data) if data else random_feeds(model, seed=seed)
         answers = reference_session(exposed).run(feeds)
-    except (ModelError, RunError) as error:
+    except (ModelError, RunError, MemoryError) as error:
         if data:
             raise CalibrationError(f"the model does not run on {data!r}: {error}; give inputs that fit") from error
         first = next(iter(model.graph))
