@@ -11,7 +11,8 @@ from graphopt.errors import ModelError
 from graphopt.ir.constants import constant_tensor
 from graphopt.ir.dead import erase, erase_initializer, erase_uncalled
 from graphopt.ir.load import Source, load
-from graphopt.ir.shapes import MINTED, infer_shapes
+from graphopt.ir.shape_memo import MINTED
+from graphopt.ir.shapes import infer_shapes
 from graphopt.ir.verify import verify
 from graphopt.ir.walk import label, scopes, subgraphs
 

@@ -23,8 +23,8 @@ from graphopt.ir.operators import NEWEST_OPSET, OLDEST_OPSET, check_node, check_
 from graphopt.ir.opset_corrections import correct, obstacle, stand_in
 from graphopt.ir.shapes import infer_shapes
 from graphopt.ir.skeleton import KEPT_BYTES
-from graphopt.ir.traits import has_references, has_subgraphs, is_standard
-from graphopt.ir.walk import is_op, label
+from graphopt.ir.traits import has_references, is_standard
+from graphopt.ir.walk import has_subgraphs, is_op, label
 
 CONVERTER_FAILURES = (RuntimeError, version_converter.ConvertError)
 _IR_VERSION = 10

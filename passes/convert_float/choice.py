@@ -9,8 +9,8 @@ import numpy as np
 import onnx_ir as ir
 
 from graphopt.ir.constants import constant
-from graphopt.ir.traits import QUANTIZATION, has_references, has_subgraphs, is_standard
-from graphopt.ir.walk import is_op, nodes
+from graphopt.ir.traits import QUANTIZATION, has_references, is_standard
+from graphopt.ir.walk import has_subgraphs, is_op, nodes
 from graphopt.pipeline.context import Context
 from graphopt.tensors import Array
 from passes.convert_float.kernels import Kernels

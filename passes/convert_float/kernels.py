@@ -6,7 +6,6 @@ from collections.abc import Hashable
 
 import onnx_ir as ir
 
-from graphopt.backends.ort.session import Session
 from graphopt.errors import ModelError
 from graphopt.ir.constants import constant_tensor
 from passes.convert_float.attributes import retype_attributes
@@ -35,6 +34,9 @@ class Kernels:
         return self._known[key]
 
     def _loads(self, node: ir.Node, dtype: ir.DataType) -> bool:
+        # onnxruntime is heavy, and other passes run without
+        from graphopt.backends.ort.session import Session  # noqa: PLC0415
+
         try:
             Session(ir.to_proto(self._alone(node, dtype)).SerializeToString(), threads=1, optimize=False)
         except ModelError:

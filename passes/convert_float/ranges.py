@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from graphopt.backends.ort.reference import random_feeds, reference_session
 from graphopt.errors import CalibrationError, ModelError, RunError
 from graphopt.npz import read_arrays
 from graphopt.pipeline.context import Context
@@ -22,6 +21,9 @@ def too_large(model: ir.Model, data: str, seed: int, ctx: Context) -> dict[ir.Va
         CalibrationError: the given data cannot be read, or the model does not run on them.
 
     """
+    # onnxruntime is heavy, and other passes run without
+    from graphopt.backends.ort.reference import random_feeds, reference_session  # noqa: PLC0415
+
     exposed = model.clone()
     pairs = list(zip(_floats(model), _floats(exposed), strict=True))
     outputs = set(exposed.graph.outputs)
