@@ -13,7 +13,7 @@ import pytest
 
 import graphopt
 from graphopt.backends.ort.session import Session
-from graphopt.errors import CalibrationError
+from graphopt.errors import CalibrationError, PassFailureError
 from graphopt.ir.text.parser import parse_model
 from graphopt.ir.verify import verify
 from tests.conformance.node_cases import node_cases, reference, reference_of, run
@@ -101,6 +101,14 @@ def test_ranges_are_those_of_the_given_data(tmp_path: Path) -> None:
 
 def kept(model: ir.Model) -> set[str]:
     return {node.op_type for node in model.graph if node.op_type != "Cast" and node.inputs[0].dtype == 1}
+
+
+def test_a_numeric_check_allows_the_rounding_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = parse_model(CHAIN.replace("Sigmoid (e)", "Mul (e, m)"))
+    graphopt.optimize(model, "convert-float,eliminate-identity", check=graphopt.NumericCheck())
+    monkeypatch.setattr("passes.convert_float.ROUNDINGS", 0)
+    with pytest.raises(PassFailureError, match="changed the answers"):
+        graphopt.optimize(model, "convert-float", check=graphopt.NumericCheck(tolerance=1e-6))
 
 
 def test_bad_data_are_one_sentence(tmp_path: Path) -> None:

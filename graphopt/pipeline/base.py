@@ -43,6 +43,11 @@ class Pass(ABC):
         a change keeps them refuses it, with `ctx.missed(node, why)`.
         """
 
+    @property
+    def rounding(self) -> float:
+        """How far, as a share of its scale, the pass may move an output: 0 but for what rounds on purpose."""
+        return 0.0
+
     @classmethod
     def summary(cls) -> str:
         """Return the first line of the docstring."""

@@ -49,6 +49,9 @@ class Check:
         """Return the worst answer that a pass has changed, or None; called after each that changed anything."""
         return None
 
+    def allow(self, error: float) -> None:
+        """Hear that a pass rounds on purpose, and may move an output by this share of its scale."""
+
     def refuse(self, rewrite: Rewrite) -> str | None:  # noqa: ARG002 (the default looks at nothing)
         """Return why one rewrite must not happen, or None if it may."""
         return None

@@ -128,6 +128,8 @@ class _Run:
             verify(self._model)
         except ModelError as error:
             raise self._failure(step, f"pass {step} broke the model: {error}") from error
+        if step.rounding:
+            self._check.allow(step.rounding)
         if difference := self._check.worst(self._model):
             raise self._failure(step, f"pass {step} changed the answers: {difference}")
 

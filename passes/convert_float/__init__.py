@@ -13,6 +13,9 @@ from graphopt.pipeline.context import Context
 from passes.convert_float.choice import Choice, choose
 from passes.convert_float.retyping import Retyping
 
+ROUNDINGS = 64
+"""About as many as layers stand behind each other in a deep network; errors grow more slowly than their number."""
+
 
 @dataclass(frozen=True)
 class ConvertFloat(Pass):
@@ -33,6 +36,11 @@ class ConvertFloat(Pass):
     keep_io: bool = True
     runnable: bool = True
     data: str = ""
+
+    @property
+    def rounding(self) -> float:
+        """Return what some tens of roundings make, each of half a unit in the last place."""
+        return ROUNDINGS * {"float16": 2.0**-12, "bfloat16": 2.0**-9}[self.to]
 
     def run(self, model: ir.Model, ctx: Context) -> int:
         """Choose the nodes, change their types, and put Casts where two types meet."""
