@@ -74,6 +74,26 @@ def test_a_way_up_and_down_again_is_no_change(name: str) -> None:
     assert format_model(model) == before
 
 
+def test_defaults_that_are_written_out_do_not_stop_the_way_down() -> None:
+    text = """
+    g (float[1,2,3,3] x) => (float[1,18] y)
+    <float[2] s, float[2] b, float[2] m, float[2] v = {1, 2}, int64[2] t = {1, 18}>
+    {
+        n = BatchNormalization <training_mode = 0> (x, s, b, m, v)
+        y = Reshape <allowzero = 0> (n, t)
+    }
+    """
+    model = parse_model(text)
+    feeds = random_feeds(model)
+    expected = evaluate(model, feeds)
+    convert_opset(model, 9)
+    verify(model, types=True)
+    assert [list(node.attributes) for node in model.graph] == [[], []]
+    assert differences(expected, evaluate(model, feeds))[0].error <= 1e-6
+    with pytest.raises(ModelError, match="'training_mode', unknown"):
+        convert_opset(parse_model(text.replace("training_mode = 0", "training_mode = 1")), 9)
+
+
 def test_weights_stay_the_very_tensors() -> None:
     model = parse_model(SHARED_TEXT, opset=11)
     tensor = model.graph.initializers["w"].const_value
@@ -128,6 +148,7 @@ def test_what_does_not_convert_has_a_reason_and_stays(text: str, opset: int, ver
         convert_opset(model, version)
     assert "\n" not in str(caught.value)
     assert op_types(model) == before
+    verify(model)
     assert model.opset_imports[""] == opset
 
 

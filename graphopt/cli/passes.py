@@ -79,5 +79,9 @@ def _show_pass(described: dict[str, Any], *, json: bool) -> None:
     if described["requires"]:
         show("", fields({"after": ", ".join(described["requires"])}))
     if described["options"]:
-        rows = ((one["name"], one["type"], one["default"] or "(required)") for one in described["options"])
+        rows = ((one["name"], one["type"], _default(one["default"])) for one in described["options"])
         show("", table(("option", "type", "default"), rows))
+
+
+def _default(text: str | None) -> str:
+    return "(required)" if text is None else text or "(empty)"

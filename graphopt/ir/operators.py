@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import onnx
+import onnx.helper
 import onnx_ir as ir
 
 from graphopt.errors import ModelError
@@ -61,6 +62,21 @@ def since_version(op_type: str, opset: int) -> int | None:
         return int(onnx.defs.get_schema(op_type, opset).since_version)
     except onnx.defs.SchemaError:
         return None
+
+
+def is_new_default(op_type: str, name: str, attribute: ir.Attr, newer: int, older: int) -> bool:
+    """Whether an attribute of a standard operator, unknown in the older opset, holds its default in the newer."""
+    try:
+        known, declared = (onnx.defs.get_schema(op_type, version).attributes for version in (older, newer))
+    except onnx.defs.SchemaError:
+        return False
+    if name in known or name not in declared or attribute.is_ref():
+        return False
+    default = declared[name].default_value
+    if default.type == onnx.AttributeProto.UNDEFINED:
+        return False
+    value = onnx.helper.get_attribute_value(default)
+    return bool((value.decode() if isinstance(value, bytes) else value) == attribute.value)
 
 
 @cache

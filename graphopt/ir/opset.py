@@ -7,7 +7,7 @@ model of its own, and what the converter answers takes its place, in subgraphs a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -19,7 +19,7 @@ from graphopt.errors import ModelError
 from graphopt.ir.constants import constant_tensor
 from graphopt.ir.dead import erase, is_unread
 from graphopt.ir.edit import Names
-from graphopt.ir.operators import NEWEST_OPSET, OLDEST_OPSET, check_node, check_types, since_version
+from graphopt.ir.operators import NEWEST_OPSET, OLDEST_OPSET, check_node, check_types, is_new_default, since_version
 from graphopt.ir.opset_corrections import correct, obstacle, stand_in
 from graphopt.ir.shapes import infer_shapes
 from graphopt.ir.skeleton import KEPT_BYTES
@@ -77,15 +77,26 @@ def _plan(model: ir.Model, version: int) -> list[Replacement]:
     versions |= {function.graph: function.opset_imports.get("", version) for function in model.functions.values()}
     if any(_changes(node, versions.get(model.graph, version), version) for node in model.graph.all_nodes()):
         infer_shapes(model)
-    planned = []
-    for root, current in versions.items():
-        for node in root.all_nodes():
-            replacement = _convert(node, current, version) if _changes(node, current, version) else None
-            if replacement is not None:
-                planned.append(replacement)
-            for result in (node,) if replacement is None else replacement.nodes:
-                _check(result, node, model, version)
+    planned: list[Replacement] = []
+    try:
+        for root, current in versions.items():
+            for node in root.all_nodes():
+                replacement = _convert(node, current, version) if _changes(node, current, version) else None
+                if replacement is not None:
+                    planned.append(replacement)
+                for result in (node,) if replacement is None else replacement.nodes:
+                    _check(result, node, model, version)
+    except ModelError:
+        _detach(new for replacement in planned for new in replacement.nodes)
+        raise
     return planned
+
+
+def _detach(unused: Iterable[ir.Node]) -> None:
+    """Take nodes that will not stand in the graph out of the readers of its values."""
+    for node in unused:
+        for index in range(len(node.inputs)):
+            node.replace_input_with(index, None)
 
 
 def _changes(node: ir.Node, current: int, version: int) -> bool:
@@ -108,8 +119,12 @@ def _convert(node: ir.Node, current: int, version: int) -> Replacement | None:
     if has_subgraphs(node) or is_op(node, "Constant"):
         return None
     inputs, outputs = _numbered(node.inputs, "i"), _numbered(node.outputs, "o")
-    if version < current and _means_the_same(node, inputs, version, current):
-        return None
+    if version < current:
+        lean = _without_defaults(node, current, version)
+        if _means_the_same(lean, inputs, version, current):
+            return None if lean is node else Replacement(node, [lean], [], lean.outputs)
+        if lean is not node:
+            _detach([lean])
     try:
         converted = _converted(node, inputs, current, version)
     except CONVERTER_FAILURES as error:
@@ -125,6 +140,19 @@ def _convert(node: ir.Node, current: int, version: int) -> Replacement | None:
             "inline the function first"
         )
     return _read_back(node, converted, {name: value for value, name in inputs.items()}, list(outputs.values()))
+
+
+def _without_defaults(node: ir.Node, current: int, version: int) -> ir.Node:
+    """Return a node without the attributes that `version` does not know and that say no more than the default."""
+    kept = [
+        item for name, item in node.attributes.items() if not is_new_default(node.op_type, name, item, current, version)
+    ]
+    if len(kept) == len(node.attributes):
+        return node
+    lean = ir.Node(node.domain, node.op_type, node.inputs, kept, num_outputs=len(node.outputs))
+    for value, output in zip(node.outputs, lean.outputs, strict=True):
+        output.name, output.type, output.shape = value.name, value.type, value.shape
+    return lean
 
 
 def _means_the_same(node: ir.Node, inputs: Mapping[ir.Value, str], older: int, newer: int) -> bool:
