@@ -112,6 +112,14 @@ def accepts(node: ir.Node, index: int, kind: ir.TypeProtocol, opset: int) -> boo
     return _type_text(kind) in types[min(index, len(types) - 1)]
 
 
+def makes(node: ir.Node, index: int, kind: ir.TypeProtocol, opset: int) -> bool:
+    """Whether the output `index` of a standard operator may have a type."""
+    types, repeats = output_types(node.op_type, opset)
+    if index >= len(types) and not repeats:
+        return False
+    return _type_text(kind) in types[min(index, len(types) - 1)]
+
+
 def check_types(node: ir.Node, opset: int) -> None:
     """Refuse a standard node that reads a value of a type that `opset` does not let it; raises ModelError."""
     if node.domain not in STANDARD_DOMAINS:

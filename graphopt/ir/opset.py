@@ -19,7 +19,15 @@ from graphopt.errors import ModelError
 from graphopt.ir.constants import constant_tensor
 from graphopt.ir.dead import erase, is_unread
 from graphopt.ir.edit import Names
-from graphopt.ir.operators import NEWEST_OPSET, OLDEST_OPSET, check_node, check_types, is_new_default, since_version
+from graphopt.ir.operators import (
+    NEWEST_OPSET,
+    OLDEST_OPSET,
+    check_node,
+    check_types,
+    is_new_default,
+    makes,
+    since_version,
+)
 from graphopt.ir.opset_corrections import correct, obstacle, stand_in
 from graphopt.ir.shapes import infer_shapes
 from graphopt.ir.skeleton import KEPT_BYTES
@@ -108,8 +116,18 @@ def _check(result: ir.Node, origin: ir.Node, model: ir.Model, version: int) -> N
     try:
         check_node(result, imports | {result.domain: imports.get(result.domain, 1)}, model.functions)
         check_types(result, version)
+        _check_outputs(result, origin, version)
     except ModelError as error:
         raise ModelError(f"node {label(origin)} has no equal in opset {version}: {error}") from error
+
+
+def _check_outputs(result: ir.Node, origin: ir.Node, version: int) -> None:
+    """Refuse a node of the same operator that cannot make what is read of it; raises ModelError."""
+    if not is_standard(result) or result.op_type != origin.op_type or len(result.outputs) != len(origin.outputs):
+        return
+    for index, value in enumerate(origin.outputs):
+        if value.type is not None and not is_unread(value) and not makes(result, index, value.type, version):
+            raise ModelError(f"{result.op_type} makes no {value.type} as its output {index} in opset {version}")
 
 
 def _convert(node: ir.Node, current: int, version: int) -> Replacement | None:
