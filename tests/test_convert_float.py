@@ -16,7 +16,8 @@ from graphopt.backends.ort.session import Session
 from graphopt.errors import CalibrationError, PassFailureError
 from graphopt.ir.text.parser import parse_model
 from graphopt.ir.verify import verify
-from tests.conformance.node_cases import node_cases, reference, reference_of, run
+from tests.conformance.cases import reference, reference_of, run
+from tests.conformance.node_cases import node_cases
 from tests.shared_models import SHARED_MODELS, SharedModel
 
 CHUNKS = 4

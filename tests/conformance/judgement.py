@@ -11,6 +11,12 @@ from graphopt.ir.verify import verify
 from graphopt.pipeline.presets import DEFAULT_PRESET, PRESETS
 from tests.conformance.cases import Answer, Case, disagreement, reference_of, run
 
+ELSEWHERE = {
+    "convert-float": "rounds on purpose: tests/test_convert_float.py",
+    "convert-opset": "refuses what another opset cannot say: tests/conformance/test_opsets.py",
+}
+"""Passes that keep answers in their own sense, by name, and where they are held to it."""
+
 
 def failure(case: Case, answer: Answer | None, pipeline: str = DEFAULT_PRESET, *, folds: bool = False) -> str | None:
     """Say what is wrong with a case that has gone through a pipeline, or return None.

@@ -10,7 +10,8 @@ from graphopt.errors import ModelError
 from graphopt.ir.load import load
 from graphopt.ir.operators import OLDEST_OPSET
 from graphopt.ir.opset import convert_opset
-from tests.conformance.node_cases import NodeCase, disagreement, node_cases, reference, reference_of, run
+from tests.conformance.cases import Case, disagreement, reference, reference_of, run
+from tests.conformance.node_cases import node_cases
 
 CHUNKS = 4
 NEWEST_RUN = 27
@@ -41,15 +42,15 @@ def test_down(chunk: int) -> None:
     assert results.count("") > 100
 
 
-def cases(chunk: int) -> list[NodeCase]:
+def cases(chunk: int) -> list[Case]:
     return [case for case in node_cases()[chunk::CHUNKS] if opset(case) >= OLDEST_OPSET]
 
 
-def opset(case: NodeCase) -> int:
+def opset(case: Case) -> int:
     return next((item.version for item in case.model.opset_import if item.domain == ""), 0)
 
 
-def result(case: NodeCase, version: int) -> str:
+def result(case: Case, version: int) -> str:
     """Return "" for equal answers, "refused", or what is wrong."""
     expected = reference(case)
     if expected is None:
