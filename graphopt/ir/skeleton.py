@@ -19,17 +19,3 @@ def skeleton(model: ir.Model) -> ir.Model:
             if not value.is_graph_input():
                 graph.inputs.append(value)
     return copy
-
-
-def restore_weights(skeleton_model: ir.Model, original: ir.Model) -> None:
-    """Give the initializers that `skeleton` took away back to a model made from it, and drop those inputs."""
-    graph, given = skeleton_model.graph, {value.name for value in original.graph.inputs}
-    kept = [value for value in graph.inputs if value.name in given]
-    for value in tuple(graph.inputs):
-        source = original.graph.initializers.get(value.name or "")
-        if source is not None and not value.is_initializer():
-            value.const_value = source.const_value
-            value.type, value.shape = source.type, source.shape
-            graph.register_initializer(value)
-    graph.inputs.clear()
-    graph.inputs.extend(kept)
