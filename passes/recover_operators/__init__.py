@@ -33,9 +33,15 @@ class RecoverOperators(RewritePass):
     not have is not written, and no opset is raised. Best before the passes that fold a factor or an addition
     into a convolution (one that takes the 1/6 of a HardSwish leaves three nodes for two), and before common
     parts of two patterns are shared: both hide a pattern.
+
+    Attributes:
+        group_normalization: also write GroupNormalization. ONNX defines it by E[x²] - E[x]², and onnxruntime
+            computes it so: where the mean is a hundred times the deviation, three digits are left of six.
+
     """
 
     name: ClassVar[str] = "recover-operators"
+    group_normalization: bool = False
 
     def rules(self) -> Sequence[Rule]:
         """Return the rules; of two that begin alike, the more special one first."""
@@ -60,7 +66,7 @@ class RecoverOperators(RewritePass):
             LogSoftmax(),
             MeanVariance(),
             MeanSquare(),
-            GroupedInstances(),
+            *((GroupedInstances(),) if self.group_normalization else ()),
             NormalizationThenStep(),
             ReduceSumSquare(),
             ReduceL1(),
