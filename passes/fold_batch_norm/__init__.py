@@ -20,6 +20,7 @@ from passes.fold_batch_norm.into_producer import (
     GemmThenBatchNorm,
     MatMulThenBatchNorm,
 )
+from passes.fold_batch_norm.through_pool import ConvThenPoolThenBatchNorm
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class FoldBatchNorm(RewritePass):
             ConvTransposeThenBatchNorm(),
             GemmThenBatchNorm(),
             MatMulThenBatchNorm(),
+            ConvThenPoolThenBatchNorm(),
             BatchNormThenConv(),
             BatchNormThenConvTranspose(),
             BatchNormThenGemm(),

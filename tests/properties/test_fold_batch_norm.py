@@ -68,7 +68,7 @@ def convolution(text: Text, draw: st.DrawFn) -> None:
             spatial.append((size - 1) * strides[axis] + reach)
         else:
             spatial.append((size + pads[axis] + pads[axis + rank] - reach) // strides[axis] + 1)
-    if min(spatial) < 1 or max(spatial) > 40:
+    if not spatial or min(spatial) < 1 or max(spatial) > 40:
         return
     weight = (channels, width // group, *kernel) if transposed else (width, channels // group, *kernel)
     inputs = [text.value, text.constant("w", *weight)]
@@ -116,6 +116,21 @@ def normalization(text: Text, draw: st.DrawFn) -> None:
     text.step(f"BatchNormalization <epsilon=0.01> ({', '.join([text.value, *parameters])})", text.shape)
 
 
+def pooling(text: Text, draw: st.DrawFn) -> None:
+    spatial = text.shape[2:]
+    if not spatial:
+        return
+    if draw(st.booleans()):
+        text.step(f"GlobalAveragePool ({text.value})", (*text.shape[:2], *[1] * len(spatial)))
+        return
+    pads = [draw(st.integers(0, 1)) for _ in range(2 * len(spatial))]
+    operator = draw(st.sampled_from(["MaxPool <", "AveragePool <", "AveragePool <count_include_pad = 1, "]))
+    call = f"{operator}kernel_shape = {[2] * len(spatial)}, pads = {pads}> ({text.value})"
+    sizes = [size + pads[axis] + pads[axis + len(spatial)] - 1 for axis, size in enumerate(spatial)]
+    if min(sizes) > 0:
+        text.step(call, (*text.shape[:2], *sizes))
+
+
 @st.composite
 def texts(draw: st.DrawFn) -> str:
     rank = draw(st.integers(2, 5))
@@ -126,7 +141,7 @@ def texts(draw: st.DrawFn) -> str:
     )
     text = Text(source)
     linear = convolution if rank > 2 else product
-    neighbours = [linear, product, arithmetic, normalization]
+    neighbours = [linear, product, arithmetic, normalization, pooling]
     for part in draw(st.lists(st.sampled_from(neighbours), max_size=3)):
         part(text, draw)
     normalization(text, draw)
