@@ -17,7 +17,8 @@ from passes.fold_linear.convolution import (
     StepThenConvTranspose,
 )
 from passes.fold_linear.factors import FactorOfBias, FactorOfProduct
-from passes.fold_linear.transposes import TransposeThenGemm, TransposeThenMatMul
+from passes.fold_linear.selections import ChoiceThenConv, ConvThenChoice
+from passes.fold_linear.transposes import FlattenedThenProduct, TransposeThenGemm, TransposeThenMatMul
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,9 @@ class FoldLinear(RewritePass):
             FactorOfBias(),
             TransposeThenGemm(),
             TransposeThenMatMul(),
+            FlattenedThenProduct(),
+            ConvThenChoice(),
+            ChoiceThenConv(),
             StepThenConv(),
             StepThenConvTranspose(),
             StepThenGemm(),

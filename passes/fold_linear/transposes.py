@@ -1,18 +1,22 @@
-"""Transposed factors of matrix products: a Gemm reads them as they are.
+"""Transposed factors of matrix products: a Gemm reads them as they are, and weights have rows in any order.
 
 The transpose of a row or a column moves no element, so it may be written as a Reshape.
 """
 
 from __future__ import annotations
 
+from math import prod
 from typing import ClassVar
 
+import numpy as np
 import onnx_ir as ir
 
 from graphopt.ir.dims import same_dim
-from graphopt.rewrite import Builder, Match, Rule, either, op, optional, since, var
+from graphopt.rewrite import Builder, Match, Rule, const, either, op, optional, since, var
+from graphopt.rewrite.affine import real
 from graphopt.rewrite.pattern import Either
 from passes.fold_linear.products import refuse_gemm
+from passes.fold_linear.weights import is_real, new_weight
 
 
 def _swaps(node: ir.Node) -> bool:
@@ -64,3 +68,51 @@ class TransposeThenMatMul(Rule):
         if "b" in match:
             return build.op("Gemm", match["swapped"], match["b"], transA=1)
         return build.op("Gemm", match["a"], match["swapped"], transB=1)
+
+
+def _keeps_batch(node: ir.Node) -> bool:
+    return tuple(node.attributes.get_ints("perm", ()))[:1] == (0,)
+
+
+_FLATTENED = op("Reshape", "Flatten")(
+    op.Transpose(var("x"), name="transpose", where=_keeps_batch), optional(var("")), name="view"
+)
+
+
+def _features(x: ir.Value) -> tuple[int, ...] | None:
+    """Return the sizes of all dimensions but the batch, if they are known."""
+    known = [] if x.shape is None else [dim for dim in x.shape[1:] if isinstance(dim, int)]
+    return tuple(known) if x.shape is not None and len(known) == len(x.shape) - 1 else None
+
+
+class FlattenedThenProduct(Rule):
+    """flatten(Transpose(x, p))@w = flatten(x)@w', the rows of w in the order of x, if p keeps the batch [0]."""
+
+    pattern: ClassVar[Either] = either(
+        op.MatMul(_FLATTENED, const("weight", is_real), name="product"),
+        op.Gemm(_FLATTENED, const("weight", is_real), optional(var("bias")), name="product", transA=0),
+    )
+
+    def refuse(self, match: Match) -> str | None:
+        """Refuse what does not flatten all but the batch into the rows of a matrix."""
+        x, view, weight = match["x"].shape, match.node("view").outputs[0].shape, match.constant("weight")
+        features = _features(match["x"])
+        if x is None or features is None:
+            return f"{match['x'].name!r} is not known to be of one size in all but the batch"
+        rows, size = weight.shape[1 if match.attribute("product", "transB", 0) else 0], prod(features)
+        if view is None or len(view) != weight.ndim or weight.ndim != 2 or not same_dim(x[0], view[0]) or rows != size:
+            return "what it multiplies is not known to be the flattened batch"
+        return None
+
+    def replace(self, match: Match, build: Builder) -> ir.Value:
+        """Put the rows of the weight in the order of x, and flatten that."""
+        weight, perm = real(match, "weight"), match.attribute("transpose", "perm", ())
+        turned = match.attribute("product", "transB", 0)
+        rows = weight.T if turned else weight
+        features = _features(match["x"]) or ()
+        order = np.arange(rows.shape[0]).reshape(features).transpose([axis - 1 for axis in perm[1:]])
+        moved = rows[np.argsort(order, axis=None)]
+        new = new_weight(match, build, moved.T if turned else moved)
+        flat, old = build.op("Flatten", match["x"]), match.node("view").outputs[0]
+        flat.type, flat.shape = old.type, None if old.shape is None else old.shape.copy()
+        return build.like(match.node("product"), [flat, new, match.get("bias")])

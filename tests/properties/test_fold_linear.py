@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,6 +45,22 @@ def pointwise(text: Text, draw: st.DrawFn) -> None:
     text.step(f"Conv ({', '.join(inputs)})", (text.shape[0], width, *text.shape[2:]))
 
 
+def choice(text: Text, draw: st.DrawFn) -> None:
+    channels = text.shape[1]
+    orders = st.one_of(st.permutations(range(channels)), st.lists(st.integers(-channels, channels - 1), min_size=1))
+    indices = draw(orders)
+    name = f"i{len(text.constants)}"
+    text.constants.append(f"int64[{len(indices)}] {name} = {{{', '.join(map(str, indices))}}}")
+    text.step(f"Gather <axis = 1> ({text.value}, {name})", (text.shape[0], len(indices), *text.shape[2:]))
+
+
+def flattening(text: Text, draw: st.DrawFn) -> None:
+    if len(text.shape) > 2:
+        perm = [0, *draw(st.permutations(range(1, len(text.shape))))]
+        text.step(f"Transpose <perm = {perm}> ({text.value})", tuple(text.shape[axis] for axis in perm))
+        text.step(f"Flatten ({text.value})", (text.shape[0], math.prod(text.shape[1:])))
+
+
 @st.composite
 def texts(draw: st.DrawFn) -> str:
     rank = draw(st.integers(2, 5))
@@ -50,7 +68,7 @@ def texts(draw: st.DrawFn) -> str:
     source = (draw(st.integers(1, 3)), draw(st.sampled_from([1, 2, 4])), *spatial)
     text = Text(source)
     linear = (convolution, pointwise) if rank > 2 else (product, transposition)
-    parts = [*linear, product, arithmetic, vector]
+    parts = [*linear, product, arithmetic, vector, choice, flattening]
     for part in draw(st.lists(st.sampled_from(parts), min_size=2, max_size=7)):
         part(text, draw)
     return text.model(source)
