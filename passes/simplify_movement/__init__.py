@@ -16,21 +16,25 @@ from passes.simplify_movement.copies import (
     BlocksThereAndBack,
     ExpandThenBroadcast,
     ExpandTwice,
-    PadTwice,
     TileTwice,
 )
+from passes.simplify_movement.gathers import GatherOfChoice, GatherOfConcat, SliceOfGather
 from passes.simplify_movement.sinking import sink_transposes
 from passes.simplify_movement.slices import GatherOfRun, SliceOfConcat, SliceOfSlice
 from passes.simplify_movement.splits import SplitForOnePart, SplitOfConcat
-from passes.simplify_movement.transposes import TransposeTwice
+from passes.simplify_movement.transposes import TransposeOfPad, TransposeTwice
 from passes.simplify_movement.views import TransposeOfOnes, ViewOfView
 
 _MERGING: Sequence[Rule] = (
     ViewOfView(),
     TransposeTwice(),
+    TransposeOfPad(),
     SliceOfSlice(),
     SliceOfConcat(),
     GatherOfRun(),
+    GatherOfChoice(),
+    SliceOfGather(),
+    GatherOfConcat(),
     SplitOfConcat(),
     SplitForOnePart(),
     ConcatOfNothing(),
@@ -40,7 +44,6 @@ _MERGING: Sequence[Rule] = (
     ExpandTwice(),
     ExpandThenBroadcast(),
     TileTwice(),
-    PadTwice(),
     BlocksThereAndBack(),
 )
 

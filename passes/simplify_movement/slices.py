@@ -23,6 +23,7 @@ from passes.simplify_movement.facts import (
     normalized,
     producer,
     rank,
+    reads,
     size,
 )
 
@@ -99,7 +100,7 @@ class SliceOfSlice(Rule):
         var("x"),
         *_BOUNDS,
         name="slice",
-        where=lambda node: _merged(node) is not None,
+        where=reads("Slice"),
     )
 
     def replace(self, match: Match, build: Builder) -> ir.Value:
@@ -141,14 +142,14 @@ class SliceOfConcat(Rule):
         var("x"),
         *_BOUNDS,
         name="slice",
-        where=lambda node: _part(node) is not None,
+        where=reads("Concat"),
     )
 
     def replace(self, match: Match, build: Builder) -> ir.Value:
         """Slice that part, or take it whole."""
         found = _part(match.root)
         if found is None:
-            raise Refused("its bounds lie in several parts")
+            raise Refused("its bounds are not known to lie in one part")
         part, kept = found
         return build_slice(build, match.opset, part, kept) if kept else part
 

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from graphopt.ir.dead import is_unread
 from graphopt.rewrite import Builder, Match, Refused, Rule, op, optional, var
 from graphopt.rewrite.pattern import Op
-from passes.simplify_movement.facts import axis_of, integers, producer, size
+from passes.simplify_movement.facts import axis_of, integers, producer, reads, size
 from passes.simplify_movement.slices import build_slice
 
 
@@ -36,13 +36,14 @@ def _parts(node: ir.Node) -> Sequence[ir.Value] | None:
 class SplitOfConcat(Rule):
     """Split(Concat(a, b, c)) = a, b, c if it cuts where they meet."""
 
-    pattern: ClassVar[Op] = op.Split(
-        var("x"), optional(var("sizes")), name="split", where=lambda node: _parts(node) is not None
-    )
+    pattern: ClassVar[Op] = op.Split(var("x"), optional(var("sizes")), name="split", where=reads("Concat"))
 
     def replace(self, match: Match, build: Builder) -> Sequence[ir.Value]:  # noqa: ARG002 (nothing is built)
         """Leave the parts."""
-        return _parts(match.root) or match.root.outputs
+        parts = _parts(match.root)
+        if parts is None:
+            raise Refused("it is not known to cut where the parts meet")
+        return parts
 
 
 def _only_read(node: ir.Node) -> tuple[int, slice] | None:

@@ -1,14 +1,15 @@
-"""Transposes beside each other."""
+"""Transposes beside each other, and after a Pad."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
 import onnx_ir as ir
 
-from graphopt.rewrite import Builder, Match, Refused, Rule, op, var
+from graphopt.rewrite import Builder, Match, Refused, Rule, const, op, optional, var
 from graphopt.rewrite.pattern import Op
-from passes.simplify_movement.facts import is_identity, permutation, reads
+from passes.simplify_movement.facts import has_setting, integers, is_identity, permutation, reads
 
 
 class TransposeTwice(Rule):
@@ -31,3 +32,37 @@ class TransposeTwice(Rule):
             raise Refused("the rank of the Transposes is unknown")
         composed = [first[axis] for axis in second]
         return source if is_identity(composed) else build.op("Transpose", source, perm=composed)
+
+
+def _pads(node: ir.Node) -> tuple[int, ...] | None:
+    """Return the pads of a Pad of all axes that crops none, begins and then ends, or None."""
+    pads = integers(node, "pads", 1)
+    return None if pads is None or min(pads, default=-1) < 0 or has_setting(node, "axes", 3) else pads
+
+
+class TransposeOfPad(Rule):
+    """Transpose(Pad(x, [begins, ends]), p) = Pad(Transpose(x, p), [begins∘p, ends∘p]): there is less to transpose.
+
+    Exporters of channels-last networks pad there, while what could take the padding in stands below the Transpose.
+    """
+
+    pattern: ClassVar[Op] = op.Transpose(
+        op.Pad(
+            var("x"), optional(const("pads")), optional(var("value")), name="pad", where=lambda node: bool(_pads(node))
+        ),
+        name="transpose",
+    )
+
+    def replace(self, match: Match, build: Builder) -> ir.Value:
+        """Pad each axis where it goes."""
+        pad, pads = match.node("pad"), _pads(match.node("pad")) or ()
+        ndim = len(pads) // 2
+        perm = permutation(match.root, ndim)
+        if perm is None:
+            raise Refused("the rank of the Transpose is unknown")
+        moved = [*(pads[axis] for axis in perm), *(pads[ndim + axis] for axis in perm)]
+        x = build.op("Transpose", match["x"], perm=perm)
+        attributes = {name: attribute.value for name, attribute in pad.attributes.items()}
+        if "pads" in attributes:
+            return build.op("Pad", x, **{**attributes, "pads": moved})
+        return build.op("Pad", x, build.constant("pads", np.array(moved, np.int64)), match.get("value"), **attributes)

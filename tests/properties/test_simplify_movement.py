@@ -193,9 +193,26 @@ def gather(text: Text, name: str, shape: Shape) -> None:
         text.make(f"Gather <axis = {axis}> ({name}, {text.ints(indices)})", _with(shape, axis, len(indices)))
 
 
+def resize(text: Text, name: str, shape: Shape) -> None:
+    if len(shape) == 4:
+        sizes = [shape[0], shape[1], *(text.pick([size, 2 * size]) for size in shape[2:])]
+        if text.draw(st.booleans()):
+            sizes = [shape[0], *(text.pick([size, 2 * size]) for size in shape[1:3]), shape[3]]
+        text.make(f'Resize <mode = "nearest"> ({name}, , , {text.ints(sizes)})', tuple(sizes))
+
+
+def along_axis(text: Text, name: str, shape: Shape) -> None:
+    if shape:
+        axis = text.draw(st.integers(-len(shape), len(shape) - 1))
+        if text.draw(st.booleans()):
+            text.make(f"CumSum ({name}, {text.ints([axis])})", shape)
+        else:
+            text.make(f"LpNormalization <axis = {axis}> ({name})", shape)
+
+
 OPERATORS: Sequence[Operator] = (
     transpose, transpose, transpose, elementwise, with_constant, with_another, concat, split, slices, pad, reduce,
-    softmax, view, view, repeat, gather,
+    softmax, view, view, repeat, gather, resize, along_axis,
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import onnx_ir as ir
 from graphopt.ir.dead import erase_unread
 from graphopt.ir.edit import Names, add_initializer
 from passes.simplify_movement.facts import Permutation, inverse, is_identity
-from passes.simplify_movement.sinking.layouts import Move
+from passes.simplify_movement.sinking.place import Move
 from passes.simplify_movement.sinking.region import Region
 
 

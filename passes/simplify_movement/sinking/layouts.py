@@ -10,48 +10,19 @@ where f' is f with its axes and constants written for u. Where f drops axes, q o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
-import onnx_ir as ir
 
 from graphopt.ir.constants import constant
 from graphopt.tensors import Array
-from passes.simplify_movement.facts import (
-    Permutation,
-    dims,
-    has_setting,
-    input_of,
-    integers,
-    inverse,
-)
+from passes.simplify_movement.facts import Permutation, dims, has_setting, input_of, integers, inverse, rank
+from passes.simplify_movement.sinking.movements import cut, expand, gather, pad, resize, tile, unsqueeze
+from passes.simplify_movement.sinking.place import Move, Place, left
 
 SOFTMAX_IS_ALONG_ONE_AXIS = 13
 """The opset before which Softmax flattens all axes from `axis` on into one."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where an operator stands: the permutation of its transposed inputs, which those are, and the opset."""
-
-    node: ir.Node
-    perm: Permutation
-    transposed: frozenset[int]
-    opset: int
-
-    def moved(self, axis: int) -> int:
-        """Return where an axis is before the Transpose."""
-        return self.perm[axis % len(self.perm)]
-
-
-@dataclass(frozen=True)
-class Move:
-    """f' and q of an operator: what changes in it, and the permutation that its outputs then need."""
-
-    perm: Permutation
-    attributes: Mapping[str, int | Sequence[int]] = field(default_factory=dict)
-    constants: Mapping[int, Array] = field(default_factory=dict)
-
+SCALES_HAVE_AN_AXIS = 13
+"""The opset since which QuantizeLinear and DequantizeLinear take a scale for each element of an axis."""
 
 Layout = Callable[[Place], Move | None]
 
@@ -116,7 +87,7 @@ def _arg(place: Place) -> Move | None:
     axis, keeps = place.node.attributes.get_int("axis", 0), bool(place.node.attributes.get_int("keepdims", 1))
     if place.transposed != {0}:
         return None
-    return Move(_left(place, [axis], keeps=keeps), {"axis": place.moved(axis)})
+    return Move(left(place, [axis], keeps=keeps), {"axis": place.moved(axis)})
 
 
 def _squeeze(place: Place) -> Move | None:
@@ -125,7 +96,7 @@ def _squeeze(place: Place) -> Move | None:
 
 
 def _along_axes(place: Place, axes: Sequence[int], *, keeps: bool) -> Move:
-    moved, perm = sorted(place.moved(axis) for axis in axes), _left(place, axes, keeps=keeps)
+    moved, perm = sorted(place.moved(axis) for axis in axes), left(place, axes, keeps=keeps)
     if not has_setting(place.node, "axes", 1):
         return Move(perm)
     if "axes" in place.node.attributes:
@@ -133,45 +104,23 @@ def _along_axes(place: Place, axes: Sequence[int], *, keeps: bool) -> Move:
     return Move(perm, constants={1: np.array(moved, np.int64)})
 
 
-def _left(place: Place, axes: Sequence[int], *, keeps: bool) -> Permutation:
-    """Return the permutation of what is left when axes go, or become 1 and stay."""
-    ndim = len(place.perm)
-    gone = {axis % ndim for axis in axes}
-    if len(gone) == ndim:
-        return tuple(range(ndim)) if keeps else ()
-    if keeps:
-        return place.perm
-    kept = [place.perm[axis] for axis in range(ndim) if axis not in gone]
-    return tuple(sorted(kept).index(axis) for axis in kept)
-
-
-def _pad(place: Place) -> Move | None:
-    pads, ndim = integers(place.node, "pads", 1), len(place.perm)
-    if pads is None or place.transposed != {0}:
+def _cumulative(place: Place) -> Move | None:
+    axis = constant(input_of(place.node, 1))
+    if axis is None or axis.size != 1 or place.transposed != {0}:
         return None
-    if input_of(place.node, 3) is not None:
-        axes = integers(place.node, "axes", 3)
-        moved = None if axes is None else np.array([place.moved(axis) for axis in axes], np.int64)
-        return None if moved is None else Move(place.perm, constants={3: moved})
-    if len(pads) != 2 * ndim:
-        return None
-    order = inverse(place.perm)
-    before = [*(pads[axis] for axis in order), *(pads[ndim + axis] for axis in order)]
-    if "pads" in place.node.attributes:
-        return Move(place.perm, {"pads": before})
-    return Move(place.perm, constants={1: np.array(before, np.int64)})
+    return Move(place.perm, constants={1: np.full_like(axis, place.moved(int(axis.reshape(()))))})
 
 
-def _slice(place: Place) -> Move | None:
-    starts = integers(place.node, "starts", 1)
-    given = has_setting(place.node, "axes", 3)
-    axes = integers(place.node, "axes", 3) if given else None if starts is None else tuple(range(len(starts)))
-    if axes is None or place.transposed != {0}:
+def _quantize(place: Place) -> Move | None:
+    """Quantize with one scale, or with one for each element of an axis; blocks of one stay where they are."""
+    scales = rank(input_of(place.node, 1))
+    if place.transposed != {0} or "block_size" in place.node.attributes or scales not in (0, 1):
         return None
-    moved = [place.moved(axis) for axis in axes]
-    if "starts" in place.node.attributes:
-        return Move(place.perm, {"axes": moved})
-    return Move(place.perm, constants={3: np.array(moved, np.int64)})
+    if scales == 0:
+        return Move(place.perm)
+    if place.opset < SCALES_HAVE_AN_AXIS:
+        return None
+    return Move(place.perm, {"axis": place.moved(place.node.attributes.get_int("axis", 1))})
 
 
 _ELEMENTWISE = """
@@ -189,9 +138,17 @@ LAYOUTS: Mapping[str, Layout] = {
     **dict.fromkeys(_REDUCTIONS, _reduce),
     **dict.fromkeys(("ArgMax", "ArgMin"), _arg),
     **dict.fromkeys(("Hardmax", "LogSoftmax", "Softmax"), _along(-1, SOFTMAX_IS_ALONG_ONE_AXIS)),
+    **dict.fromkeys(("LpNormalization", "TopK"), _along(-1)),
+    **dict.fromkeys(("DequantizeLinear", "QuantizeLinear"), _quantize),
     "Concat": _concat,
-    "Pad": _pad,
-    "Slice": _slice,
+    "CumSum": _cumulative,
+    "Expand": expand,
+    "Gather": gather,
+    "Pad": pad,
+    "Resize": resize,
+    "Slice": cut,
     "Split": _along(0),
     "Squeeze": _squeeze,
+    "Tile": tile,
+    "Unsqueeze": unsqueeze,
 }

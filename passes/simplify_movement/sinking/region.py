@@ -12,7 +12,8 @@ import onnx_ir as ir
 from graphopt.ir.traits import has_references
 from graphopt.ir.walk import is_op
 from passes.simplify_movement.facts import Permutation, dims, inverse, is_identity, permutation, producer
-from passes.simplify_movement.sinking.layouts import LAYOUTS, Move, Place
+from passes.simplify_movement.sinking.layouts import LAYOUTS
+from passes.simplify_movement.sinking.place import Move, Place
 
 Cost = tuple[int, int]
 """How many Transposes there are, and how many elements they move, a size that only a run tells counting as 1."""
