@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from graphopt.rewrite import RewritePass, Rule
-from passes.recover_operators.attention import Attention
+from passes.recover_operators.attention import Attention, AttentionOfHeads
 from passes.recover_operators.blocks import DepthToSpace, DepthToSpaceByColumns, SpaceToDepth
 from passes.recover_operators.hard_sigmoid import (
     HardSigmoidOfSixths,
@@ -15,11 +15,11 @@ from passes.recover_operators.hard_sigmoid import (
     HardSwishOfGate,
     HardSwishOfSixths,
 )
-from passes.recover_operators.normalization import GroupedInstances, MeanSquare, MeanVariance
+from passes.recover_operators.normalization import GroupedInstances, MeanSquare, MeanVariance, MeanVarianceApart
 from passes.recover_operators.normalization_parameters import NormalizationThenStep
 from passes.recover_operators.rectifiers import Elu, LeakyRelu, PRelu, Selu, ThresholdedRelu
 from passes.recover_operators.reductions import GlobalPool, ReduceL1, ReduceL2, ReduceLogSumExp, ReduceSumSquare
-from passes.recover_operators.shuffle import ChannelShuffle
+from passes.recover_operators.shuffles import Shuffle
 from passes.recover_operators.smooth import Gelu, GeluByTanh, Mish, Sigmoid, SigmoidGate, Softplus, Softsign
 from passes.recover_operators.softmax import LogSoftmax, Softmax
 
@@ -65,6 +65,7 @@ class RecoverOperators(RewritePass):
             Softmax(),
             LogSoftmax(),
             MeanVariance(),
+            MeanVarianceApart(),
             MeanSquare(),
             *((GroupedInstances(),) if self.group_normalization else ()),
             NormalizationThenStep(),
@@ -76,6 +77,7 @@ class RecoverOperators(RewritePass):
             DepthToSpace(),
             DepthToSpaceByColumns(),
             SpaceToDepth(),
-            ChannelShuffle(),
+            Shuffle(),
             Attention(),
+            AttentionOfHeads(),
         )

@@ -58,7 +58,7 @@ _CENTERED = op.Sub(real(), _mean(real(), "mean"), name="centered")
 class MeanVariance(Rule):
     """(x - m) / √(v + eps) = LayerNormalization(x, 1), or InstanceNormalization(x, 1, 0) of an image."""
 
-    pattern: ClassVar[Either] = _over_deviation(_CENTERED, _mean(square(_CENTERED), "variance"))
+    pattern: ClassVar[Op | Either] = _over_deviation(_CENTERED, _mean(square(_CENTERED), "variance"))
 
     def refuse(self, match: Match) -> str | None:
         """Refuse axes that are not the last ones, or of a size that is not known."""
@@ -79,6 +79,24 @@ class MeanVariance(Rule):
             return build.op("InstanceNormalization", x, *parameters, epsilon=epsilon)
         scale, _ = _neutral(match, build, axes)
         return build.op("LayerNormalization", x, scale, axis=axes[0], epsilon=epsilon)
+
+
+def _inverse(factor: Pattern) -> Either:
+    """Match factor / √(v + eps)."""
+    return _over_deviation(factor, _mean(square(_CENTERED), "variance"))
+
+
+class MeanVarianceApart(MeanVariance):
+    """x·g + (b - m·g), where g = s / √(v + eps), is s·(x - m) / √(v + eps) + b: as TensorFlow writes it."""
+
+    pattern: ClassVar[Op] = op.Add(
+        op.Mul(real(), _inverse(real("factor"))),
+        op.Sub(real("shift"), op.Mul(_mean(real(), "mean"), _inverse(real("factor")))),
+    )
+
+    def replace(self, match: Match, build: Builder) -> ir.Value:
+        """Scale and shift the normalization, which takes both in as its parameters."""
+        return build.op("Add", build.op("Mul", super().replace(match, build), match["factor"]), match["shift"])
 
 
 class MeanSquare(Rule):
