@@ -11,6 +11,7 @@ from passes.fold_batch_norm import FoldBatchNorm
 from passes.fold_constants import FoldConstants
 from passes.fold_linear import FoldLinear
 from passes.fold_pad import FoldPad
+from passes.fuse_operators import FuseOperators
 from passes.infer_shapes import InferShapes
 from passes.recover_operators import RecoverOperators
 from passes.remove_dead_nodes import RemoveDeadNodes
@@ -32,5 +33,6 @@ PASSES: dict[str, type[Pass]] = {
     ConvertFloat.name: ConvertFloat,
     ConvertOpset.name: ConvertOpset,
     RemoveDeadNodes.name: RemoveDeadNodes,
+    FuseOperators.name: FuseOperators,
     StripProvenance.name: StripProvenance,
 }

@@ -46,7 +46,7 @@ def optimize(
 
     Args:
         model: a path, serialized bytes, a ModelProto or an IR model.
-        pipeline: a preset (O0, O1, O2) or the text of a pipeline (`graphopt.pipeline.text`).
+        pipeline: a preset (O0, O1, O2, O3) or the text of a pipeline (`graphopt.pipeline.text`).
         target: whose facts the passes may use.
         shapes: dimensions to fix, by input name.
         overridable_initializers: keep initializers that are also inputs as inputs with a default, instead

@@ -7,9 +7,12 @@ _CLEANUP = "deduplicate,remove-dead-nodes"
 _REWRITES = "recover-operators,simplify-movement,simplify-algebra,fold-pad,fold-batch-norm,fold-linear"
 """Operators are recovered first: once folds have taken the constants of a pattern apart, it is gone."""
 
+_O2 = f"fixpoint({_SHAPES_AND_CONSTANTS},{_REWRITES},{_CLEANUP})"
+
 PRESETS = {
     "O0": "",
     "O1": f"fixpoint({_SHAPES_AND_CONSTANTS},remove-dead-nodes)",
-    "O2": f"fixpoint({_SHAPES_AND_CONSTANTS},{_REWRITES},{_CLEANUP})",
+    "O2": _O2,
+    "O3": f"{_O2},fuse-operators",
 }
 DEFAULT_PRESET = "O2"
