@@ -9,6 +9,7 @@ from typing import Any
 import onnx_ir as ir
 
 from graphopt.inspect.operations import count_operations
+from graphopt.ir.fused import inline_kernels, kernels
 from graphopt.ir.walk import is_op, nodes, scopes
 from graphopt.tensors import TensorSpec
 
@@ -51,8 +52,11 @@ class Statistics:
 
 
 def statistics(model: ir.Model) -> Statistics:
-    """Measure a model; shapes must have been inferred for its operations to be counted."""
-    operations = count_operations(model)
+    """Measure a model; shapes must have been inferred for its operations to be counted.
+
+    Those of a kernel are counted for each call of it, with the shapes of the call.
+    """
+    operations = count_operations(_without_kernels(model))
     return Statistics(
         name=model.graph.name or "",
         inputs=tuple(map(tensor_spec, model.graph.inputs)),
@@ -96,6 +100,14 @@ def static_shape(value: ir.Value) -> tuple[int, ...]:
     if value.shape is None or len(dims) != len(value.shape):
         raise ValueError(f"value {value.name!r} has no static shape")
     return dims
+
+
+def _without_kernels(model: ir.Model) -> ir.Model:
+    if not kernels(model):
+        return model
+    plain = model.clone()
+    inline_kernels(plain)
+    return plain
 
 
 def _parameter_bytes(model: ir.Model) -> dict[str, int]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 import onnx_ir as ir
 
 from graphopt.ir.dead import erase
-from graphopt.ir.walk import label, nested
+from graphopt.ir.fused import DOMAIN, VERSION, graphs_with_calls
+from graphopt.ir.walk import label
 from graphopt.pipeline.base import Pass
 from graphopt.pipeline.check import output_name
 from graphopt.pipeline.context import Context
@@ -17,7 +17,7 @@ from graphopt.pipeline.limit import Step
 from graphopt.rewrite.provenance import Origin, annotate, merged
 from passes.fuse_operators.cost import CostModel
 from passes.fuse_operators.groups import Group, find_groups
-from passes.fuse_operators.outline import DOMAIN, DOMAIN_VERSION, Outliner
+from passes.fuse_operators.outline import Outliner
 
 
 @dataclass(frozen=True)
@@ -37,22 +37,14 @@ class FuseOperators(Pass):
         """Group the nodes of each graph, then replace each group by a call."""
         outliner, cost = Outliner(model), CostModel(ctx.target)
         changes = 0
-        for graph, imports in tuple(_graphs(model)):
+        for graph, imports in tuple(graphs_with_calls(model)):
             for group in find_groups(graph, cost, ctx):
                 if ctx.limit.reached:
                     return changes
                 _replace(group, graph, outliner, imports[""], ctx)
-                model.opset_imports[DOMAIN] = imports[DOMAIN] = DOMAIN_VERSION
+                model.opset_imports[DOMAIN] = imports[DOMAIN] = VERSION
                 changes += 1
         return changes
-
-
-def _graphs(model: ir.Model) -> Iterator[tuple[ir.Graph, dict[str, int]]]:
-    """Yield the graphs of a model, with the opsets in force there; the functions that are kernels are done."""
-    functions = (function for function in model.functions.values() if function.domain != DOMAIN)
-    for root in (model.graph, *(function.graph for function in functions)):
-        for graph in (root, *nested(root)):
-            yield graph, root.opset_imports
 
 
 def _replace(group: Group, graph: ir.Graph, outliner: Outliner, opset: int, ctx: Context) -> None:

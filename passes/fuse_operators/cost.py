@@ -2,7 +2,8 @@
 
 Between two kernels a value is stored and loaded again, at the rate of one vector register a cycle where the
 caches hold it, and slower where they do not; and the second kernel has to be started. Within one kernel a value
-that is smaller than the result, since it is broadcast into it, is computed again for every element of that.
+that is smaller than the result, since it is broadcast into it, is computed again for every element of that, except
+for sums, which are kept for the second half of the kernel.
 """
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ class CostModel:
         """Return why `value` should be stored rather than stay within the kernel that computes `result`."""
         if same_shape(value, result):
             return None
-        producer = value.producer()
-        if producer is not None and is_anchor(producer):
-            return f"its result {value.name!r} is broadcast into {result.name!r}, and its sums would be computed again"
         small, large = _elements(value), _elements(result)
         if small is None or large is None:
             return f"{value.name!r} and {result.name!r} are not known to have the same shape"
+        producer = value.producer()
+        if producer is not None and is_anchor(producer):
+            return None
         cost = self._cycles_of_recomputing(value, large - small)
         saving = self._cycles_of_storing(value, small)
         if cost > saving:

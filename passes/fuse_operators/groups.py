@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
+from graphopt.ir.dims import same_shape
 from graphopt.ir.walk import label
 from graphopt.pipeline.context import Context
 from passes.fuse_operators.cost import CostModel
@@ -76,9 +77,10 @@ class _Grouping:
         self._uses: dict[ir.Value, int] = {}
 
     def groups(self) -> list[Group]:
-        for node in self._graph:
-            if is_anchor(node):
-                self._follow(self._begin(node, anchor=node))
+        anchored = [self._begin(node, anchor=node) for node in self._graph if is_anchor(node)]
+        for widening in (False, True):  # a sum that is broadcast into another's result comes second
+            for growing in anchored:
+                self._follow(growing, widening=widening)
         found: list[_Growing] = []
         for node in reversed(self._graph):
             group = self._begin(node, anchor=None) if self._is_free(node) else self._group_of.get(node)
@@ -100,9 +102,11 @@ class _Grouping:
     def _is_free(self, node: ir.Node) -> bool:
         return node in self._position and node not in self._group_of and is_elementwise(node)
 
-    def _follow(self, group: _Growing) -> None:
-        """Take in what comes after an anchor, as long as all paths from it meet again."""
+    def _follow(self, group: _Growing, *, widening: bool) -> None:
+        """Take in what comes after an anchor, as long as all paths meet again, and unless widening have its shape."""
         while region := self._until_paths_meet(group.root.outputs[0]):
+            if not widening and not same_shape(group.root.outputs[0], region[-1].outputs[0]):
+                return
             reason = self._refusal(group, region)
             if reason is not None:
                 self._ctx.missed(group.root, reason)
@@ -111,7 +115,7 @@ class _Grouping:
                 self._add(group, node)
             group.root = region[-1]
         reason = self._obstacle(group.root.outputs[0])
-        if reason is not None:
+        if widening and reason is not None:
             self._ctx.missed(group.root, reason)
 
     def _until_paths_meet(self, value: ir.Value) -> list[ir.Node]:

@@ -8,10 +8,9 @@ from functools import cache
 import onnx
 import onnx_ir as ir
 
+from graphopt.ir.fused import DOMAIN, kernels
 from passes.fuse_operators.groups import Group
 
-DOMAIN = "graphopt.fused"
-DOMAIN_VERSION = 1
 LONGEST_NAME = 8
 """Operators that a function's name spells out; of more it gives the number."""
 OLDEST_IR_VERSION = 8
@@ -23,9 +22,8 @@ class Outliner:
 
     def __init__(self, model: ir.Model) -> None:
         self._model = model
-        self._names = {name for domain, name, _ in model.functions if domain == DOMAIN}
-        fused = (function for function in model.functions.values() if function.domain == DOMAIN)
-        self._by_body = {_content(function): function for function in fused}
+        self._names = {function.name for function in kernels(model)}
+        self._by_body = {_content(function): function for function in kernels(model)}
 
     def outline(self, group: Group, opset: int) -> ir.Node:
         """Return a call that computes what a group does, in no graph yet.
