@@ -194,3 +194,11 @@ def test_a_shape_that_only_a_run_knows_stays_with_who_checks_it(
     text = wrap(f"float{after} y", f"y = {operator} (x, how)", f"float{before} x, int64{how} how")
     model = ir.from_proto(onnx.parser.parse_model(text))
     assert "not constant" in (supports(model.graph[0]) or "")
+
+
+def test_what_the_importer_lowers_shares_a_kernel_with_what_follows() -> None:
+    text = wrap("float[3,40] y", "e = Exp (x) y = Neg (e)", "float[3,40] x")
+    graph = ir.from_proto(onnx.shape_inference.infer_shapes(onnx.parser.parse_model(text))).graph
+    target = parse_target("cpu")
+    module = schedule(lower(list(graph), list(graph.inputs), list(graph.outputs), target), target)
+    assert "fused_tir_exp_tir_negative" in {name.name_hint for name in module.functions}

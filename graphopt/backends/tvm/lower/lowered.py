@@ -84,8 +84,8 @@ class Lowering:
         return literal(pack_array(array.reshape(1, -1, *ones), self.lanes))
 
     def emit(self, expr: relax.Expr) -> relax.Var:
-        """Bind an expression to a variable."""
-        return self.builder.emit(expr)
+        """Bind an expression to a variable; a variable stays, since Relax fuses nothing across a second name."""
+        return expr if isinstance(expr, relax.Var) else self.builder.emit(expr)
 
     def kernel(self, name: str, compute: Callable[..., te.Tensor], *arguments: relax.Expr | Array) -> relax.Var:
         """Bind a call of a kernel that `compute` describes in TE; arrays become constants."""
