@@ -19,6 +19,7 @@ from graphopt.compiler.optimize import Shapes, optimize
 from graphopt.compiler.specialize import specialize
 from graphopt.errors import ModelError, TargetError
 from graphopt.inspect.statistics import static_shape, tensor_spec
+from graphopt.ir.fused import inline_kernels
 from graphopt.ir.interface import check_interface
 from graphopt.ir.load import Source, load
 from graphopt.ir.save import save
@@ -108,6 +109,7 @@ class _Build:
             specialization = specialize(optimized)
             if specialization.model is None:
                 return _nothing_emitted(optimized, specialization.obstacle, (specialization.obstacle,)), None
+            inline_kernels(specialization.model)  # other shapes may make other kernels
             specialized, _ = optimize(specialization.model, SHAPE_FOLDING, target=self.target)
         with self._stage("generate code"):
             return emit(specialized, self.target, folder), specialized

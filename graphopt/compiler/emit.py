@@ -10,7 +10,9 @@ import onnx_ir as ir
 
 from graphopt.backends.partition import Executor, Partition, Region, partition
 from graphopt.backends.tvm.compile import CodegenError, compile_region
+from graphopt.backends.tvm.lower.region import KernelOf
 from graphopt.backends.tvm.lower.support import supports
+from graphopt.compiler.kernels import kernels_of
 from graphopt.ir.constants import is_constant
 from graphopt.ir.save import save
 from graphopt.ir.walk import is_op, label, reads
@@ -38,8 +40,9 @@ def emit(model: ir.Model, target: Target, folder: Path) -> Emitted:
         return Emitted((), _placements(cut), ())
     parts: list[Part] = []
     notes: list[str] = []
+    kernel_of = kernels_of(model, target)
     for index, region in enumerate(cut.regions):
-        part, note = _emit_region(model, region, index, target, folder)
+        part, note = _emit_region(model, region, index, target, folder, kernel_of)
         parts.append(part)
         notes.extend(note)
     return Emitted(tuple(parts), _placements(cut), tuple(notes))
@@ -56,12 +59,14 @@ def carry_constant_outputs(graph: ir.Graph) -> None:
             graph.outputs[index] = carrier.outputs[0]
 
 
-def _emit_region(model: ir.Model, region: Region, index: int, target: Target, folder: Path) -> tuple[Part, list[str]]:
+def _emit_region(
+    model: ir.Model, region: Region, index: int, target: Target, folder: Path, kernel_of: KernelOf
+) -> tuple[Part, list[str]]:
     names = tuple(str(value.name) for value in region.inputs), tuple(str(value.name) for value in region.outputs)
     if region.executor is Executor.TVM:
         file = f"part-{index}.so"
         try:
-            compile_region(region.nodes, region.inputs, region.outputs, target, folder / file)
+            compile_region(region.nodes, region.inputs, region.outputs, target, folder / file, kernel_of)
             return Part(region.executor, file, *names), []
         except CodegenError as error:
             note = [f"onnxruntime runs part {index} ({len(region.nodes)} nodes), since TVM failed on it: {error}"]

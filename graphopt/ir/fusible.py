@@ -26,6 +26,11 @@ ELEMENTWISE = TRANSCENDENTAL | frozenset(
 )
 
 
+def is_fusible(node: ir.Node) -> bool:
+    """Whether it is for fuse-operators to say with which others a node shares a kernel."""
+    return is_anchor(node) or is_elementwise(node)
+
+
 def is_anchor(node: ir.Node) -> bool:
     """Whether a kernel may be built around a node."""
     return is_standard(node) and node.op_type in ANCHORS and not has_references(node)

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from graphopt.ir.dims import same_shape
+from graphopt.ir.fusible import TRANSCENDENTAL, is_anchor
 from graphopt.targets import Target
-from passes.fuse_operators.operators import TRANSCENDENTAL, is_anchor
 
 MEMORY_SLOWDOWN = 8
 """How many times slower than from the second cache a vector comes from memory: 64 bytes to about 8 a cycle and core."""

@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from graphopt.ir.dims import same_shape
+from graphopt.ir.fusible import is_anchor, is_elementwise
 from graphopt.ir.walk import label
 from graphopt.pipeline.context import Context
 from passes.fuse_operators.cost import CostModel
-from passes.fuse_operators.operators import is_anchor, is_elementwise
 
 WIDEST_BRANCHING = 16
 """Nodes among which paths from one value are followed until they meet: HardSwish, GELU and their like have fewer."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from graphopt.backends.tvm.build import build, export
-from graphopt.backends.tvm.lower.region import lower
+from graphopt.backends.tvm.lower.region import KernelOf, lower
 from graphopt.backends.tvm.schedule.module import schedule
 from graphopt.targets import Target
 
@@ -23,8 +23,11 @@ def compile_region(
     outputs: Sequence[ir.Value],
     target: Target,
     path: Path,
+    kernel_of: KernelOf | None = None,
 ) -> None:
     """Write nodes in topological order as a shared library, its weights beside it in a file of the same stem.
+
+    `kernel_of` says which nodes share a kernel; without it Relax decides.
 
     Raises:
         TargetError: no C linker is installed.
@@ -32,7 +35,7 @@ def compile_region(
 
     """
     try:
-        program = build(schedule(lower(nodes, inputs, outputs, target), target), target)
+        program = build(schedule(lower(nodes, inputs, outputs, target, kernel_of), target), target)
     except Exception as error:  # TVM raises Python's own classes, which share no closer base
         reason = str(error).strip().rpartition("\n")[2]
         raise CodegenError(f"{type(error).__name__}: {reason}") from error

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import onnx_ir as ir
 import tvm
@@ -13,16 +14,26 @@ from graphopt.backends.tvm.lower.layout import PLAIN
 from graphopt.backends.tvm.lower.lowered import Lowered, Lowering, tensor_type
 from graphopt.backends.tvm.lower.operators import lower_node
 from graphopt.backends.tvm.lower.types import shape_of
+from graphopt.ir.fusible import is_fusible
 from graphopt.ir.walk import is_op
 from graphopt.targets import Target
 
+KernelOf = Mapping[ir.Node, object]
+"""The kernel of each node that shares one with others, as anything that can be compared."""
+
 
 def lower(
-    nodes: Sequence[ir.Node], inputs: Sequence[ir.Value], outputs: Sequence[ir.Value], target: Target
+    nodes: Sequence[ir.Node],
+    inputs: Sequence[ir.Value],
+    outputs: Sequence[ir.Value],
+    target: Target,
+    kernel_of: KernelOf | None = None,
 ) -> tvm.IRModule:
     """Lower nodes in topological order to `main(inputs …) -> (outputs …)`, all in ONNX's order of axes.
 
-    `inputs` are the values read from outside, without constants: those are read where they stand.
+    `inputs` are the values read from outside, without constants: those are read where they stand. A value that
+    goes from one kernel to another is an output of the dataflow, and so Relax fuses nothing across it; with data
+    movement and reductions, for which `kernel_of` says nothing, it fuses by its own rules.
 
     Raises:
         RefusalError: a node is beyond this backend; `support.supports` says so beforehand.
@@ -39,7 +50,19 @@ def lower(
                 if is_op(node, "Constant"):
                     continue
                 for value, lowered in zip(node.outputs, lower_node(lowering, node), strict=False):
-                    lowering.define(value, lowered)
+                    stored = kernel_of is not None and _is_stored(node, value, kernel_of)
+                    lowering.define(value, _stored(lowering, lowered) if stored else lowered)
             results = builder.emit_output(relax.Tuple([lowering.plain(value) for value in outputs]))
         builder.emit_func_output(results)
     return builder.finalize()
+
+
+def _is_stored(node: ir.Node, value: ir.Value, kernel_of: KernelOf) -> bool:
+    """Whether a value goes from one kernel to another; what no kernel is decided for goes with either."""
+    kernel = kernel_of.get(node, node)
+    readers = (reader for reader in value.consumers() if kernel_of.get(reader, reader) != kernel)
+    return is_fusible(node) and any(map(is_fusible, readers))
+
+
+def _stored(lowering: Lowering, lowered: Lowered) -> Lowered:
+    return replace(lowered, expr=lowering.builder.emit_output(lowered.expr))
