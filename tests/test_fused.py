@@ -64,3 +64,21 @@ def test_a_call_knows_where_it_comes_from(fused: ir.Model) -> None:
     assert past is not None
     assert len(past.sources) == 2
     assert str(past.rewrites[-1]) == "fuse-operators/ConvClip at 'd'"
+
+
+def test_functions_that_others_put_into_the_domain_are_left_alone() -> None:
+    model = parse_model("""
+    g (float[2] x) => (float[2] y, float[2] z, float[2] u)
+    { y = graphopt.fused.ExpNeg <alpha = 0.5> (x)  a = Exp (x)  z = Neg (a)  u = Abs (z) }
+    <domain: "graphopt.fused", opset_import: ["" : 17]> ExpNeg <alpha> (x) => (y)
+    { a = LeakyRelu <alpha: float = @alpha> (x)  y = Neg (a) }
+    """)
+    feeds = random_feeds(model, seed=0)
+    fused = graphopt.optimize(model, "infer-shapes,fuse-operators").model
+    assert [node.op_type for node in fused.graph] == ["ExpNeg", "ExpNeg_1", "Abs"]
+    assert inline_kernels(fused) == 1
+    verify(fused, types=True)
+    assert [node.op_type for node in fused.graph] == ["ExpNeg", "Exp", "Neg", "Abs"]
+    assert all(
+        found.error <= DEFAULT_TOLERANCE for found in differences(evaluate(model, feeds), evaluate(fused, feeds))
+    )

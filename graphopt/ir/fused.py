@@ -9,15 +9,15 @@ import onnx_ir as ir
 from graphopt.ir.dead import erase
 from graphopt.ir.edit import Names
 from graphopt.ir.shapes import infer_shapes
-from graphopt.ir.walk import nested
+from graphopt.ir.walk import has_subgraphs, nested
 
 DOMAIN = "graphopt.fused"
 VERSION = 1
 
 
 def kernels(model: ir.Model) -> list[ir.Function]:
-    """Return the functions of a model that stand for kernels. Each has one output, no attributes, and no subgraphs."""
-    return [function for function in model.functions.values() if function.domain == DOMAIN]
+    """Return the functions of a model that stand for kernels; others in the domain, foreign ones, are left alone."""
+    return [function for function in model.functions.values() if function.domain == DOMAIN and _is_plain(function)]
 
 
 def graphs_with_calls(model: ir.Model) -> Iterator[tuple[ir.Graph, dict[str, int]]]:
@@ -40,6 +40,7 @@ def inline_kernels(model: ir.Model) -> int:
     called = {function.identifier(): function for function in kernels(model)}
     if not called:
         return 0
+    others = any(function.domain == DOMAIN for key, function in model.functions.items() if key not in called)
     names = Names(model)
     calls = 0
     for graph, imports in tuple(graphs_with_calls(model)):
@@ -48,11 +49,18 @@ def inline_kernels(model: ir.Model) -> int:
             if function is not None:
                 _inline(node, function, graph, names)
                 calls += 1
-        imports.pop(DOMAIN, None)
+        if not others:
+            imports.pop(DOMAIN, None)
     for identifier in called:
         del model.functions[identifier]
     infer_shapes(model)
     return calls
+
+
+def _is_plain(function: ir.Function) -> bool:
+    """Whether a function has one output and no attributes, and each of its nodes one output and no graphs."""
+    nodes = (len(node.outputs) == 1 and not has_subgraphs(node) for node in function)
+    return len(function.outputs) == 1 and not function.attributes and all(nodes)
 
 
 def _inline(call: ir.Node, function: ir.Function, graph: ir.Graph, names: Names) -> None:

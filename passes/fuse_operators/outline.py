@@ -22,7 +22,7 @@ class Outliner:
 
     def __init__(self, model: ir.Model) -> None:
         self._model = model
-        self._names = {function.name for function in kernels(model)}
+        self._names = {name for domain, name, _ in model.functions if domain == DOMAIN}
         self._by_body = {_content(function): function for function in kernels(model)}
 
     def outline(self, group: Group, opset: int) -> ir.Node:
@@ -98,7 +98,7 @@ def _spelled(nodes: Sequence[ir.Node]) -> str:
 
 def _content(function: ir.Function) -> bytes:
     """Return what functions have in common that differ in their names alone."""
-    proto = ir.to_proto(function)
+    proto = ir.serde.serialize_function(function)
     proto.ClearField("name")
     return proto.SerializeToString(deterministic=True)
 
