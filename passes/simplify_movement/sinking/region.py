@@ -61,20 +61,30 @@ class Region:
         return not self._is_barrier(reader) and permutation(reader, len(perm)) == inverse(perm)
 
     def trim(self) -> None:
-        """Give back, from the bottom up, each node that costs as much in the region as outside of it."""
+        """Give back, from the bottom up, each node that costs as much in the region as outside of it.
+
+        What one gives back may let those go that make its inputs, and those that read them too.
+        """
         order = list(self.moves)
-        for node in reversed(order):
-            if any(reader in self.moves for output in node.outputs for reader in output.consumers()):
-                continue
-            touched = {value: self.perms[value] for value in (*node.inputs, *node.outputs) if value in self.perms}
-            inside, move = self._sum(touched), self.moves.pop(node)
-            left = [value for value in touched if value.producer() is not node]
-            if self._sum(left) > inside:
-                self.moves[node] = move
-            else:
-                for output in node.outputs:
-                    del self.perms[output]
+        pending = list(order)
+        while pending:
+            node = pending.pop()
+            if node in self.moves and not self._is_read_inside(node) and self._give_back(node):
+                pending.extend(_around(node))
         self.moves = {node: self.moves[node] for node in order if node in self.moves}
+
+    def _is_read_inside(self, node: ir.Node) -> bool:
+        return any(reader in self.moves for output in node.outputs for reader in output.consumers())
+
+    def _give_back(self, node: ir.Node) -> bool:
+        touched = {value: self.perms[value] for value in (*node.inputs, *node.outputs) if value in self.perms}
+        inside, move = self._sum(touched), self.moves.pop(node)
+        if self._sum([value for value in touched if value.producer() is not node]) > inside:
+            self.moves[node] = move
+            return False
+        for output in node.outputs:
+            del self.perms[output]
+        return True
 
     def _sum(self, values: Iterable[ir.Value]) -> Cost:
         costs = [self._cost(value) for value in values]
@@ -182,3 +192,12 @@ def _neighbours(whole: Region, node: ir.Node) -> Iterator[ir.Node]:
 
 def _moved(value: ir.Value) -> int:
     return math.prod(dim for dim in dims(value) or () if isinstance(dim, int))
+
+
+def _around(node: ir.Node) -> Iterator[ir.Node]:
+    """Yield the makers and the other readers of what a node reads."""
+    for value in node.inputs:
+        if value is not None:
+            yield from value.consumers()
+            if maker := value.producer():
+                yield maker
