@@ -13,6 +13,7 @@ from passes.fold_linear import FoldLinear
 from passes.fold_pad import FoldPad
 from passes.fuse_operators import FuseOperators
 from passes.infer_shapes import InferShapes
+from passes.inline_functions import InlineFunctions
 from passes.recover_operators import RecoverOperators
 from passes.remove_dead_nodes import RemoveDeadNodes
 from passes.simplify_algebra import SimplifyAlgebra
@@ -21,6 +22,7 @@ from passes.strip_provenance import StripProvenance
 
 PASSES: dict[str, type[Pass]] = {
     InferShapes.name: InferShapes,
+    InlineFunctions.name: InlineFunctions,
     FoldConstants.name: FoldConstants,
     EliminateIdentity.name: EliminateIdentity,
     FoldBatchNorm.name: FoldBatchNorm,
