@@ -17,12 +17,14 @@ from passes.inline_functions import InlineFunctions
 from passes.recover_operators import RecoverOperators
 from passes.remove_dead_nodes import RemoveDeadNodes
 from passes.simplify_algebra import SimplifyAlgebra
+from passes.simplify_control_flow import SimplifyControlFlow
 from passes.simplify_movement import SimplifyMovement
 from passes.strip_provenance import StripProvenance
 
 PASSES: dict[str, type[Pass]] = {
     InferShapes.name: InferShapes,
     InlineFunctions.name: InlineFunctions,
+    SimplifyControlFlow.name: SimplifyControlFlow,
     FoldConstants.name: FoldConstants,
     EliminateIdentity.name: EliminateIdentity,
     FoldBatchNorm.name: FoldBatchNorm,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
 import onnx_ir as ir
 
-from graphopt.ir.walk import is_op, scopes
+from graphopt.ir.walk import is_op, nested, scopes
 from graphopt.tensors import Array
 
 
@@ -15,23 +16,26 @@ class Names:
     """The value names taken in a model, so that a new one is found in constant time."""
 
     def __init__(self, model: ir.Model) -> None:
-        self._taken: set[str] = set()
+        self._taken: Counter[str] = Counter()  # two branches of an If may use the same
         for scope in scopes(model):
-            self.reserve((*scope.inputs, *scope.initializers.values()))
-            for node in scope:
-                self.reserve(node.outputs)
+            self.reserve(_defined(scope))
 
     def reserve(self, values: Iterable[ir.Value]) -> None:
         """Take the names of values that came from elsewhere."""
         self._taken.update(value.name for value in values if value.name)
 
+    def release(self, graph: ir.Graph) -> None:
+        """Give back the names defined in a graph and in those nested in it, which is about to go."""
+        for scope in (graph, *nested(graph)):
+            self._taken.subtract(value.name for value in _defined(scope) if value.name)
+
     def fresh(self, base: str) -> str:
         """Return and take the first name that is free of `base`, `base_1`, `base_2` and so on."""
         name, count = base, 0
-        while name in self._taken:
+        while self._taken[name] > 0:
             count += 1
             name = f"{base}_{count}"
-        self._taken.add(name)
+        self._taken[name] += 1
         return name
 
 
@@ -68,6 +72,11 @@ def add_initializer(graph: ir.Graph, name: str, array: Array) -> ir.Value:
     value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
     graph.register_initializer(value)
     return value
+
+
+def _defined(scope: ir.Graph) -> set[ir.Value]:
+    outputs = (value for node in scope for value in node.outputs)
+    return {*scope.inputs, *scope.initializers.values(), *outputs}
 
 
 def _carry(old: ir.Value, new: ir.Value) -> None:
