@@ -82,7 +82,7 @@ class _Inliner:
             dict(zip(function.inputs, (*call.inputs, *absent), strict=True)),
             _arguments(call, function),
             prefix=f"{call.name or output_name(call)}/",
-            keep_shapes=False,  # the names of a function's dimensions are its own
+            keep_symbols=False,  # the names of a function's dimensions are its own
         )
         body = copier.nodes(function.graph)
         annotate(body, merged((call,), Origin(InlineFunctions.name, function.name, output_name(call))))

@@ -23,7 +23,7 @@ class Copier:
         attributes: what stands for a reference to an attribute of a function; one that is not listed drops
             the attribute that refers to it (ONNX IR spec, Functions). None keeps references as they are.
         prefix: put before the names of nodes, which need not be unique.
-        keep_shapes: whether what is known of the original's shapes holds where the copy stands. Types hold.
+        keep_symbols: whether the names of the original's dimensions mean the same where the copy stands.
 
     """
 
@@ -31,7 +31,7 @@ class Copier:
     values: dict[ir.Value, ir.Value | None]
     attributes: Mapping[str, ir.Attr] | None = None
     prefix: str = ""
-    keep_shapes: bool = True
+    keep_symbols: bool = True
 
     def nodes(self, graph: ir.Graph) -> list[ir.Node]:
         """Copy all nodes of a graph, in order; they belong to no graph yet."""
@@ -97,7 +97,8 @@ class Copier:
     def _describe(self, original: ir.Value, copy: ir.Value) -> ir.Value:
         copy.name = self.names.fresh(original.name) if original.name else original.name
         copy.type, copy.doc_string = original.type, original.doc_string
-        if self.keep_shapes and original.shape is not None:
-            copy.shape = original.shape.copy()
+        if original.shape is not None:
+            dims = original.shape
+            copy.shape = ir.Shape(dim if self.keep_symbols or isinstance(dim, int) else None for dim in dims)
         self.values[original] = copy
         return copy

@@ -30,7 +30,7 @@ def splice_branch(node: ir.Node, scope: Scope, ctx: Context) -> list[ir.Node] | 
     if other is not None:
         scope.names.release(other)
     values = site.hoist(branch)
-    results = site.copy(branch, values, rule="splice-branch", keep_shapes=True)
+    results = site.copy(branch, values, rule="splice-branch", keep_symbols=True)
     return site.finish(None if is_unread(old) else new for old, new in zip(node.outputs, results, strict=True))
 
 

@@ -94,10 +94,10 @@ class Site:
             if value.const_value is not None and not value.is_graph_input()
         }
 
-    def copy(self, graph: ir.Graph, values: Values, *, rule: str, keep_shapes: bool, turn: str = "") -> list[ir.Value]:
+    def copy(self, graph: ir.Graph, values: Values, *, rule: str, keep_symbols: bool, turn: str = "") -> list[ir.Value]:
         """Copy the nodes of a graph; return what stands for its outputs."""
         prefix = f"{self.node.name or output_name(self.node)}/{turn}"
-        copier = Copier(self._scope.names, dict(values), prefix=prefix, keep_shapes=keep_shapes)
+        copier = Copier(self._scope.names, dict(values), prefix=prefix, keep_symbols=keep_symbols)
         nodes = copier.nodes(graph)
         origin = Origin(NAME, rule, output_name(self.node))
         for original, copy in zip(graph, nodes, strict=True):

@@ -15,7 +15,10 @@ from passes.simplify_control_flow.site import given_through, rebuild
 
 
 def capture_unchanging(loop: Loop, ctx: Context) -> ir.Node | None:
-    """Read from outside what no turn changes; return the Loop that is left, None where it stays as it is."""
+    """Read from outside what no turn changes; return the Loop that is left, which may be dead.
+
+    None where it stays as it is.
+    """
     fixed = [
         index
         for index, (state, following) in enumerate(zip(loop.states, loop.next_states, strict=True))
@@ -26,6 +29,8 @@ def capture_unchanging(loop: Loop, ctx: Context) -> ir.Node | None:
     for index in fixed:
         ctx.applied(loop.node, f"no turn changes {loop.states[index].name!r}")
         replace_value(loop.node.outputs[index], loop.initial[index])
+    if all(map(is_unread, loop.node.outputs)):
+        return loop.node
     states = [(loop.states[index], loop.initial[index]) for index in fixed]
     made = _without(loop, set(fixed))
     for state, initial in states:

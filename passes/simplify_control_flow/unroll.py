@@ -46,7 +46,7 @@ def _turns(loop: Loop, turns: int, site: Site) -> tuple[Sequence[ir.Value], list
             values[number] = site.array(str(number.name), _shaped(np.int64(turn), number))
         if not is_unread(condition):
             values[condition] = site.array(str(condition.name), _shaped(np.True_, condition))
-        _, *results = site.copy(loop.body, values, rule="unroll-loop", keep_shapes=False, turn=f"{turn}/")
+        _, *results = site.copy(loop.body, values, rule="unroll-loop", keep_symbols=False, turn=f"{turn}/")
         states, scanned = results[: len(states)], results[len(states) :]
         rows.append(scanned)
     return states, rows
