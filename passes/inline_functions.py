@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from graphlib import TopologicalSorter
 from typing import ClassVar
 
 import onnx
@@ -28,17 +29,24 @@ class InlineFunctions(Pass):
     default (ONNX IR spec, Functions). Calls are expanded from the outside in, so that an attribute that one
     function hands to another is known when its default is decided on. Functions of the domains in `keep`
     stay functions; the calls in them are inlined.
+
+    Attributes:
+        keep: domains whose functions stay; `graphopt.fused` is for what a backend runs as one kernel.
+        max_nodes: a call that would be more nodes than this stays one: functions that call each other twice
+            double with each level.
+
     """
 
     name: ClassVar[str] = "inline-functions"
 
     keep: tuple[str, ...] = ("graphopt.fused",)
+    max_nodes: int = 100_000
 
     def run(self, model: ir.Model, ctx: Context) -> int:
         """Go through the main graph, then through what is still a function."""
         if not model.functions:
             return 0
-        inliner = _Inliner(model, frozenset(self.keep), ctx)
+        inliner = _Inliner(model, self, ctx)
         changes = inliner.expand(model.graph, model.opset_imports)
         changes += erase_uncalled(model)
         for function in model.functions.values():
@@ -49,11 +57,12 @@ class InlineFunctions(Pass):
 class _Inliner:
     """Expands calls, in any graph of one model."""
 
-    def __init__(self, model: ir.Model, keep: frozenset[str], ctx: Context) -> None:
+    def __init__(self, model: ir.Model, options: InlineFunctions, ctx: Context) -> None:
         self._functions = model.functions
         self._names = Names(model)
-        self._keep = keep
+        self._options = options
         self._ctx = ctx
+        self._sizes = _expanded_sizes(model.functions)
 
     def expand(self, graph: ir.Graph, imports: dict[str, int]) -> int:
         """Expand the calls in a graph, those in the bodies that this brings, and those in its subgraphs."""
@@ -62,9 +71,9 @@ class _Inliner:
         while pending:
             node = pending.pop()
             function = self._functions.get(node.op_identifier())
-            if function is None or function.domain in self._keep:
+            if function is None or function.domain in self._options.keep:
                 changes += sum(self.expand(subgraph, imports) for subgraph in subgraphs(node))
-            elif why := _refusal(node, function, imports, self._functions):
+            elif why := self._too_large(function) or _refusal(node, function, imports, self._functions):
                 self._ctx.missed(node, why)
             else:
                 pending += reversed(self._inline(node, function))
@@ -72,6 +81,10 @@ class _Inliner:
                     imports.setdefault(domain, version)
                 changes += 1
         return changes
+
+    def _too_large(self, function: ir.Function) -> str | None:
+        size, most = self._sizes[function.identifier()], self._options.max_nodes
+        return f"it would become {size} nodes, more than max-nodes={most}" if size > most else None
 
     def _inline(self, call: ir.Node, function: ir.Function) -> list[ir.Node]:
         """Replace a call by the function's nodes; return those of them that something reads."""
@@ -94,6 +107,16 @@ class _Inliner:
         erase(call)
         erase_unread(value for node in body for value in node.outputs)
         return [node for node in body if node.graph is not None]
+
+
+def _expanded_sizes(functions: Mapping[ir.OperatorIdentifier, ir.Function]) -> dict[ir.OperatorIdentifier, int]:
+    """Count the nodes of each function with all calls in it expanded."""
+    bodies = {key: [node.op_identifier() for node in nodes_within(each)] for key, each in functions.items()}
+    sizes: dict[ir.OperatorIdentifier, int] = {}
+    for key in TopologicalSorter(bodies).static_order():
+        if key in bodies:
+            sizes[key] = sum(sizes.get(called, 1) for called in bodies[key])
+    return sizes
 
 
 def _arguments(call: ir.Node, function: ir.Function) -> Mapping[str, ir.Attr]:

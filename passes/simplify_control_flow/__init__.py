@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import ClassVar
 
 import onnx_ir as ir
 
 from graphopt.ir.dead import is_dead
 from graphopt.ir.edit import Names
-from graphopt.ir.walk import is_op, subgraphs
+from graphopt.ir.walk import has_subgraphs, is_op, subgraphs
 from graphopt.pipeline.base import Pass
 from graphopt.pipeline.context import Context
 from passes.simplify_control_flow.branches import drop_outputs, splice_branch
@@ -38,8 +39,10 @@ class SimplifyControlFlow(Pass):
 
     def run(self, model: ir.Model, ctx: Context) -> int:
         """Sweep until nothing changes: what one node no longer reads, an earlier one need not compute."""
-        names = Names(model)
         functions = model.functions.values()
+        if not any(map(has_subgraphs, chain(model.graph, *functions))):
+            return 0
+        names = Names(model)
         roots = [
             (model.graph, Scope(names, model.opset_imports.get("", 0), None)),
             *((each.graph, Scope(names, each.opset_imports.get("", 0), each.graph)) for each in functions),
@@ -53,7 +56,7 @@ class SimplifyControlFlow(Pass):
     def _sweep(self, graph: ir.Graph, scope: Scope, ctx: Context) -> int:
         """Go through a graph, into each node first: what is in it may decide what it is."""
         changes = 0
-        pending = list(reversed(graph))
+        pending = [node for node in reversed(graph) if has_subgraphs(node)]
         while pending:
             node = pending.pop()
             if node.graph is None or is_dead(node):
@@ -61,7 +64,7 @@ class SimplifyControlFlow(Pass):
             changes += sum(self._sweep(subgraph, scope, ctx) for subgraph in subgraphs(node))
             left = self._simplify(node, scope, ctx)
             if left is not None:
-                pending += reversed(left)
+                pending += filter(has_subgraphs, reversed(left))
                 changes += 1
         return changes
 

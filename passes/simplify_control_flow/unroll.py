@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from graphopt.ir.dead import is_unread
+from graphopt.ir.traits import is_random
 from graphopt.ir.walk import nodes_within
 from graphopt.pipeline.context import Context
 from graphopt.tensors import Array
@@ -18,11 +19,12 @@ from passes.simplify_control_flow.site import Scope, Site
 def unroll(loop: Loop, scope: Scope, max_nodes: int, ctx: Context) -> list[ir.Node] | None:
     """Put the turns of a Loop one after the other in its place; return their nodes, None where it stays.
 
-    A body that draws random numbers draws as often as before.
+    A body that draws random numbers draws as often as before. With a seed it stays, for onnxruntime draws the
+    numbers of a seed one after the other, and each copy would start again.
     """
     turns = loop.turns
     if turns is None:
-        if loop.limit:
+        if loop.limit and loop.limit <= max_nodes:
             ctx.missed(loop.node, f"whether its {loop.limit} turns are all taken is computed in them")
         return None
     if why := _refusal(loop, turns, max_nodes):
@@ -69,6 +71,8 @@ def _refusal(loop: Loop, turns: int, max_nodes: int) -> str | None:
     size = turns * sum(1 for _ in nodes_within(loop.body))
     if size > max_nodes:
         return f"as straight code it would be {size} nodes, more than max-nodes={max_nodes}"
+    if turns > 1 and any(is_random(node) and "seed" in node.attributes for node in nodes_within(loop.body)):
+        return "its turns draw from one random sequence, which a seed starts"
     if any(not isinstance(value.type, ir.TensorType | None) for value in (*loop.initial, *loop.body.outputs)):
         return "it carries sequences or optional values"
     for output, scanned in zip(loop.node.outputs[len(loop.states) :], loop.scans, strict=True):
