@@ -72,15 +72,12 @@ class SimplifyControlFlow(Pass):
         """Return the nodes that take the place of one, None where it stays."""
         if is_op(node, "If"):
             spliced = splice_branch(node, scope, ctx)
-            return _alone(drop_outputs(node, ctx)) if spliced is None else spliced
+            return drop_outputs(node, ctx) if spliced is None else spliced
         loop = loop_of(node) if is_op(node, "Loop") else None
         if loop is None:
             return None
         unrolled = unroll(loop, scope, self.max_nodes, ctx)
         if unrolled is not None:
             return unrolled
-        return _alone(capture_unchanging(loop, ctx) or drop_unread(loop, ctx))
-
-
-def _alone(node: ir.Node | None) -> list[ir.Node] | None:
-    return None if node is None else [node]
+        captured = capture_unchanging(loop, ctx)
+        return drop_unread(loop, ctx) if captured is None else captured

@@ -34,10 +34,10 @@ def splice_branch(node: ir.Node, scope: Scope, ctx: Context) -> list[ir.Node] | 
     return site.finish(None if is_unread(old) else new for old, new in zip(node.outputs, results, strict=True))
 
 
-def drop_outputs(node: ir.Node, ctx: Context) -> ir.Node | None:
+def drop_outputs(node: ir.Node, ctx: Context) -> list[ir.Node] | None:
     """Let an If not compute what both branches take from outside alike, nor what nothing reads.
 
-    Returns the If that is left, which may be dead; None where it stays as it is.
+    Returns the If that is left, if one is; None where it stays as it is.
     """
     branches = [body_of(node, name) for name in _BRANCHES]
     graphs = [branch for branch in branches if branch is not None and len(branch.outputs) == len(node.outputs)]
@@ -52,8 +52,6 @@ def drop_outputs(node: ir.Node, ctx: Context) -> ir.Node | None:
     if len(kept) == len(node.outputs):
         return None
     ctx.applied(node, "outputs that nothing reads are not computed")
-    if not kept:
-        return node
     for graph in graphs:
         before = tuple(graph.outputs)
         graph.outputs[:] = [before[index] for index in kept]

@@ -139,8 +139,17 @@ def body_of(node: ir.Node, name: str) -> ir.Graph | None:
     return None if attribute is None or attribute.is_ref() else attribute.as_graph()
 
 
-def rebuild(node: ir.Node, inputs: Sequence[ir.Value | None], kept: Sequence[int]) -> ir.Node:
-    """Replace a node by one that reads `inputs` and has only the outputs `kept`; the graphs in it move over."""
+def rebuild(node: ir.Node, inputs: Sequence[ir.Value | None], kept: Sequence[int]) -> list[ir.Node]:
+    """Replace a node by one that reads `inputs` and has only the outputs `kept`, and return that; by none without.
+
+    The graphs in it move over.
+    """
+    made = [_shrunk(node, inputs, kept)] if kept else []
+    erase_unread(erase(node))
+    return made
+
+
+def _shrunk(node: ir.Node, inputs: Sequence[ir.Value | None], kept: Sequence[int]) -> ir.Node:
     attributes = tuple(node.attributes.values())
     node.attributes.clear()
     made = ir.Node(
@@ -159,5 +168,4 @@ def rebuild(node: ir.Node, inputs: Sequence[ir.Value | None], kept: Sequence[int
         name, old.name = old.name, None
         output.name, output.type, output.shape = name, old.type, old.shape
         old.replace_all_uses_with(output, replace_graph_outputs=True)
-    erase_unread(erase(node))
     return made

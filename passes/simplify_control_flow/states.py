@@ -14,11 +14,8 @@ from passes.simplify_control_flow.loop import Loop
 from passes.simplify_control_flow.site import given_through, rebuild
 
 
-def capture_unchanging(loop: Loop, ctx: Context) -> ir.Node | None:
-    """Read from outside what no turn changes; return the Loop that is left, which may be dead.
-
-    None where it stays as it is.
-    """
+def capture_unchanging(loop: Loop, ctx: Context) -> list[ir.Node] | None:
+    """Read from outside what no turn changes; return the Loop that is left, if one is, None where it stays."""
     fixed = [
         index
         for index, (state, following) in enumerate(zip(loop.states, loop.next_states, strict=True))
@@ -29,8 +26,6 @@ def capture_unchanging(loop: Loop, ctx: Context) -> ir.Node | None:
     for index in fixed:
         ctx.applied(loop.node, f"no turn changes {loop.states[index].name!r}")
         replace_value(loop.node.outputs[index], loop.initial[index])
-    if all(map(is_unread, loop.node.outputs)):
-        return loop.node
     states = [(loop.states[index], loop.initial[index]) for index in fixed]
     made = _without(loop, set(fixed))
     for state, initial in states:
@@ -38,7 +33,7 @@ def capture_unchanging(loop: Loop, ctx: Context) -> ir.Node | None:
     return made
 
 
-def drop_unread(loop: Loop, ctx: Context) -> ir.Node | None:
+def drop_unread(loop: Loop, ctx: Context) -> list[ir.Node] | None:
     """Drop the outputs that neither a reader nor a later turn needs; return the Loop that is left, or None."""
     if all(map(is_unread, loop.node.outputs)) or not any(map(is_unread, loop.node.outputs)):
         return None
@@ -55,7 +50,7 @@ def _leaves_only_once(state: ir.Value, body: ir.Graph) -> bool:
     return sum(output is state for output in body.outputs) <= 1
 
 
-def _without(loop: Loop, dropped: set[int]) -> ir.Node:
+def _without(loop: Loop, dropped: set[int]) -> list[ir.Node]:
     """Rebuild a Loop without some of its outputs, and the states behind them."""
     kept = [index for index in range(len(loop.node.outputs)) if index not in dropped]
     states = [index for index in kept if index < len(loop.states)]

@@ -61,6 +61,7 @@ class _Block:
     names: Any = field(default_factory=count)
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     initializers: list[TensorProto] = field(default_factory=list)
+    given: set[str] = field(default_factory=set)
 
     def choose(self, *options: Any) -> Any:
         return self.draw(st.sampled_from(options))
@@ -83,7 +84,11 @@ class _Block:
         return name
 
     def own(self, value: str) -> str:
-        """Return a value as one of this graph, as its outputs must be."""
+        """Return a value as one of this graph, as its outputs must be, and one that is no output yet."""
+        made = {name for node in self.nodes for name in node.output}
+        if value in made - self.given and self.choose(True, False):
+            self.given.add(value)
+            return value
         return self.node("Identity", value)
 
     def add_node(self) -> None:
@@ -92,7 +97,7 @@ class _Block:
 
     def inside(self, names: Any) -> _Block:
         inner = replace(self, depth=self.depth - 1, values=list(self.values), in_function=False, names=names)
-        inner.nodes, inner.initializers = [], []
+        inner.nodes, inner.initializers, inner.given = [], [], set()
         return inner
 
     def value(self) -> str:
