@@ -14,6 +14,7 @@ import onnx_ir as ir
 from graphopt.ir.copying import Copier
 from graphopt.ir.dead import erase, erase_uncalled, erase_unread, is_unread
 from graphopt.ir.edit import Names, replace_value
+from graphopt.ir.fused import DOMAIN as FUSED
 from graphopt.ir.walk import STANDARD_DOMAINS, nodes_within, subgraphs
 from graphopt.pipeline.base import Pass
 from graphopt.pipeline.check import output_name
@@ -39,7 +40,7 @@ class InlineFunctions(Pass):
 
     name: ClassVar[str] = "inline-functions"
 
-    keep: tuple[str, ...] = ("graphopt.fused",)
+    keep: tuple[str, ...] = (FUSED,)
     max_nodes: int = 100_000
 
     def run(self, model: ir.Model, ctx: Context) -> int:
