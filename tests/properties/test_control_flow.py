@@ -19,6 +19,7 @@ PIPELINES = (
     "simplify-control-flow{max-nodes=8}",
     "inline-functions,simplify-control-flow",
     "O2",
+    "O3",
 )
 
 
