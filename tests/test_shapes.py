@@ -53,6 +53,16 @@ def test_inferring_twice_teaches_nothing_new() -> None:
     assert free_dimensions(model) == {"x": {0: "x_dim_0", 2: "x_dim_2", 3: "x_dim_3"}}
 
 
+def test_sizes_that_are_rounded_up_are_read_back() -> None:
+    text = """g (float[N,3,H,W] x) => (float[N,4,A,B] y) <float[4,3,3,3] w>
+    { c = Conv <auto_pad = "SAME_UPPER", strides = [2, 2]> (x, w)  y = Relu (c) }"""
+    model = parse_model(text)
+    infer_shapes(model)
+    again = load(ir.to_proto(model))
+    assert str(again.graph[0].outputs[0].shape) == "[N,4,ceiling(H/2),ceiling(W/2)]"
+    assert infer_shapes(again) == 0
+
+
 def test_expressions_without_a_symbol_left_are_sizes() -> None:
     text = """g (float[N,6,4] x) => (float[?,?] y) <int64[1] zero = {0}, int64[1] rest = {-1}> {
         s = Shape (x)  n = Gather (s, zero)  to = Concat <axis = 0> (n, rest)  y = Reshape (x, to) }"""

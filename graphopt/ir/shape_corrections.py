@@ -12,7 +12,8 @@ symbol, `onnx_shape_inference` 0.4 is wrong in nine places. Each correction leav
 - pooling with ceil_mode: it counts a last window that would start in the padding, which ONNX drops;
 - If with one branch of unknown shape: it takes the other branch's;
 - Loop: it takes the last state of the body for the result, and the largest trip count for the real one.
-It also keeps silent about sizes that do not broadcast; that becomes an error.
+It also keeps silent about sizes that do not broadcast; that becomes an error. And it writes `ceiling`, which
+`onnx_ir` 1.1 prints but does not read.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from collections.abc import Callable, Sequence
 from functools import cache
 
 import onnx_ir as ir
+import sympy
+from onnx_ir import _symbolic_shapes
 from onnx_shape_inference import ShapeInferenceContext, registry
 
 from graphopt.ir.shape_memo import SHAPES_DECIDE, Infer, remember
@@ -40,6 +43,7 @@ BROADCASTING = (
 def register_corrections() -> None:
     """Put the corrections over what the engine brings, once a process."""
     registry.collect()
+    _symbolic_shapes._ALLOWED_FUNCTIONS["ceiling"] = sympy.ceiling  # noqa: SLF001  # there is no other way in
     for op_type in BROADCASTING:
         _correct(op_type, _broadcast)
     _correct("Expand", _expand)

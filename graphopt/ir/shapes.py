@@ -13,6 +13,7 @@ import onnx_ir as ir
 
 from graphopt.errors import ModelError
 from graphopt.ir.operands import check_operands
+from graphopt.ir.shape_corrections import register_corrections
 from graphopt.ir.shape_engine import Contents, Declared, InferenceFailedError, infer_by_onnx, infer_symbolically
 from graphopt.ir.shape_memo import MINTED
 from graphopt.ir.walk import is_op, nodes, nodes_within, scopes
@@ -294,6 +295,7 @@ def _normalized(value: ir.Value, dim: Dim) -> Dim:
         return ir.SymbolicDim(None)
     if SYMBOL.fullmatch(dim.value):
         return dim
+    register_corrections()  # so that what inference wrote into a file is read
     try:
         known = dim.evaluate({})
     except (ValueError, ZeroDivisionError):
