@@ -55,6 +55,9 @@ def progress(title: str) -> Iterator[Callable[[str], None]]:
 
     The body gets the function that names its next step.
     """
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     console = _stderr()

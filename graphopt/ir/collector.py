@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_PATIENT = (100_000, 20, 20)
+_PATIENT = (1_000_000, 20, 20)
 
 _lock = threading.Lock()
 _waiting: list[tuple[int, int, int]] = []
