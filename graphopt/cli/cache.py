@@ -8,7 +8,8 @@ import typer
 
 from graphopt.cli.console import show, show_json
 from graphopt.cli.options import Json
-from graphopt.cli.render import fields, quantity
+from graphopt.cli.render import fields
+from graphopt.cli.summary import quantity
 
 Clear = Annotated[bool, typer.Option("--clear", help="Remove all of them.")]
 

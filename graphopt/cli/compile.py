@@ -25,7 +25,8 @@ from graphopt.cli.options import (
 )
 from graphopt.cli.output import check_program_folder
 from graphopt.cli.render import fields
-from graphopt.cli.report import explanation, summary
+from graphopt.cli.report import explanation
+from graphopt.cli.summary import summary
 
 if TYPE_CHECKING:
     from graphopt.runtime.manifest import Placement

@@ -6,32 +6,44 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from rich.console import Console, RenderableType
-from rich.text import Text
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
 
 _UNLIMITED_WIDTH = 10_000
 _KILLED_BY_SIGPIPE = 141
 
 
-class _Pipe(Console):
-    """A console whose reader may go away, as that of `graphopt passes | head` does."""
-
-    def on_broken_pipe(self) -> NoReturn:
-        """Leave quietly with the exit code of a program that SIGPIPE ended."""
-        # What is still buffered would fail again when the interpreter flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(_KILLED_BY_SIGPIPE)
-
-
 def show(*parts: RenderableType) -> None:
     """Print results to stdout, as wide as they are where nobody looks at a terminal's width."""
-    console = _Pipe(width=None if sys.stdout.isatty() else _UNLIMITED_WIDTH, highlight=False, markup=False)
+    if not sys.stdout.isatty() and all(isinstance(part, str) for part in parts):
+        _write_plain(f"{part}\n" for part in parts)
+        return
+    from rich.text import Text
+
+    from graphopt.cli.pipe import Pipe
+
+    console = Pipe(width=None if sys.stdout.isatty() else _UNLIMITED_WIDTH, highlight=False, markup=False)
     for part in parts:
         console.print(part, soft_wrap=isinstance(part, str | Text))
+
+
+def _write_plain(lines: Iterable[str]) -> None:
+    try:
+        sys.stdout.writelines(lines)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        leave_quietly()
+
+
+def leave_quietly() -> NoReturn:
+    """End with the exit code of a program that SIGPIPE ended: the reader of our output went away."""
+    # What is still buffered would fail again when the interpreter flushes at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise SystemExit(_KILLED_BY_SIGPIPE)
 
 
 def show_json(data: object) -> None:
@@ -46,6 +58,8 @@ def say(text: str) -> None:
 
 def complain(sentence: str) -> None:
     """Print an error to stderr, on one line whatever it carries."""
+    from rich.text import Text
+
     _stderr().print(Text.assemble(("error: ", "bold red"), " ".join(sentence.split())), soft_wrap=True)
 
 
@@ -68,6 +82,8 @@ def progress(title: str) -> Iterator[Callable[[str], None]]:
 
 
 def _stderr() -> Console:
+    from rich.console import Console
+
     return Console(stderr=True, highlight=False, markup=False)
 
 

@@ -8,7 +8,8 @@ import typer
 
 from graphopt.cli.console import show, show_json
 from graphopt.cli.options import InputShapes, Json, ModelPath, shapes_of
-from graphopt.cli.render import fields, quantity, table
+from graphopt.cli.render import fields, table
+from graphopt.cli.summary import quantity
 
 if TYPE_CHECKING:
     from graphopt.inspect.statistics import Statistics

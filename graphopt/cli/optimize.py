@@ -66,7 +66,7 @@ def optimize_model(
       graphopt optimize model.onnx -o small.onnx --external-data
 
     """
-    from graphopt.cli.report import explanation, summary
+    from graphopt.cli.summary import summary
     from graphopt.compiler.optimize import optimize
     from graphopt.ir.save import save
 
@@ -93,6 +93,8 @@ def optimize_model(
         return
     show(summary(report.to_dict()))
     if explain:
+        from graphopt.cli.report import explanation
+
         show(*explanation(report.to_dict()))
     show("", *checking.findings(), ", ".join(filter(None, (f"{output}: written", checking.summary()))))
 

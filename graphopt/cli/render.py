@@ -8,18 +8,6 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-_PREFIXES = ("", "k", "M", "G", "T", "P")
-
-
-def quantity(number: float, unit: str = "") -> str:
-    """Write a number with three digits and a decimal prefix: 25600000 is `25.6 M`."""
-    power = 0
-    while abs(number) >= 999.5 and power + 1 < len(_PREFIXES):
-        number /= 1000
-        power += 1
-    digits = f"{number:.3g}" if power or isinstance(number, float) else str(number)
-    return f"{digits} {_PREFIXES[power]}{unit}".rstrip()
-
 
 def fields(rows: Mapping[str, object]) -> Table:
     """Lay out names and what belongs to them, one a line; a sequence takes a line an element."""

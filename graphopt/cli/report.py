@@ -7,26 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from graphopt.cli.render import fields, quantity, table
+from graphopt.cli.render import table
 
 _STYLES = {"applied": "green", "missed": "yellow"}
-
-
-def summary(report: Mapping[str, Any]) -> Table:
-    """Say what became of the model, in three lines."""
-    before, after = report["before"], report["after"]
-    changes = sum(record["changes"] for record in report["passes"])
-    seconds = sum(record["seconds"] for record in report["passes"])
-    return fields(
-        {
-            "nodes": f"{before['nodes']} → {after['nodes']}",
-            "parameters": f"{quantity(before['parameters'])} → {quantity(after['parameters'])}",
-            "changes": f"{changes} in {seconds:.2f} s",
-        }
-    )
 
 
 def explanation(report: Mapping[str, Any]) -> Iterator[RenderableType]:
