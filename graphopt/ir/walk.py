@@ -66,10 +66,15 @@ def subgraphs(node: ir.Node) -> Iterator[ir.Graph]:
 def captured_values(node: ir.Node) -> Iterator[ir.Value]:
     """Yield the values that a node's subgraphs read from the scopes around them."""
     for graph in subgraphs(node):
-        own = {*graph.inputs, *graph.initializers.values(), *(out for inner in graph for out in inner.outputs)}
-        for inner in graph:
-            yield from (value for value in reads(inner) if value not in own)
-        yield from (value for value in graph.outputs if value not in own)
+        yield from captured_by(graph)
+
+
+def captured_by(graph: ir.Graph) -> Iterator[ir.Value]:
+    """Yield the values that a subgraph reads from the scopes around it."""
+    own = {*graph.inputs, *graph.initializers.values(), *(out for inner in graph for out in inner.outputs)}
+    for inner in graph:
+        yield from (value for value in reads(inner) if value not in own)
+    yield from (value for value in graph.outputs if value not in own)
 
 
 def reads(node: ir.Node) -> Iterator[ir.Value]:

@@ -13,6 +13,7 @@ from graphopt.ir.materialize import make_constant
 from graphopt.ir.walk import is_op
 from graphopt.pipeline.base import Pass
 from graphopt.pipeline.context import Context
+from passes.fold_constants.branches import NEVER_TAKEN, read_when_never_taken
 from passes.fold_constants.candidates import NO_TENSOR, Refusals, find_candidates, makes_no_tensor, tensor_bytes
 from passes.fold_constants.evaluation import evaluate_nodes
 from passes.fold_constants.scope import Scope, scopes_of
@@ -57,8 +58,11 @@ class FoldConstants(Pass):
         results = evaluate_nodes(candidates.nodes, scope, refusals)
         for value, tensor in results.items():
             candidates.accept(value, tensor_bytes(tensor), refusals)
-        stored = {value: results[value] for value in results if value.producer() not in refusals}
+        left = read_when_never_taken(scope, results)
+        kept = left | refusals.keys()
+        stored = {value: tensor for value, tensor in results.items() if value.producer() not in kept}
         if not stored:
+            refusals.update(dict.fromkeys(left.intersection(candidates.nodes), NEVER_TAKEN))
             refusals.update(dict.fromkeys(filter(makes_no_tensor, candidates.nodes), NO_TENSOR))
         return _replace(scope, stored, ctx)
 

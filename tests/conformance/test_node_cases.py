@@ -30,13 +30,6 @@ KEPT = dict.fromkeys(
 )  # fmt: skip
 """Cases of constant tensors alone that keep nodes, by name, with the reason."""
 
-CONTRADICTED = dict.fromkeys(
-    ("test_affine_grid_3d_align_corners_expanded", "test_affine_grid_3d_expanded"),
-    "onnxruntime refuses the branch that is never taken, once constants show its shapes: simplify-control-flow takes "
-    "the other",
-)
-"""Cases that fold-constants alone is not asked to pass with one input, by name, with the reason."""
-
 
 @pytest.fixture(autouse=True)
 def every_opset(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,8 +58,6 @@ def failures(cases: Iterable[Case], form: str, pipeline: str) -> dict[str, str]:
     """Return what goes wrong with each case that the reference runs in a form, by name."""
     found: dict[str, str] = {}
     for case in filter(None, map(FORMS[form], cases)):
-        if case.name in CONTRADICTED and (form, pipeline) == ("one input", "fold-constants"):
-            continue
         answer = reference(case)
         folds = not case.inputs and pipeline == DEFAULT_PRESET and case.name not in KEPT
         why = None if answer is None else failure(case, answer, pipeline, folds=folds)
