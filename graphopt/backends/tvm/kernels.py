@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import StrEnum
 
 KERNEL = "graphopt.kernel"
+STORED = {"graphopt.stored": "true"}
+"""The annotation of a block whose results several elements of the next one share: it is not computed in place."""
 
 
 class Kernel(StrEnum):
@@ -22,6 +24,9 @@ class Kernel(StrEnum):
 
     POOL = "pool"
     """[n, c, *s, l] reduced over [*k]."""
+
+    WINOGRAD = "winograd"
+    """[p, o, n, y, x, l] reduced over [c], between transforms: lower/winograd.py."""
 
     DENSE = "dense"
     """[m, o, l] reduced over [k]: lower/linear.py."""

@@ -20,12 +20,14 @@ from tvm import relax, te, tirx, topi
 
 from graphopt.backends.tvm.kernels import Kernel, mark
 from graphopt.backends.tvm.lower import importer
+from graphopt.backends.tvm.lower.algorithm import winograd_outputs
 from graphopt.backends.tvm.lower.grouping import Grouping
 from graphopt.backends.tvm.lower.layout import Layout, pad_axis
 from graphopt.backends.tvm.lower.lowered import Lowered, Lowering
 from graphopt.backends.tvm.lower.refusal import RefusalError
 from graphopt.backends.tvm.lower.types import dtype_of, shape_of
 from graphopt.backends.tvm.lower.window import Window, window_of
+from graphopt.backends.tvm.lower.winograd import te_winograd_conv, transform_weights
 from graphopt.ir.constants import constant
 from graphopt.tensors import Array
 
@@ -69,6 +71,9 @@ def _dense(
     lowering: Lowering, data: ir.Value, weights: Array, groups: int, window: Window, output_shape: tuple[int, ...]
 ) -> relax.Expr:
     inputs = weights.shape[1] * groups
+    outputs = _winograd_outputs(lowering, data, weights, groups, window, output_shape)
+    if outputs is not None:
+        return _winograd(lowering, data, weights, outputs, window, output_shape)
     layout = lowering.layout(data)
     if not layout.is_blocked and inputs >= lowering.lanes:
         layout = Layout(lowering.lanes)
@@ -78,6 +83,24 @@ def _dense(
         return te_conv(source, packed, layout, grouping, window, output_shape)
 
     return lowering.kernel("conv", compute, lowering.in_layout(data, layout), grouping.pack(weights))
+
+
+def _winograd_outputs(
+    lowering: Lowering, data: ir.Value, weights: Array, groups: int, window: Window, output_shape: tuple[int, ...]
+) -> int | None:
+    if groups > 1 or min(weights.shape[:2]) < lowering.lanes or dtype_of(data) != "float32":
+        return None
+    return winograd_outputs(window, weights.shape[1::-1], output_shape, lowering.target)
+
+
+def _winograd(
+    lowering: Lowering, data: ir.Value, weights: Array, outputs: int, window: Window, output_shape: tuple[int, ...]
+) -> relax.Expr:
+    def compute(source: te.Tensor, packed: te.Tensor) -> te.Tensor:
+        return te_winograd_conv(source, packed, window, outputs, output_shape)
+
+    packed = transform_weights(weights, outputs, lowering.lanes)
+    return lowering.kernel("winograd_conv", compute, lowering.blocked(data), packed)
 
 
 def _depthwise(

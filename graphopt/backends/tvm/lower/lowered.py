@@ -14,6 +14,7 @@ from graphopt.backends.tvm.lower.layout import PLAIN, Layout, pack_array, te_pac
 from graphopt.backends.tvm.lower.refusal import RefusalError
 from graphopt.backends.tvm.lower.types import dtype_of, literal, shape_of
 from graphopt.ir.constants import constant
+from graphopt.targets import Target
 from graphopt.tensors import Array
 
 
@@ -33,9 +34,10 @@ class Lowering:
     layout. Constants are converted at compile time.
     """
 
-    def __init__(self, lanes: int) -> None:
+    def __init__(self, target: Target) -> None:
         self.builder = relax.BlockBuilder()
-        self.lanes = lanes
+        self.target = target
+        self.lanes = target.lanes()
         self._values: dict[ir.Value, Lowered] = {}
         self._converted: dict[tuple[ir.Value, Layout], relax.Expr] = {}
 

@@ -39,7 +39,7 @@ def lower(
         RefusalError: a node is beyond this backend; `support.supports` says so beforehand.
 
     """
-    lowering = Lowering(target.lanes())
+    lowering = Lowering(target)
     builder = lowering.builder
     parameters = [relax.Var(f"input{index}", tensor_type(value)) for index, value in enumerate(inputs)]
     with quiet(), builder.function("main", parameters):

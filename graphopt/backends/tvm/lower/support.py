@@ -16,10 +16,10 @@ from graphopt.backends.tvm.lower.refusal import RefusalError
 from graphopt.backends.tvm.lower.types import dtype_of, shape_of
 from graphopt.ir.constants import constant
 from graphopt.ir.walk import STANDARD_DOMAINS
+from graphopt.targets import host
 
 _VALUES_IN_KEY = 64
 """Constants of up to this many elements (axes, shapes, scales) can decide whether a node is supported."""
-_PROBE_LANES = 16
 _LONGEST_REASON = 160
 
 Key = tuple[object, ...]
@@ -70,7 +70,7 @@ def _probe(node: ir.Node) -> str | None:
 
 
 def _legalized(node: ir.Node) -> tvm.IRModule:
-    lowering = Lowering(_PROBE_LANES)
+    lowering = Lowering(host())
     builder = lowering.builder
     values = list(dict.fromkeys(value for value in node.inputs if value is not None and constant(value) is None))
     parameters = [relax.Var(f"input{index}", tensor_type(value)) for index, value in enumerate(values)]

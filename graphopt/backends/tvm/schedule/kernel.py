@@ -10,7 +10,7 @@ from typing import Any
 import tvm
 from tvm import s_tir, tirx
 
-from graphopt.backends.tvm.kernels import KERNEL, Kernel
+from graphopt.backends.tvm.kernels import KERNEL, STORED, Kernel
 from graphopt.targets import Target
 
 Block = Any
@@ -49,6 +49,10 @@ class KernelSchedule:
         """Return how often a loop runs."""
         return int(self.schedule.get(loop).extent)
 
+    def shape(self, block: Block) -> tuple[int, ...]:
+        """Return the shape of what a block writes."""
+        return tuple(int(extent) for extent in self.schedule.get(block).writes[0].source.shape)
+
     def steps(self, block: Block) -> int:
         """Return how often a block's body runs."""
         return math.prod(map(self.extent, self.schedule.get_loops(block)))
@@ -69,11 +73,13 @@ class KernelSchedule:
     def inline_elementwise(self) -> None:
         """Compute every intermediate that no reduction reads where it is used, instead of storing it.
 
-        What a reduction reads stays stored: it would be computed again for every tap.
+        What a reduction reads stays stored: it would be computed again for every tap. So does what lowering says.
         """
         for block in self.blocks():
             consumers = self.schedule.get_consumers(block)
             if self.is_reduction(block) or not consumers or any(map(self.is_reduction, consumers)):
+                continue
+            if STORED.keys() & self.schedule.get(block).annotations.keys():
                 continue
             try:
                 self.schedule.compute_inline(block)

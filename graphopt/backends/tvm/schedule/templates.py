@@ -9,12 +9,14 @@ from graphopt.backends.tvm.schedule.convolution import schedule_channelwise, sch
 from graphopt.backends.tvm.schedule.generic import schedule_generic
 from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule
 from graphopt.backends.tvm.schedule.linear import schedule_dense
+from graphopt.backends.tvm.schedule.winograd import schedule_winograd
 
 TEMPLATES: Mapping[Kernel, Callable[[KernelSchedule, Block], None]] = {
     Kernel.CONV: schedule_conv,
     Kernel.DEPTHWISE_CONV: schedule_channelwise,
     Kernel.DENSE: schedule_dense,
     Kernel.POOL: schedule_channelwise,
+    Kernel.WINOGRAD: schedule_winograd,
 }
 
 

@@ -1,0 +1,156 @@
+"""Conv of 3 × 3 taps by Winograd's minimal filtering: fewer products, for some sums before and after.
+
+The output is cut into tiles of m × m, each read from a tile of a × a inputs, a = m + 2. With the matrices of
+`toom_cook`, ⊙ elementwise, and the products summed over the input channels c:
+
+    Y = Aᵀ [ Σ_c (G W G ᵀ) ⊙ (Bᵀ X B) ] A
+
+F(2 × 2) takes 16 products where direct convolution takes 36, F(4 × 4) 36 where it takes 144. What it costs in
+accuracy is a few roundings more an output, amplified by the transforms. An infinity or a NaN of the input fills the
+tiles that read it.
+
+Five kernels in a row, see `schedule.winograd` for how they share the caches:
+
+    rows       R[c, t, e, s]  = Σ_r Bᵀ[e, r] · X[c, t · m + (r, s)]
+    tiles      V[e, s, c, t]  = Σ_s Bᵀ[s, ·] · R[c, t, e, ·]
+    products   M[e, s, o, t]  = Σ_c V[e, s, c, t] · U[o, e, s, c]
+    columns    O[o, t, i, s]  = Σ_e Aᵀ[i, e] · M[e, s, o, t]
+    conv       Y[o, t · m + (i, j)] = Σ_s Aᵀ[j, s] · O[o, t, i, s]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+
+import numpy as np
+from tvm import te, tirx
+
+from graphopt.backends.tvm.kernels import STORED, Kernel, mark
+from graphopt.backends.tvm.lower.layout import Layout, pad_axis
+from graphopt.backends.tvm.lower.toom_cook import Matrix, Transforms, transforms
+from graphopt.backends.tvm.lower.window import Window
+from graphopt.tensors import Array
+
+TAPS = 3
+
+_Term = Callable[[int], tirx.Expr]
+
+
+def transform_weights(weights: Array, outputs: int, lanes: int) -> Array:
+    """Bring weights [O, I, 3, 3] into [ceil(O / lanes), a · a, I in whole blocks, lanes], in double precision first."""
+    matrix = np.array(transforms(outputs, TAPS).weights, np.float64)
+    products = len(matrix) ** 2
+    transformed = np.einsum("er,oirq,sq->esio", matrix, weights.astype(np.float64), matrix)
+    flat = transformed.astype(weights.dtype).reshape(products, *transformed.shape[2:])
+    padded = pad_axis(pad_axis(flat, 1, lanes), 2, lanes)
+    split = padded.reshape(products, padded.shape[1], -1, lanes)
+    return np.ascontiguousarray(split.transpose(2, 0, 1, 3))
+
+
+def te_winograd_conv(
+    source: te.Tensor, packed: te.Tensor, window: Window, outputs: int, output_shape: tuple[int, ...]
+) -> te.Tensor:
+    """Describe the kernels; `source` is [N, C / v, H, W, v], `packed` as `transform_weights` makes it."""
+    made = transforms(outputs, TAPS)
+    height, width = (-(-extent // outputs) for extent in output_shape[2:])
+    padded = _pad(source, window, (height * outputs + TAPS - 1, width * outputs + TAPS - 1))
+    products = _sum_products(_transform_input(padded, made, (height, width)), packed)
+    return _transform_output(products, made, Layout(int(source.shape[-1])).shape(output_shape))
+
+
+def _pad(source: te.Tensor, window: Window, extents: tuple[int, int]) -> te.Tensor:
+    """Pad the input so that each tile lies inside."""
+    inputs = [int(extent) for extent in source.shape[2:4]]
+    top, left = window.begins
+
+    def element(n: tirx.Var, c: tirx.Var, y: tirx.Var, x: tirx.Var, v: tirx.Var) -> tirx.Expr:
+        inside = tirx.all(y >= top, y < top + inputs[0], x >= left, x < left + inputs[1])
+        return tirx.if_then_else(inside, source(n, c, y - top, x - left, v), tirx.const(0, source.dtype))
+
+    batch, blocks, *_, lanes = source.shape
+    return te.compute((batch, blocks, *extents, lanes), element, name="pad", attrs=STORED)
+
+
+def _transform_input(padded: te.Tensor, made: Transforms, grid: tuple[int, int]) -> te.Tensor:
+    batch, blocks, _, _, lanes = (int(extent) for extent in padded.shape)
+    step, size = made.outputs, made.products
+
+    def row(n: tirx.Var, c: tirx.Var, y: tirx.Var, x: tirx.Var, e: tirx.Var, s: tirx.Var, v: tirx.Var) -> tirx.Expr:
+        return _row_of(made.input, e, _parity, lambda r: padded(n, c, y * step + r, x * step + s, v))
+
+    rows = te.compute((batch, blocks, *grid, size, size, lanes), row, name="rows", attrs=STORED)
+
+    def tile(p: tirx.Var, c: tirx.Var, n: tirx.Var, y: tirx.Var, x: tirx.Var, v: tirx.Var) -> tirx.Expr:
+        return _row_of(made.input, p % size, _parity, lambda s: rows(n, c, y, x, p // size, s, v))
+
+    return te.compute((size * size, blocks, batch, *grid, lanes), tile, name="tiles", attrs=STORED)
+
+
+def _sum_products(tiles: te.Tensor, packed: te.Tensor) -> te.Tensor:
+    products, _, *places, lanes = (int(extent) for extent in tiles.shape)
+    channel = te.reduce_axis((0, int(packed.shape[2])), "c")
+
+    def element(p: tirx.Var, o: tirx.Var, n: tirx.Var, y: tirx.Var, x: tirx.Var, v: tirx.Var) -> tirx.Expr:
+        value = tiles(p, channel // lanes, n, y, x, channel % lanes)
+        return te.sum(value * packed(o, p, channel, v), axis=channel)
+
+    shape = (products, int(packed.shape[0]), *places, lanes)
+    return te.compute(shape, element, name="products", attrs=mark(Kernel.WINOGRAD))
+
+
+def _transform_output(products: te.Tensor, made: Transforms, shape: tuple[int, ...]) -> te.Tensor:
+    _, blocks, batch, *grid, lanes = (int(extent) for extent in products.shape)
+    step, size = made.outputs, made.products
+
+    def column(n: tirx.Var, o: tirx.Var, y: tirx.Var, x: tirx.Var, i: tirx.Var, s: tirx.Var, v: tirx.Var) -> tirx.Expr:
+        return _row_of(made.output, i, _opposites, lambda e: products(e * size + s, o, n, y, x, v))
+
+    columns = te.compute((batch, blocks, *grid, step, size, lanes), column, name="columns", attrs=STORED)
+
+    def element(n: tirx.Var, o: tirx.Var, y: tirx.Var, x: tirx.Var, v: tirx.Var) -> tirx.Expr:
+        place = n, o, y // step, x // step, y % step
+        return _row_of(made.output, x % step, _opposites, lambda s: columns(*place, s, v))
+
+    return te.compute(shape, element, name="conv")
+
+
+def _parity(column: int) -> int:
+    """Tell apart the columns of Bᵀ: the rows of opposite numbers differ in the sign of every other one."""
+    return column % 2
+
+
+def _opposites(column: int) -> int:
+    """Tell apart the columns of Aᵀ: those of opposite numbers are equal, or opposite themselves."""
+    return (column + 1) // 2
+
+
+def _row_of(matrix: Matrix, index: tirx.Expr, group: Callable[[int], int], term: _Term) -> tirx.Expr:
+    """Return the product of a row of a matrix with a vector; the index is a constant once its loop is unrolled."""
+    *others, chosen = (_product(row, group, term) for row in matrix)
+    for number, product in reversed(list(enumerate(others))):
+        chosen = tirx.Select(index == number, product, chosen)
+    return chosen
+
+
+def _product(row: Sequence[Fraction], group: Callable[[int], int], term: _Term) -> tirx.Expr:
+    """Sum by groups, their leading factors drawn out: what rows have in common is then computed once."""
+    groups: dict[int, list[int]] = {}
+    for column in (column for column, factor in enumerate(row) if factor):
+        groups.setdefault(group(column), []).append(column)
+    total: tirx.Expr | None = None
+    for columns in groups.values():
+        lead = row[columns[-1]]
+        part: tirx.Expr | None = None
+        for column in reversed(columns):
+            part = _added(part, row[column] / lead, term(column))
+        total = _added(total, lead, part)
+    return total
+
+
+def _added(total: tirx.Expr | None, factor: Fraction, value: tirx.Expr) -> tirx.Expr:
+    """Add a multiple; a factor of 1 or -1 is none."""
+    scaled = value if abs(factor) == 1 else value * tirx.const(float(abs(factor)), value.ty.dtype)
+    if total is None:
+        return scaled if factor > 0 else -scaled
+    return total + scaled if factor > 0 else total - scaled

@@ -1,0 +1,139 @@
+"""Winograd's kernels: how the transformed tiles get from one to the next without leaving the caches.
+
+Two orders (kernels and letters as in lower/winograd.py):
+
+- *by tiles*: a task takes a few tiles of all channels through all kernels, one block of output channels after the
+  other. The transformed input stays in the core's own cache, and the weights pass by once a task. For many tiles of
+  few channels.
+- *by kernels*: the transformed input is finished before the products begin, and these before the transformed output,
+  all cores on each. The weights pass by once, and the tiles go through the shared cache. For many channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from graphopt.backends.tvm.schedule.generic import schedule_generic
+from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule, Loop, divisor_up_to, keep_in_registers
+from graphopt.targets import Target
+
+_TASKS_PER_CORE = 2
+"""Tasks without which going by tiles would leave cores idle."""
+_FEWEST_COLUMNS = 6
+"""Tiles multiplied together below which loading the weights would take the time."""
+_FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True)
+class _Stages:
+    pad: Block
+    rows: Block
+    tiles: Block
+    products: Block
+    columns: Block
+    output: Block
+
+
+def schedule_winograd(kernel: KernelSchedule, products: Block) -> None:
+    """Schedule the kernels around `products`; what follows reads the result element by element."""
+    stages = _stages_of(kernel, products)
+    if stages is None:
+        schedule_generic(kernel)
+        return
+    schedule = kernel.schedule
+    size, channels, batch, *grid, lanes = kernel.shape(stages.tiles)
+    task = tiles_of_a_task(grid, batch, size * channels * lanes * _FLOAT_BYTES, kernel.target)
+    n, o, y, x, lane = schedule.get_loops(stages.output)
+    *_, step, _, _ = kernel.shape(stages.columns)
+    (y, i), (x, j) = schedule.split(y, [None, step]), schedule.split(x, [None, step])
+    keep_in_registers(kernel, [i, j, lane])
+    if task is None:
+        schedule.reorder(n, o, y, x, i, j, lane)
+        schedule.parallel(schedule.fuse(n, o, y))
+        _transform_output(kernel, stages, x)
+        _sum_products(kernel, stages, None)
+        _transform_input(kernel, stages, None)
+        return
+    (y, y_inner), (x, x_inner) = schedule.split(y, [None, task[0]]), schedule.split(x, [None, task[1]])
+    schedule.reorder(n, y, x, o, y_inner, x_inner, i, j, lane)
+    outer = schedule.fuse(n, y, x)
+    schedule.parallel(outer)
+    _transform_output(kernel, stages, x_inner)
+    _sum_products(kernel, stages, o)
+    _transform_input(kernel, stages, outer)
+
+
+def tiles_of_a_task(grid: Sequence[int], batch: int, tile_bytes: int, target: Target) -> tuple[int, int] | None:
+    """Return the rows and columns of tiles that a task takes through all kernels, or None to go by kernels.
+
+    They share half of a core's cache with the weights that pass by.
+    """
+    most = target.l2_bytes // 2 // tile_bytes
+    columns = divisor_up_to(grid[1], max(1, most))
+    rows = divisor_up_to(grid[0], max(1, most // columns)) if columns == grid[1] else 1
+    tasks = batch * grid[0] * grid[1] // (rows * columns)
+    if rows * columns < _FEWEST_COLUMNS or tasks < _TASKS_PER_CORE * target.cores:
+        return None
+    return rows, columns
+
+
+def columns_of_a_product(tiles: int, target: Target) -> int:
+    """Return how many tiles are multiplied together with one vector of weights, each in a register."""
+    return divisor_up_to(tiles, target.vector_registers * 3 // 4)
+
+
+def _stages_of(kernel: KernelSchedule, products: Block) -> _Stages | None:
+    """Find the kernels before and after the products, None where fusion has given them more readers."""
+    schedule = kernel.schedule
+    before, after = [products], [products]
+    for _ in range(3):
+        before += schedule.get_producers(before[-1])
+    for _ in range(2):
+        after += schedule.get_consumers(after[-1])
+    if (len(before), len(after)) != (4, 3) or schedule.get_consumers(after[-1]) or not kernel.is_regular(after[-1]):
+        return None
+    return _Stages(before[3], before[2], before[1], products, after[1], after[2])
+
+
+def _transform_output(kernel: KernelSchedule, stages: _Stages, at: Loop) -> None:
+    schedule = kernel.schedule
+    schedule.compute_at(stages.columns, at, preserve_unit_loops=True)
+    keep_in_registers(kernel, schedule.get_loops(stages.columns)[-3:])
+
+
+def _sum_products(kernel: KernelSchedule, stages: _Stages, at: Loop | None) -> None:
+    """Keep the sums of a few tiles in registers; all channels of their inputs lie side by side."""
+    schedule, block = kernel.schedule, stages.products
+    lanes = kernel.shape(stages.tiles)[-1]
+    if at is not None:
+        schedule.compute_at(block, at, preserve_unit_loops=True)
+    product, o, n, y, x, lane, channel = schedule.get_loops(block)[-7:]
+    tile = schedule.fuse(n, y, x)
+    columns = columns_of_a_product(kernel.extent(tile), kernel.target)
+    tile, column = schedule.split(tile, [None, columns])
+    channel, inner = schedule.split(channel, [None, lanes])
+    schedule.reorder(product, o, tile, channel, inner, column, lane)
+    keep_in_registers(kernel, [column, lane])
+    if at is None:
+        schedule.parallel(schedule.fuse(product, o))
+    start = schedule.decompose_reduction(block, channel)
+    keep_in_registers(kernel, schedule.get_loops(start)[-2:])
+
+
+def _transform_input(kernel: KernelSchedule, stages: _Stages, at: Loop | None) -> None:
+    """Transform one tile of one block of channels after the other, padded a row of tiles at a time."""
+    schedule = kernel.schedule
+    if at is not None:
+        schedule.compute_at(stages.tiles, at, preserve_unit_loops=True)
+    product, c, n, y, x, lane = schedule.get_loops(stages.tiles)[-6:]
+    schedule.reorder(c, n, y, x, product, lane)
+    keep_in_registers(kernel, [product, lane])
+    row = y
+    if at is None:
+        row = schedule.fuse(c, n, y)
+        schedule.parallel(row)
+    schedule.compute_at(stages.rows, x, preserve_unit_loops=True)
+    keep_in_registers(kernel, schedule.get_loops(stages.rows)[-3:])
+    schedule.compute_at(stages.pad, row, preserve_unit_loops=True)
+    schedule.vectorize(schedule.get_loops(stages.pad)[-1])
