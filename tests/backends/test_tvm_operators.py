@@ -56,6 +56,36 @@ CASES = {
         "float[2,37,9,9] x",
         "float[19,37,3,3] w",
     ),
+    "one tap, places that fill no tile": (
+        "float[2,80,13,11] y",
+        "c = Conv (x, w, b) s = Add (c, r) y = Relu (s)",
+        "float[2,48,13,11] x, float[2,80,13,11] r",
+        "float[80,48,1,1] w, float[80] b",
+    ),
+    "one tap, a task a few rows": (
+        "float[1,32,56,58] y",
+        "c = Conv (x, w, b) y = Sigmoid (c)",
+        "float[1,128,56,58] x",
+        "float[32,128,1,1] w, float[32] b",
+    ),
+    "one tap in three dimensions": (
+        "float[1,16,3,5,7] y",
+        "y = Conv (x, w)",
+        "float[1,32,3,5,7] x",
+        "float[16,32,1,1,1] w",
+    ),
+    "columns that fill no tile, a task a few rows": (
+        "float[1,32,60,59] y",
+        "c = Conv <pads=[2,2,2,2]> (x, w, b) y = Relu (c)",
+        "float[1,64,60,59] x",
+        "float[32,64,5,5] w, float[32] b",
+    ),
+    "pool over columns that fill no tile": (
+        "float[1,16,18,37] y",
+        "y = MaxPool <kernel_shape=[3,3], strides=[2,2]> (x)",
+        "float[1,16,37,75] x",
+        "",
+    ),
     "groups that straddle blocks": (
         "float[1,60,7,7] y",
         "y = Conv <group=5> (x, w)",

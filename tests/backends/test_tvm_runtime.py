@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from graphopt.backends.tvm import abi
 from graphopt.backends.tvm.compile import compile_region
 from graphopt.backends.tvm.executor import TvmExecutor
 from graphopt.backends.tvm.lower.support import Support
+from graphopt.backends.tvm.schedule.convolution import rows_of_a_task
 from graphopt.backends.tvm.schedule.tile import choose_tile
 from graphopt.backends.tvm.weights import read_weights, weights_path, write_weights
 from graphopt.errors import ModelError, TargetError
@@ -144,9 +146,19 @@ def test_a_foreign_domain_is_refused() -> None:
     assert Support()(model.graph[0]) == "my.F is no standard operator"
 
 
-@pytest.mark.parametrize("extents", [(56, 56), (7, 7), (1, 1), (13, 29), (160, 2)])
-def test_tiles_divide_the_output_and_fit_the_registers(extents: tuple[int, int]) -> None:
+@pytest.mark.parametrize(("blocks", "columns"), [(8, 56), (7, 7), (1, 1), (13, 29), (160, 2)])
+def test_tiles_take_whole_blocks_and_fit_the_registers(blocks: int, columns: int) -> None:
     target = parse_target("cpu")
-    tile = choose_tile(*extents, 4, target)
-    assert extents[0] % tile.rows == extents[1] % tile.columns == 0
-    assert tile.registers <= target.vector_registers // 2
+    tile = choose_tile(blocks, columns, target)
+    assert blocks % tile.blocks == 0
+    assert tile.columns <= columns
+    assert tile.registers < target.vector_registers
+
+
+def test_tasks_go_by_what_need_not_pass_the_cache_again() -> None:
+    target = dataclasses.replace(parse_target("cpu"), cores=2, l2_bytes=1 << 20)
+    small, large = 1 << 18, 1 << 23
+    assert rows_of_a_task([56], 8, (small, small), 1, target) is None
+    assert rows_of_a_task([56], 8, (small, large), 1, target) is None
+    assert rows_of_a_task([56], 8, (large, small), 1, target) == 2
+    assert rows_of_a_task([56], 1, (small, small), 1, target) == 7, "one tile of channels leaves a core idle"

@@ -14,6 +14,9 @@ from graphopt.backends.tvm.weights import weights_path, write_weights
 from graphopt.errors import TargetError
 from graphopt.targets import Target
 
+LOWERING = {"s_tir.LoopPartition": {"partition_const_loop": True}}
+"""How TVM lowers kernels: loops of known length are partitioned as well, where a schedule peels their last turn."""
+
 _LINKERS = ("g++", "gcc", "clang++", "clang", "c++", "cc")
 
 
@@ -35,7 +38,8 @@ def tvm_target(target: Target) -> tvm.target.Target:
 def build(module: tvm.IRModule, target: Target) -> Program:
     """Compile a scheduled module to native code."""
     code, weights = _without_constants(module)
-    return Program(relax.build(code, tvm_target(target)), weights)
+    with tvm.transform.PassContext(config=LOWERING):
+        return Program(relax.build(code, tvm_target(target)), weights)
 
 
 def export(program: Program, path: Path) -> None:

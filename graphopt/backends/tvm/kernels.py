@@ -19,6 +19,9 @@ class Kernel(StrEnum):
     CONV = "conv"
     """[n, o, *s, l] reduced over [c, *k, i]: lower/convolution.py."""
 
+    POINTWISE_CONV = "pointwise-conv"
+    """The same of one tap that moves by one."""
+
     DEPTHWISE_CONV = "depthwise-conv"
     """[n, o, *s, l] reduced over [*k]."""
 

@@ -138,7 +138,8 @@ def te_conv(
         return te.sum(value * packed(o, blocks, *kernel, lane, v), axis=[blocks, *kernel, lane])
 
     shape = Layout(grouping.lanes).shape(output_shape)
-    return te.compute(shape, element, name="conv", attrs=mark(Kernel.CONV))
+    kind = Kernel.POINTWISE_CONV if window.is_pointwise and layout.is_blocked else Kernel.CONV
+    return te.compute(shape, element, name="conv", attrs=mark(kind))
 
 
 def te_depthwise_conv(source: te.Tensor, taps: te.Tensor, window: Window, output_shape: tuple[int, ...]) -> te.Tensor:

@@ -1,95 +1,138 @@
-"""Windows over blocked channels: a tile of outputs stays in registers while all taps are summed into it.
+"""Dense convolution: a tile of outputs stays in registers while all products are summed into it.
 
-Serves direct convolution, depthwise convolution and pooling, on any number of spatial axes: all write
-[n, o, *s, l] and reduce over taps.
+Any number of spatial axes: [n, o, *s, l] reduced over channels and taps. A tile is a few columns of a few blocks of
+output channels. Where the columns do not divide by it, the last tile is narrower: LoopPartition makes code of its own
+for it.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+
+from tvm import tirx
 
 from graphopt.backends.tvm.schedule.generic import schedule_block, schedule_generic
-from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule, Loop, divisor_up_to, keep_in_registers
+from graphopt.backends.tvm.schedule.kernel import (
+    Block,
+    KernelSchedule,
+    divisor_up_to,
+    keep_in_registers,
+    peel_last,
+)
 from graphopt.backends.tvm.schedule.summation import partial_sums, sum_in_registers
 from graphopt.backends.tvm.schedule.tile import choose_tile
+from graphopt.backends.tvm.schedule.window import output_of
+from graphopt.targets import Target
 
 _TASKS_PER_CORE = 4
 """Parallel tasks a core, so that an uneven last round costs little."""
+_FLOAT_BYTES = 4
 
 
 def schedule_conv(kernel: KernelSchedule, block: Block) -> None:
-    """Schedule a dense convolution: a task is a few rows of one block of channels; the padded input is shared."""
-    output = _output_of(kernel, block)
+    """Schedule a dense convolution; the padded input is shared by all tasks."""
+    output = output_of(kernel, block)
+    if output is None:
+        schedule_generic(kernel)
+        return
+    _schedule(kernel, block, output, _rows_of_a_task(kernel, block))
+
+
+def schedule_pointwise_conv(kernel: KernelSchedule, block: Block) -> None:
+    """Schedule a convolution of one tap: the places of a task are one axis, whose tiles do not end where a row does."""
+    output = output_of(kernel, block)
     if output is None:
         schedule_generic(kernel)
         return
     schedule = kernel.schedule
+    shape, rows = kernel.shape(block), _rows_of_a_task(kernel, block)
+    schedule.transform_layout(block, ("write", 0), _flat(shape, len(shape)))
+    for each in (block, output):
+        extents = [int(axis.dom.extent) for axis in schedule.get(each).iter_vars]
+        schedule.transform_block_layout(each, _flat(extents, len(shape)))
+    if rows is None:
+        _schedule(kernel, block, output, None)
+        return
+    schedule.split(schedule.get_loops(output)[-2], [None, rows * shape[-2]])
+    _schedule(kernel, block, output, 1)
+
+
+def _flat(extents: Sequence[int], rank: int) -> tirx.IndexMap:
+    """Return the map from [n, o, *s, l] to [n, o, Π s, l]; what follows stays, but for axes of one element."""
+
+    def flat(*axes: tirx.Var) -> list[tirx.Expr]:
+        place: tirx.Expr = axes[2]
+        for axis, extent in zip(axes[3 : rank - 1], extents[3 : rank - 1], strict=True):
+            place = place * extent + axis
+        rest = [axis for axis, extent in zip(axes[rank:], extents[rank:], strict=True) if extent > 1]
+        return [axes[0], axes[1], place, axes[rank - 1], *rest]
+
+    return tirx.IndexMap.from_func(flat, ndim=len(extents), index_dtype="int32")
+
+
+def _schedule(kernel: KernelSchedule, block: Block, output: Block, chunk: int | None) -> None:
+    """Keep a tile in registers; a task makes `chunk` rows of all channels, or a tile of channels of all rows."""
+    schedule = kernel.schedule
     producers = schedule.get_producers(block)
     partial = partial_sums(kernel, block)
-    *outer, column, lane = schedule.get_loops(output)
-    row = outer.pop() if len(outer) > 2 else schedule.add_unit_loop(column)
-    planes = math.prod(map(kernel.extent, outer))
-    tile = choose_tile(kernel.extent(row), kernel.extent(column), planes, kernel.target)
-    row_outer, row_inner = schedule.split(row, [None, tile.rows])
-    tiles, column_inner = schedule.split(column, [None, tile.columns])
-    outer.append(row_outer)
-    schedule.reorder(*outer, tiles, row_inner, column_inner, lane)
-    keep_in_registers(kernel, [row_inner, column_inner, lane])
+    n, blocks, *rows, column, lane = schedule.get_loops(output)
+    if not rows:
+        rows = [schedule.add_unit_loop(column)]
+    tile = choose_tile(kernel.extent(blocks), kernel.extent(column), kernel.target)
+    blocks, block_inner = schedule.split(blocks, [None, tile.blocks])
+    column, column_inner = schedule.split(column, [None, tile.columns])
+    registers = [block_inner, column_inner, lane]
+    if chunk is None:
+        outer, inner = [n, blocks], [*rows, column]
+    else:
+        row, row_inner = schedule.split(rows[-1], [None, chunk])
+        outer, inner = [n, *rows[:-1], row], [blocks, row_inner, column]
+    schedule.reorder(*outer, *inner, *registers)
+    keep_in_registers(kernel, registers)
     schedule.parallel(schedule.fuse(*outer))
-    schedule.compute_at(block, tiles, preserve_unit_loops=True)
-    sum_in_registers(kernel, block, partial, depth=2)
+    peel_last(kernel, column)
+    schedule.compute_at(block, column, preserve_unit_loops=True)
+    sum_in_registers(kernel, block, partial, depth=1 + len(inner))
     for producer in producers:
         schedule_block(kernel, producer)
 
 
-def schedule_channelwise(kernel: KernelSchedule, block: Block) -> None:
-    """Schedule a depthwise convolution or a pool: a task pads the few rows of its own channels that it reads."""
-    output = _output_of(kernel, block)
-    if output is None:
-        schedule_generic(kernel)
-        return
-    schedule = kernel.schedule
-    producers = schedule.get_producers(block)
-    *planes, column, lane = schedule.get_loops(output)
-    tasks, rows = _split_rows(kernel, planes)
-    tiles, column_inner = schedule.split(column, [None, _columns(kernel, kernel.extent(column))])
-    keep_in_registers(kernel, [column_inner, lane])
-    task = schedule.fuse(*tasks)
-    schedule.parallel(task)
-    schedule.compute_at(block, tiles, preserve_unit_loops=True)
-    sum_in_registers(kernel, block, None, depth=2 + len(rows))
-    for producer in producers:
-        schedule.compute_at(producer, task, preserve_unit_loops=True)
-        schedule.vectorize(schedule.get_loops(producer)[-1])
+def _rows_of_a_task(kernel: KernelSchedule, block: Block) -> int | None:
+    batch, blocks, *rows, columns, _ = kernel.shape(block)
+    tile = choose_tile(blocks, columns, kernel.target)
+    data, weights = (
+        math.prod(map(int, region.source.shape)) * _FLOAT_BYTES for region in kernel.schedule.get(block).reads
+    )
+    return rows_of_a_task(rows or [1], blocks // tile.blocks, (data // batch, weights), batch, kernel.target)
 
 
-def _output_of(kernel: KernelSchedule, block: Block) -> Block | None:
-    """Return the block that writes a window's result, of the same shape; None where there are other readers."""
-    schedule = kernel.schedule
-    consumers = schedule.get_consumers(block)
-    if not consumers:
-        schedule.cache_write(block, 0, "global")
-        consumers = schedule.get_consumers(block)
-    if len(consumers) != 1 or not kernel.is_regular(consumers[0]):
-        return None
-    own, _ = kernel.reduction_axes(block)
-    theirs = schedule.get_loops(consumers[0])
-    same = [kernel.extent(loop) for loop in own] == [kernel.extent(loop) for loop in theirs]
-    return consumers[0] if same else None
+def rows_of_a_task(rows: Sequence[int], tiles: int, sizes: Sequence[int], batch: int, target: Target) -> int | None:
+    """Return of how many rows a task makes all channels, or None where it makes a tile of channels of all rows.
+
+    What passes through a core's cache again and again is counted: the input of one image, once a tile of channels,
+    unless it fits; or the weights, once a task, unless they do.
+
+    Args:
+        rows: extents of the spatial axes but the last.
+        tiles: tiles of output channels.
+        sizes: bytes of the input of one image, and of the weights.
+        batch: how many images there are.
+        target: whose cores share the tasks.
+
+    """
+    cached = target.l2_bytes // 2
+    data, weights = sizes
+    *planes, extent = rows
+    planes_count = batch * math.prod(planes)
+    most = max(1, min(extent * cached // data, planes_count * extent // (_TASKS_PER_CORE * target.cores)))
+    chunk = divisor_up_to(extent, most)
+    tasks = planes_count * extent // chunk
+    by_rows = (data * batch + weights * (tasks if weights > cached else 1)) / _balance(tasks, target)
+    by_tiles = (data * batch * (tiles if data > cached else 1) + weights) / _balance(batch * tiles, target)
+    return chunk if by_rows < by_tiles else None
 
 
-def _split_rows(kernel: KernelSchedule, planes: list[Loop]) -> tuple[list[Loop], list[Loop]]:
-    """Split (n, o, rows …) into parallel tasks and the rows that one task computes one after the other."""
-    batch, blocks, *rows = planes
-    if not rows:
-        return planes, []
-    wanted = _TASKS_PER_CORE * kernel.target.cores
-    others = math.prod(map(kernel.extent, [batch, blocks, *rows[:-1]]))
-    extent = kernel.extent(rows[-1])
-    chunk = divisor_up_to(extent, max(1, extent * others // wanted))
-    outer, inner = kernel.schedule.split(rows[-1], [None, chunk])
-    return [batch, blocks, *rows[:-1], outer], [inner]
-
-
-def _columns(kernel: KernelSchedule, extent: int) -> int:
-    return divisor_up_to(extent, kernel.target.vector_registers // 2)
+def _balance(tasks: int, target: Target) -> float:
+    """Return which share of the cores' time equal tasks fill."""
+    return tasks / (math.ceil(tasks / target.cores) * target.cores)

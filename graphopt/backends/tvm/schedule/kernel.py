@@ -112,3 +112,8 @@ def keep_in_registers(kernel: KernelSchedule, tile: Sequence[Loop]) -> None:
     kernel.schedule.vectorize(lane)
     for loop in others:
         kernel.schedule.unroll(loop)
+
+
+def peel_last(kernel: KernelSchedule, loop: Loop) -> None:
+    """Give the last turn of a loop, in which part of a tile lies outside, code of its own; see `build.LOWERING`."""
+    kernel.schedule.annotate(loop, "pragma_loop_partition_hint", 1)

@@ -24,10 +24,20 @@ def schedule(module: tvm.IRModule, target: Target) -> tvm.IRModule:
 
 def schedule_kernel(function: tirx.PrimFunc, target: Target) -> tirx.PrimFunc:
     """Return a kernel with its loops arranged for a target."""
-    kernel = KernelSchedule(s_tir.Schedule(function), target)
+    kernel = KernelSchedule(s_tir.Schedule(_narrow(function)), target)
     apply_template(kernel)
     (scheduled,) = kernel.schedule.mod.functions.values()
     return scheduled.with_attrs(function.attrs) if function.attrs else scheduled
+
+
+def _narrow(function: tirx.PrimFunc) -> tirx.PrimFunc:
+    """Count in 32 bits: when TVM does so later, loops lose what schedules say of them.
+
+    Kernels on 64-bit integers stay as they are: TVM would narrow these, too.
+    """
+    if any(parameter.ty.dtype == "int64" for parameter in function.params):
+        return function
+    return tirx.transform.ForceNarrowIndexToInt32()(tvm.IRModule({"main": function}))["main"]
 
 
 def _is_schedulable(function: tirx.PrimFunc) -> bool:

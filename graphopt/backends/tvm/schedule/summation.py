@@ -32,7 +32,11 @@ def partial_sums(kernel: KernelSchedule, block: Block) -> Block | None:
 
 
 def sum_in_registers(kernel: KernelSchedule, block: Block, partial: Block | None, *, depth: int) -> None:
-    """Keep the tile that a block computes below `depth` loops in registers, and likewise that of its parts."""
+    """Keep the tile that a block computes below `depth` loops in registers, and likewise that of its parts.
+
+    Taps are unrolled where no channels are summed within them: LLVM would otherwise keep inputs that neighbouring
+    columns share from tap to tap, and spill sums for them.
+    """
     schedule = kernel.schedule
     tile, reducing = kernel.reduction_axes(block, below=depth)
     schedule.reorder(*reducing, *tile)
@@ -40,8 +44,9 @@ def sum_in_registers(kernel: KernelSchedule, block: Block, partial: Block | None
     if partial is not None:
         schedule.compute_at(partial, reducing[0], preserve_unit_loops=True)
         sum_in_registers(kernel, partial, None, depth=depth + 1)
-    for loop in reducing[1:]:
-        if kernel.extent(loop) <= _UNROLLED_TAPS:
-            schedule.unroll(loop)
+    if kernel.extent(reducing[-1]) <= _UNROLLED_TAPS:
+        for loop in reducing[1:]:
+            if kernel.extent(loop) <= _UNROLLED_TAPS:
+                schedule.unroll(loop)
     start = schedule.decompose_reduction(block, reducing[0])
     keep_in_registers(kernel, schedule.get_loops(start)[depth:])

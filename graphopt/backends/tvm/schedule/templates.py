@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from graphopt.backends.tvm.kernels import Kernel
-from graphopt.backends.tvm.schedule.convolution import schedule_channelwise, schedule_conv
+from graphopt.backends.tvm.schedule.channelwise import schedule_channelwise
+from graphopt.backends.tvm.schedule.convolution import schedule_conv, schedule_pointwise_conv
 from graphopt.backends.tvm.schedule.generic import schedule_generic
 from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule
 from graphopt.backends.tvm.schedule.linear import schedule_dense
@@ -15,6 +16,7 @@ TEMPLATES: Mapping[Kernel, Callable[[KernelSchedule, Block], None]] = {
     Kernel.CONV: schedule_conv,
     Kernel.DEPTHWISE_CONV: schedule_channelwise,
     Kernel.DENSE: schedule_dense,
+    Kernel.POINTWISE_CONV: schedule_pointwise_conv,
     Kernel.POOL: schedule_channelwise,
     Kernel.WINOGRAD: schedule_winograd,
 }

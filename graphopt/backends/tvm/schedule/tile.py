@@ -2,61 +2,54 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from graphopt.targets import Target
 
-_LATENCY = 4
-"""Cycles until a sum can be added to again."""
+_LATENCY = 5
+"""Cycles until a sum can be added to again, and one for what does not fall into place."""
+_BLOCKS = 1, 2
+"""Blocks of channels: more weights would come from as many places that share a set of the cache."""
 _PORTS = 2
 """Multiply-adds, and loads, that a core starts in one cycle."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """Rows × columns of one block of output channels, each of them one vector register.
+    """Columns × blocks of output channels, each pair of them one vector register."""
 
-    A tile never spans two blocks of channels: LLVM would then load each input into a register of its own
-    instead of broadcasting it inside the multiply-add, and spill the sums.
-    """
-
-    rows: int
     columns: int
+    blocks: int
 
     @property
     def registers(self) -> int:
         """How many sums are kept."""
-        return self.rows * self.columns
+        return self.columns * self.blocks
 
-    def efficiency(self) -> float:
-        """Return the share of peak that the ports allow: a step loads one vector of weights and each input."""
-        cycles = max((self.registers + 1) / _PORTS, _LATENCY)
-        return self.registers / (_PORTS * cycles)
+    def cycles(self, columns: int) -> float:
+        """Return the cycles of `columns` outputs of every block: each step loads the weights and each input."""
+        whole, rest = divmod(columns, self.columns)
+        return whole * self._step(self.columns) + (self._step(rest) if rest else 0.0)
+
+    def _step(self, columns: int) -> float:
+        return max(columns * self.blocks / _PORTS, (columns + self.blocks) / _PORTS, _LATENCY)
 
 
-def choose_tile(rows: int, columns: int, tasks: int, target: Target) -> Tile:
-    """Choose the tile for `tasks` planes of rows × columns vectors.
+def choose_tile(blocks: int, columns: int, target: Target) -> Tile:
+    """Choose the tile for rows of `columns` outputs of `blocks` blocks: fewest cycles, then fewest narrow tiles.
 
-    Weighs what the ports allow against how evenly the tiles fall on the cores; a wider tile breaks a tie.
-    Half of the registers hold the tile; the others take the weights and the total of the parts that are summed
-    (see `summation`), which would otherwise be spilled.
+    Five registers of eight hold the sums; LLVM spills some where more are asked for, since it loads several inputs
+    ahead.
     """
 
-    def worth(tile: Tile) -> tuple[float, int, int]:
-        count = tasks * (rows // tile.rows)
-        rounds = math.ceil(count / target.cores) * target.cores
-        return round(tile.efficiency() * count / rounds, 2), tile.columns, tile.registers
+    def cost(tile: Tile) -> tuple[float, int]:
+        return round(tile.cycles(columns) / tile.blocks, 1), columns % tile.columns
 
-    return max(_candidates(rows, columns, target.vector_registers // 2), key=worth)
+    return min(_candidates(blocks, columns, target.vector_registers * 5 // 8), key=cost)
 
 
-def _candidates(rows: int, columns: int, registers: int) -> Iterator[Tile]:
-    for width in _divisors(columns, registers):
-        for height in _divisors(rows, registers // width):
-            yield Tile(height, width)
-
-
-def _divisors(extent: int, most: int) -> Iterator[int]:
-    return (size for size in range(1, min(extent, most) + 1) if extent % size == 0)
+def _candidates(blocks: int, columns: int, registers: int) -> Iterator[Tile]:
+    for count in (count for count in _BLOCKS if blocks % count == 0):
+        for width in range(1, min(columns, registers // count) + 1):
+            yield Tile(width, count)
