@@ -11,11 +11,20 @@ Two orders (kernels and letters as in lower/winograd.py):
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from graphopt.backends.tvm.schedule.generic import schedule_generic
-from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule, Loop, divisor_up_to, keep_in_registers
+from graphopt.backends.tvm.schedule.kernel import (
+    Block,
+    KernelSchedule,
+    Loop,
+    divisor_up_to,
+    keep_in_registers,
+    peel_last,
+)
+from graphopt.backends.tvm.schedule.tile import choose_tile
 from graphopt.targets import Target
 
 _TASKS_PER_CORE = 2
@@ -56,7 +65,8 @@ def schedule_winograd(kernel: KernelSchedule, products: Block) -> None:
         _transform_input(kernel, stages, None)
         return
     (y, y_inner), (x, x_inner) = schedule.split(y, [None, task[0]]), schedule.split(x, [None, task[1]])
-    schedule.reorder(n, y, x, o, y_inner, x_inner, i, j, lane)
+    o, o_inner = schedule.split(o, [None, choose_tile(kernel.extent(o), math.prod(task), kernel.target).blocks])
+    schedule.reorder(n, y, x, o, o_inner, y_inner, x_inner, i, j, lane)
     outer = schedule.fuse(n, y, x)
     schedule.parallel(outer)
     _transform_output(kernel, stages, x_inner)
@@ -76,11 +86,6 @@ def tiles_of_a_task(grid: Sequence[int], batch: int, tile_bytes: int, target: Ta
     if rows * columns < _FEWEST_COLUMNS or tasks < _TASKS_PER_CORE * target.cores:
         return None
     return rows, columns
-
-
-def columns_of_a_product(tiles: int, target: Target) -> int:
-    """Return how many tiles are multiplied together with one vector of weights, each in a register."""
-    return divisor_up_to(tiles, target.vector_registers * 3 // 4)
 
 
 def _stages_of(kernel: KernelSchedule, products: Block) -> _Stages | None:
@@ -109,16 +114,18 @@ def _sum_products(kernel: KernelSchedule, stages: _Stages, at: Loop | None) -> N
     if at is not None:
         schedule.compute_at(block, at, preserve_unit_loops=True)
     product, o, n, y, x, lane, channel = schedule.get_loops(block)[-7:]
-    tile = schedule.fuse(n, y, x)
-    columns = columns_of_a_product(kernel.extent(tile), kernel.target)
-    tile, column = schedule.split(tile, [None, columns])
+    column = schedule.fuse(n, y, x)
+    tile = choose_tile(kernel.extent(o), kernel.extent(column), kernel.target)
+    o, o_inner = schedule.split(o, [None, tile.blocks])
+    column, column_inner = schedule.split(column, [None, tile.columns])
     channel, inner = schedule.split(channel, [None, lanes])
-    schedule.reorder(product, o, tile, channel, inner, column, lane)
-    keep_in_registers(kernel, [column, lane])
+    schedule.reorder(product, o, column, channel, inner, o_inner, column_inner, lane)
+    keep_in_registers(kernel, [o_inner, column_inner, lane])
+    peel_last(kernel, column)
     if at is None:
         schedule.parallel(schedule.fuse(product, o))
     start = schedule.decompose_reduction(block, channel)
-    keep_in_registers(kernel, schedule.get_loops(start)[-2:])
+    keep_in_registers(kernel, schedule.get_loops(start)[-3:])
 
 
 def _transform_input(kernel: KernelSchedule, stages: _Stages, at: Loop | None) -> None:
