@@ -31,6 +31,7 @@ class Target:
         vector_bits: width of one vector register.
         cores: how many the program may use.
         l1_bytes, l2_bytes: data caches of one core.
+        winograd: whether a convolution may be computed with fewer products that err by a few roundings more.
 
     """
 
@@ -41,6 +42,7 @@ class Target:
     cores: int
     l1_bytes: int
     l2_bytes: int
+    winograd: bool = True
 
     @property
     def int8_dot(self) -> bool:
@@ -62,18 +64,21 @@ class Target:
         return self.vector_bits // bits
 
     def __str__(self) -> str:
-        return str(Spec(self.kind, {"mcpu": self.mcpu, "cores": str(self.cores)}))
+        options = {"mcpu": self.mcpu, "cores": str(self.cores)}
+        return str(Spec(self.kind, options if self.winograd else options | {"winograd": "false"}))
 
 
 KINDS = {
     "cpu": "native code for this machine's processor, compiled by TVM through LLVM",
     "onnxruntime": "an optimized ONNX file, run by onnxruntime",
 }
-_OPTIONS = ("mcpu", "cores")
+_OPTIONS = ("mcpu", "cores", "winograd")
 
 
 def parse_target(text: str) -> Target:
     """Read a target such as `cpu`, `cpu{cores=1}` or `cpu{mcpu=haswell}`; what is not said is detected here.
+
+    `cpu{winograd=false}` computes every product of a convolution.
 
     Raises:
         TargetError: unknown kind, option or processor, or one that this machine cannot execute.
@@ -93,6 +98,8 @@ def parse_target(text: str) -> Target:
         target = _with_mcpu(target, spec.options["mcpu"])
     if "cores" in spec.options:
         target = dataclasses.replace(target, cores=_core_count(spec.options["cores"]))
+    if "winograd" in spec.options:
+        target = dataclasses.replace(target, winograd=_truth("winograd", spec.options["winograd"]))
     return target
 
 
@@ -149,6 +156,12 @@ def _core_count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise TargetError(f"option cores={text} of a target must be a whole number of at least 1")
     return int(text)
+
+
+def _truth(option: str, text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise TargetError(f"option {option}={text} of a target must be true or false")
+    return text == "true"
 
 
 def _cache_bytes(index: str, default: int) -> int:

@@ -13,9 +13,11 @@ def test_cpu_is_this_machine() -> None:
     assert host().lanes() * 32 == host().vector_bits
 
 
-def test_a_printed_target_parses_to_itself() -> None:
-    target = parse_target("cpu{cores=1}")
+@pytest.mark.parametrize("text", ["cpu{cores=1}", "cpu{cores=1 winograd=false}"])
+def test_a_printed_target_parses_to_itself(text: str) -> None:
+    target = parse_target(text)
     assert target.cores == 1
+    assert target.winograd is ("winograd" not in text)
     assert parse_target(str(target)) == target
 
 
@@ -24,9 +26,10 @@ def test_a_printed_target_parses_to_itself() -> None:
     [
         ("gpu", "unknown target 'gpu'"),
         ("cpuu", "did you mean 'cpu'"),
-        ("cpu{speed=9}", "has no option 'speed'; it has mcpu, cores"),
+        ("cpu{speed=9}", "has no option 'speed'; it has mcpu, cores, winograd"),
         ("cpu{cores=0}", "must be a whole number of at least 1"),
         ("cpu{cores=two}", "must be a whole number"),
+        ("cpu{winograd=off}", "option winograd=off of a target must be true or false"),
         ("cpu{mcpu=z80}", "unknown processor 'z80'"),
         ("cpu{mcpu=a64fx}", "this machine cannot execute"),
         ("cpu{", "cannot read target"),

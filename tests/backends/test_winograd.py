@@ -78,6 +78,7 @@ def test_few_tiles_or_many_channels_go_by_kernels() -> None:
 def test_it_is_chosen_for_its_count_of_cycles() -> None:
     assert winograd_outputs(TAPS_3X3, (64, 64), (1, 64, 56, 56), ONE_CORE) == 4
     assert winograd_outputs(TAPS_3X3, (512, 512), (1, 512, 1, 1), ONE_CORE) is None
+    assert winograd_outputs(TAPS_3X3, (64, 64), (1, 64, 56, 56), parse_target("cpu{winograd=false}")) is None
     for changed in ({"strides": (2, 2)}, {"dilations": (2, 2)}, {"kernel": (3, 1)}, {"kernel": (5, 5)}):
         assert winograd_outputs(dataclasses.replace(TAPS_3X3, **changed), (64, 64), (1, 64, 56, 56), ONE_CORE) is None
 

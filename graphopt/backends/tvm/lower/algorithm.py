@@ -33,7 +33,7 @@ def winograd_outputs(
         target: whose vectors and cores compute.
 
     """
-    if window.kernel != (TAPS, TAPS) or {*window.strides, *window.dilations} != {1}:
+    if not target.winograd or window.kernel != (TAPS, TAPS) or {*window.strides, *window.dilations} != {1}:
         return None
     best = min((_winograd_cycles(m, channels, output_shape, target), m) for m in _TILE_SIZES)
     direct = _direct_cycles(channels, output_shape, target)
