@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from graphopt.errors import (
         CalibrationError,
         GraphoptError,
+        MeasurementError,
         ModelError,
         OutputError,
         PassFailureError,
@@ -36,6 +37,7 @@ __all__ = [
     "CalibrationError",
     "CompiledModule",
     "GraphoptError",
+    "MeasurementError",
     "ModelError",
     "NumericCheck",
     "OutputError",

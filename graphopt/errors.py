@@ -7,6 +7,7 @@
     ├── CalibrationError   the data given for calibration or comparison
     ├── RunError           the arrays given to a compiled module
     ├── OutputError        the place where a result was to be written
+    ├── MeasurementError   the machine or the runtime that something was to be measured on
     └── PassFailureError   graphopt itself: a pass broke a model; carries the reproducer
 
 Each message is one sentence that names the thing, its place and the mend.
@@ -58,6 +59,12 @@ class OutputError(GraphoptError):
     """A result could not be written where it was asked for."""
 
     exit_code = 8
+
+
+class MeasurementError(GraphoptError):
+    """Something cannot be measured as it was asked for."""
+
+    exit_code = 9
 
 
 class PassFailureError(GraphoptError):

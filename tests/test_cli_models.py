@@ -189,14 +189,6 @@ def test_a_sequence_cannot_be_checked(model: Path) -> None:
     assert "input 'x' is of the kind sequence" in complaint("check", model, model, code=3)
 
 
-def test_bench_times_both_and_compares(model: Path) -> None:
-    done = graphopt_json("bench", model, "--target", "onnxruntime", "--repeats", 4, "--threads", 1)
-    assert done["ratio"] == pytest.approx(done["onnxruntime"]["median_ms"] / done["graphopt"]["median_ms"])
-    assert done["worst"]["error"] <= 1e-4
-    assert "× as fast as onnxruntime" in graphopt("bench", model, "--target", "onnxruntime", "--repeats", 4)
-    assert "onnxruntime" not in graphopt_json("bench", model, "--against", "none", "--repeats", 4)
-
-
 def test_a_truncated_model_leaves_no_output(model: Path) -> None:
     model.write_bytes(model.read_bytes()[:100])
     complaint("optimize", model, "-o", "small.onnx", "--pipeline", "", code=3)

@@ -1,19 +1,18 @@
-"""`graphopt bench`: how fast is a model, beside another runtime?"""
+"""`graphopt bench`: how fast are models, beside other runtimes?"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from graphopt.cli.console import progress, show, show_json
+from graphopt.cli.console import progress, say, show, show_json
 from graphopt.cli.options import (
     InputShapes,
     Json,
-    ModelPath,
     PipelineText,
     PresetName,
     Seed,
@@ -22,122 +21,175 @@ from graphopt.cli.options import (
     pipeline_text,
     shapes_of,
 )
-from graphopt.cli.render import fields, table
+from graphopt.cli.output import check_file
+from graphopt.cli.scores import document, tables
 
 if TYPE_CHECKING:
-    from graphopt.backends.ort.session import Session
-    from graphopt.compiler.optimize import Shapes
-    from graphopt.numerics import Difference
-    from graphopt.runtime.benchmark import Timing
-    from graphopt.runtime.module import CompiledModule
-    from graphopt.tensors import Feeds
+    from graphopt.benchmark.case import Recipe
+    from graphopt.benchmark.contest import Outcome
+    from graphopt.benchmark.quiet import OtherLoad
 
+Models = Annotated[list[Path], typer.Argument(metavar="MODEL…", help="ONNX files.", show_default=False)]
 Against = Annotated[
-    Literal["onnxruntime", "none"],
-    typer.Option("--against", help="The opponent: onnxruntime runs the same model, all its optimizations on."),
+    str,
+    typer.Option(
+        "--against",
+        metavar="NAME,…",
+        help="The opponents: onnxruntime, openvino, or none. They run the model as it is, all their optimizations on.",
+    ),
+]
+Batches = Annotated[
+    str | None,
+    typer.Option(
+        "--batch", metavar="N,…", help="Sizes for free leading dimensions, in turn; 1 by default.", show_default=False
+    ),
 ]
 Repeats = Annotated[int, typer.Option("--repeats", min=4, metavar="N", help="Timed runs of each side.")]
+RequireQuiet = Annotated[
+    bool, typer.Option("--require-quiet", help="Refuse to measure beside programs that keep the cores busy.")
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option("--plot", metavar="FILE.png|.svg", help="Draw the times into a file, too.", show_default=False),
+]
+Entry = TypeVar("Entry")
+_NONE = "none"
 _DIFFERENT = 1
 
 
 def bench_model(
-    model: ModelPath,
+    models: Models,
     *,
     against: Against = "onnxruntime",
+    batch: Batches = None,
     repeats: Repeats = 50,
     target: TargetText = "cpu",
     input_shape: InputShapes = None,
     pipeline: PipelineText = None,
     preset: PresetName = None,
     threads: Threads = None,
+    require_quiet: RequireQuiet = False,
+    plot: Plot = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Time a compiled model beside onnxruntime, in turns, on equal threads and the same random inputs.
+    """Time compiled models beside other runtimes, in turns, on equal threads and the same random inputs.
 
-    The answers are compared too: exit code 1 if they differ. Free leading dimensions are 1.
+    Each runtime has a process of its own, and only one works at a time. The ratio is the opponent's time over
+    graphopt's. The answers are compared too: exit code 1 if they differ.
 
     Examples:
       graphopt bench model.onnx
-      graphopt bench model.onnx --threads 1 --repeats 100 --input-shape x:1,3,224,224
+      graphopt bench a.onnx b.onnx --against onnxruntime,openvino --threads 2 --batch 1,8 --plot times.svg
+      graphopt bench model.onnx --input-shape x:1,3,224,224 --require-quiet
       graphopt bench model.onnx --against none --json
 
     """
-    from graphopt.cli.feeds import random_feeds
-    from graphopt.compiler.compile import compile
-    from graphopt.numerics import DEFAULT_TOLERANCE
+    opponents, batches = _opponents(against), _batches(batch)
+    text, shapes = pipeline_text(pipeline, preset), shapes_of(input_shape)
+    if plot:
+        _check_plot(plot)
+    from graphopt.benchmark.case import Recipe
     from graphopt.targets import parse_target
 
-    text, shapes = pipeline_text(pipeline, preset), shapes_of(input_shape)
-    threads = threads or parse_target(target).cores
+    facts = parse_target(target)
+    recipe = Recipe(dataclasses.replace(facts, cores=threads or facts.cores), text, shapes, seed)
     with progress("benchmarking") as step:
-        module = compile(model, target, shapes=shapes, pipeline=text, threads=threads, on_stage=step)
-        feeds = random_feeds(module.inputs, seed=seed, batch=1)
-        step("running")
-        if against == "none":
-            ours, contest = module.benchmark(feeds, repeats=repeats), None
-        else:
-            contest = _compete(module, _opponent(model, shapes, threads), feeds, repeats)
-            ours = contest.ours
-    sides = {"graphopt": ours} | ({against: contest.theirs} if contest else {})
+        outcomes = _measure(models, batches, opponents, recipe, repeats, require_quiet, step)
+    if plot:
+        from graphopt.benchmark.plot import draw
+
+        draw(outcomes, plot)
     if json:
-        described = {side: _describe(timing) for side, timing in sides.items()}
-        show_json({"model": str(model), "threads": threads, **described} | (contest.to_dict() if contest else {}))
+        show_json(document(outcomes, recipe.target.cores))
     else:
-        show(table(("", ">median ms", ">best ms", ">spread"), _rows(sides)))
-        show(fields({"threads": threads} | (contest.verdict(against) if contest else {})))
-    if contest and contest.difference.error > DEFAULT_TOLERANCE:
+        show(*tables(outcomes, recipe.target.cores))
+        if plot:
+            show("", f"{plot}: written")
+    if not all(outcome.is_equal for outcome in outcomes):
         raise typer.Exit(_DIFFERENT)
 
 
-@dataclass(frozen=True)
-class _Contest:
-    """Two timings taken in turns, and how far the answers are apart."""
+def _measure(
+    models: Sequence[Path],
+    batches: Sequence[int | None],
+    opponents: Sequence[str],
+    recipe: Recipe,
+    repeats: int,
+    require_quiet: bool,
+    step: Callable[[str], None],
+) -> list[Outcome]:
+    from graphopt.benchmark.case import open_case
+    from graphopt.benchmark.contest import compete
+    from graphopt.benchmark.quiet import watch_idle
 
-    ours: Timing
-    theirs: Timing
-    difference: Difference
+    cases = [open_case(model, batch, recipe) for model in models for batch in batches]
+    step("watching what other programs do")
+    _check_quiet(watch_idle(), "before the first turn", required=require_quiet)
+    outcomes = []
+    for case in cases:
 
-    @property
-    def ratio(self) -> float:
-        """How many times their median is ours."""
-        return self.theirs.median / self.ours.median
+        def on_step(what: str, title: str = f"{case.source.name}, batch {case.batch}") -> None:
+            step(f"{title}: {what}")
 
-    def verdict(self, opponent: str) -> dict[str, object]:
-        pace = f"{self.ratio:.2f} × as fast as {opponent}, by medians"
-        return {"graphopt": pace, "answers": self.difference}
-
-    def to_dict(self) -> dict[str, object]:
-        worst = self.difference
-        return {"ratio": self.ratio, "worst": {"output": worst.output, "error": worst.error, "reason": worst.reason}}
-
-
-def _compete(module: CompiledModule, opponent: Session, feeds: Feeds, repeats: int) -> _Contest:
-    from graphopt.numerics import differences
-    from graphopt.runtime.benchmark import measure_alternating
-
-    worst = differences(opponent.run(feeds), module.run(feeds))[0]
-    ours, theirs = measure_alternating([lambda: module.run(feeds), lambda: opponent.run(feeds)], repeats=repeats)
-    return _Contest(ours, theirs, worst)
+        outcome = compete(case, opponents, repeats=repeats, on_step=on_step)
+        _check_quiet(outcome.others, f"in the turns of {str(case.source)!r}", required=require_quiet)
+        outcomes.append(outcome)
+    return outcomes
 
 
-def _opponent(model: Path, shapes: Shapes | None, threads: int) -> Session:
-    """Load the model as it is into onnxruntime, to be optimized there."""
-    from graphopt.backends.ort.reference import reference_session
-    from graphopt.ir.load import load
+def _check_quiet(others: OtherLoad | None, when: str, *, required: bool) -> None:
+    """Warn of other programs that disturb a measurement, or refuse it; raises MeasurementError."""
+    from graphopt.errors import MeasurementError
 
-    return reference_session(load(model, shapes=shapes), threads=threads, optimize=True)
-
-
-def _describe(timing: Timing) -> dict[str, object]:
-    return {
-        "median_ms": timing.median,
-        "best_ms": timing.best,
-        "spread": timing.spread,
-        "repeats": len(timing.samples),
-    }
+    if others is not None and others.is_quiet:
+        return
+    if required:
+        what = "this system does not tell what other programs do" if others is None else f"{others} {when}"
+        raise MeasurementError(f"{what}; stop them, or measure without --require-quiet")
+    if others is not None:
+        say(f"warning: {others} {when}: the times are not to be trusted")
 
 
-def _rows(sides: Mapping[str, Timing]) -> Iterator[tuple[str, str, str, str]]:
-    for side, timing in sides.items():
-        yield side, f"{timing.median:.3f}", f"{timing.best:.3f}", f"{timing.spread:.0%}"
+def _opponents(text: str) -> list[str]:
+    """Read the names of opponents; raises BadParameter, or MeasurementError where one is not installed."""
+    from graphopt.benchmark.runtimes import OPPONENTS, check_installed
+
+    names = [name.strip() for name in text.split(",")]
+    if names == [_NONE]:
+        return []
+    for name in names:
+        if name not in OPPONENTS:
+            raise typer.BadParameter(
+                f"there is no opponent {name!r}; --against takes {', '.join(OPPONENTS)}, or {_NONE} alone"
+            )
+        check_installed(name)
+    return _once(names, "--against")
+
+
+def _batches(text: str | None) -> Sequence[int | None]:
+    """Read sizes of batches; raises BadParameter."""
+    if text is None:
+        return [None]
+    entries = [entry.strip() for entry in text.split(",")]
+    for entry in entries:
+        if not (entry.isascii() and entry.isdigit() and int(entry)):
+            raise typer.BadParameter(f"{entry!r} is no batch; --batch takes whole numbers from 1, as in 1,8")
+    return _once(list(map(int, entries)), "--batch")
+
+
+def _once(entries: list[Entry], option: str) -> list[Entry]:
+    for entry in entries:
+        if entries.count(entry) > 1:
+            raise typer.BadParameter(f"{option} names {entry} twice; keep one")
+    return entries
+
+
+def _check_plot(path: Path) -> None:
+    """Refuse early what cannot be drawn; raises BadParameter, MeasurementError or OutputError."""
+    from graphopt.benchmark.plot import FORMATS, check_installed
+
+    if path.suffix not in FORMATS:
+        raise typer.BadParameter(f"--plot draws {' and '.join(FORMATS)} files, not {str(path)!r}")
+    check_file(path)
+    check_installed()

@@ -27,10 +27,7 @@ class Timing:
     @property
     def spread(self) -> float:
         """Interquartile range over the median: above 0.1 or so the machine was not quiet."""
-        if len(self.samples) < 4:
-            return 0.0
-        lower, _, upper = statistics.quantiles(self.samples, n=4)
-        return (upper - lower) / self.median
+        return spread(self.samples)
 
     def __str__(self) -> str:
         return f"{self.median:.3f} ms (best {self.best:.3f}, spread {self.spread:.0%}, {len(self.samples)} runs)"
@@ -40,6 +37,15 @@ BURST = 5
 """Timed runs of one side in a row. Each turn begins with runs that are not timed: the worker threads of the
 other side still spin for a while, and the caches hold its data."""
 SETTLING_RUNS = 2
+QUARTILES_FROM = 4
+
+
+def spread(samples: Sequence[float]) -> float:
+    """Return the interquartile range over the median; 0 of too few samples for quartiles."""
+    if len(samples) < QUARTILES_FROM:
+        return 0.0
+    lower, median, upper = statistics.quantiles(samples, n=4)
+    return (upper - lower) / median
 
 
 def measure(run: Callable[[], object], *, repeats: int = 30, warm_up: int = 3) -> Timing:
@@ -57,11 +63,12 @@ def measure_alternating(runs: Sequence[Callable[[], object]], *, repeats: int = 
         for run, taken in zip(runs, samples, strict=True):
             for _ in range(SETTLING_RUNS):
                 run()
-            taken.extend(_milliseconds(run) for _ in range(min(BURST, repeats - begun)))
+            taken.extend(milliseconds(run) for _ in range(min(BURST, repeats - begun)))
     return [Timing(tuple(taken)) for taken in samples]
 
 
-def _milliseconds(run: Callable[[], object]) -> float:
+def milliseconds(run: Callable[[], object]) -> float:
+    """Time one run."""
     start = time.perf_counter()
     run()
     return (time.perf_counter() - start) * 1e3

@@ -58,6 +58,11 @@ class CompiledModule:
         """The target it was compiled for, as text."""
         return self._manifest.target
 
+    @property
+    def threads(self) -> int:
+        """How many threads an operator may use."""
+        return self._manifest.threads
+
     def __call__(self, *arguments: object) -> dict[str, Array]:
         """Run on positional arrays in the order of `inputs`, or on one mapping from names; see `run`."""
         return self.run(feeding.bind(self.inputs, arguments))

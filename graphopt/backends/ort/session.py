@@ -53,6 +53,11 @@ class Session:
         foreign = {element.dtype.name for element in FOREIGN.values()}
         self._has_foreign = any(spec.dtype in foreign for spec in (*self.inputs, *self.outputs))
 
+    @property
+    def threads(self) -> int:
+        """How many threads one operator may use, as onnxruntime says."""
+        return int(self._session.get_session_options().intra_op_num_threads)
+
     def run(self, feeds: Feeds) -> dict[str, Array]:
         """Run on arrays by input name; return arrays by output name.
 

@@ -1,0 +1,66 @@
+"""The runtimes that can be compared, and what a worker needs of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+from graphopt.errors import MeasurementError
+from graphopt.tensors import Feeds
+
+
+@dataclass(frozen=True)
+class Side:
+    """A model loaded into a runtime.
+
+    Attributes:
+        run: arrays by input name to arrays by output name; those may be overwritten by the next run.
+        threads: how many the runtime says it uses, read back from what was loaded.
+        version: of the runtime.
+
+    """
+
+    run: Callable[[Feeds], Feeds]
+    threads: int
+    version: str
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A line of the table.
+
+    Attributes:
+        loader: "module:function", called in the worker with a path and a number of threads; returns a Side.
+        package: what has to be installed.
+
+    """
+
+    loader: str
+    package: str
+
+
+SELF = "graphopt"
+PROGRAM = Runtime("graphopt.benchmark.program:load", "graphopt")
+"""What graphopt compiled: its path is that of a program's directory, all others' is that of an ONNX file."""
+
+OPPONENTS = {
+    "onnxruntime": Runtime("graphopt.benchmark.onnxruntime:load", "onnxruntime"),
+    "openvino": Runtime("graphopt.benchmark.openvino:load", "openvino"),
+}
+
+
+def check_installed(opponent: str) -> None:
+    """Refuse an opponent of the table whose package is missing; raises MeasurementError."""
+    package = OPPONENTS[opponent].package
+    if find_spec(package) is None:
+        raise MeasurementError(f"the opponent {opponent} is not installed; run: pip install {package}")
+
+
+def open_side(loader: str, path: Path, threads: int) -> Side:
+    """Call a loader by its name."""
+    module, _, function = loader.partition(":")
+    side: Side = getattr(import_module(module), function)(path, threads)
+    return side
