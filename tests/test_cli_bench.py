@@ -111,4 +111,4 @@ def test_a_busy_machine_is_warned_of_otherwise(monkeypatch: pytest.MonkeyPatch) 
     result = bench("fixed.onnx", "--against", "none", *QUICK)
     assert result.exit_code == 0
     assert "before the first turn: the times are not to be trusted" in result.stderr
-    assert "in the turns of 'fixed.onnx': the times are not to be trusted" in result.stderr
+    assert "in the turns of fixed.onnx, batch 4: the times are not to be trusted" in result.stderr

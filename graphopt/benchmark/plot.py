@@ -8,7 +8,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graphopt.benchmark.contest import Outcome
 from graphopt.benchmark.runtimes import SELF
 from graphopt.errors import MeasurementError
 from graphopt.files import atomic_path
@@ -16,6 +15,8 @@ from graphopt.runtime.benchmark import Timing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from graphopt.benchmark.contest import Outcome
 
 FORMATS = ".png", ".svg"
 _BAR = 0.8  # of the height between two cases

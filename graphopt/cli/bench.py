@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -25,7 +27,7 @@ from graphopt.cli.output import check_file
 from graphopt.cli.scores import document, tables
 
 if TYPE_CHECKING:
-    from graphopt.benchmark.case import Recipe
+    from graphopt.benchmark.case import Case, Recipe
     from graphopt.benchmark.contest import Outcome
     from graphopt.benchmark.quiet import OtherLoad
 
@@ -94,8 +96,11 @@ def bench_model(
 
     facts = parse_target(target)
     recipe = Recipe(dataclasses.replace(facts, cores=threads or facts.cores), text, shapes, seed)
+    quiet = _Quiet(required=require_quiet)
     with progress("benchmarking") as step:
-        outcomes = _measure(models, batches, opponents, recipe, repeats, require_quiet, step)
+        outcomes = _measure(_cases(models, batches, recipe), opponents, repeats, quiet, step)
+    for warning in quiet.warnings:
+        say(warning)
     if plot:
         from graphopt.benchmark.plot import draw
 
@@ -103,52 +108,57 @@ def bench_model(
     if json:
         show_json(document(outcomes, recipe.target.cores))
     else:
-        show(*tables(outcomes, recipe.target.cores))
-        if plot:
-            show("", f"{plot}: written")
+        show(*tables(outcomes, recipe.target.cores), *(["", f"{plot}: written"] if plot else []))
     if not all(outcome.is_equal for outcome in outcomes):
         raise typer.Exit(_DIFFERENT)
 
 
-def _measure(
-    models: Sequence[Path],
-    batches: Sequence[int | None],
-    opponents: Sequence[str],
-    recipe: Recipe,
-    repeats: int,
-    require_quiet: bool,
-    step: Callable[[str], None],
-) -> list[Outcome]:
+@dataclass
+class _Quiet:
+    """What is said of programs that disturb the measurement, or whether that ends it."""
+
+    required: bool
+    warnings: list[str] = field(default_factory=list)
+
+    def check(self, others: OtherLoad | None, when: str) -> None:
+        """Warn of other programs; raises MeasurementError where a quiet machine is required."""
+        from graphopt.errors import MeasurementError
+
+        if others is not None and others.is_quiet:
+            return
+        if self.required:
+            what = "this system does not tell what other programs do" if others is None else f"{others} {when}"
+            raise MeasurementError(f"{what}; stop them, or measure without --require-quiet")
+        if others is not None:
+            self.warnings.append(f"warning: {others} {when}: the times are not to be trusted")
+
+
+def _cases(models: Sequence[Path], batches: Sequence[int | None], recipe: Recipe) -> list[Case]:
+    """Open all before any is measured: what is wrong with one is said at once."""
     from graphopt.benchmark.case import open_case
+
+    return [open_case(model, batch, recipe) for model in models for batch in batches]
+
+
+def _measure(
+    cases: Sequence[Case], opponents: Sequence[str], repeats: int, quiet: _Quiet, step: Callable[[str], None]
+) -> list[Outcome]:
     from graphopt.benchmark.contest import compete
     from graphopt.benchmark.quiet import watch_idle
 
-    cases = [open_case(model, batch, recipe) for model in models for batch in batches]
     step("watching what other programs do")
-    _check_quiet(watch_idle(), "before the first turn", required=require_quiet)
+    quiet.check(watch_idle(), "before the first turn")
     outcomes = []
     for case in cases:
-
-        def on_step(what: str, title: str = f"{case.source.name}, batch {case.batch}") -> None:
-            step(f"{title}: {what}")
-
-        outcome = compete(case, opponents, repeats=repeats, on_step=on_step)
-        _check_quiet(outcome.others, f"in the turns of {str(case.source)!r}", required=require_quiet)
+        title = f"{case.source.name}, batch {case.batch}"
+        outcome = compete(case, opponents, repeats=repeats, on_step=partial(_announce, step, title))
+        quiet.check(outcome.others, f"in the turns of {title}")
         outcomes.append(outcome)
     return outcomes
 
 
-def _check_quiet(others: OtherLoad | None, when: str, *, required: bool) -> None:
-    """Warn of other programs that disturb a measurement, or refuse it; raises MeasurementError."""
-    from graphopt.errors import MeasurementError
-
-    if others is not None and others.is_quiet:
-        return
-    if required:
-        what = "this system does not tell what other programs do" if others is None else f"{others} {when}"
-        raise MeasurementError(f"{what}; stop them, or measure without --require-quiet")
-    if others is not None:
-        say(f"warning: {others} {when}: the times are not to be trusted")
+def _announce(step: Callable[[str], None], title: str, what: str) -> None:
+    step(f"{title}: {what}")
 
 
 def _opponents(text: str) -> list[str]:
