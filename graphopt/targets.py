@@ -125,6 +125,12 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def last_cache_bytes() -> int:
+    """Return the size of the largest cache, which cores may share; 32 MiB where the system does not say."""
+    indices = [path.name for path in _CACHES.glob("index*")]
+    return max((_cache_bytes(index, 0) for index in indices), default=0) or 32 << 20
+
+
 def _with_mcpu(target: Target, mcpu: str) -> Target:
     known = {_llvm_name(processor): processor for processor in archspec.cpu.TARGETS.values()}
     if mcpu == target.mcpu:

@@ -33,6 +33,7 @@ _COMMANDS = {
     "why-not": "why_not_node",
     "passes": "show_passes",
     "bench": "bench_model",
+    "profile": "profile_model",
     "cache": "manage_cache",
 }
 """By name, the function of a command: in the module of that name, or in `why` for `why-not`."""

@@ -29,17 +29,22 @@ def count_operations(model: ir.Model) -> Operations:
     """Count the operations of all nodes, those of a loop's body once."""
     total = Operations()
     for node in nodes(model):
-        if node.domain not in STANDARD_DOMAINS or node.op_type in _FREE:
-            continue
         try:
-            macs = _MACS[node.op_type](node) if node.op_type in _MACS else 0
-            flops = 2 * macs if macs else _FLOPS.get(node.op_type, _per_output)(node)
+            macs, flops = operations_of(node)
         except UnknownShapeError:
             total.uncounted[node.op_type] += 1
             continue
         total.macs += macs
         total.flops += flops
     return total
+
+
+def operations_of(node: ir.Node) -> tuple[int, int]:
+    """Return the multiply-adds and the floating-point operations of a node; raises UnknownShapeError."""
+    if node.domain not in STANDARD_DOMAINS or node.op_type in _FREE:
+        return 0, 0
+    macs = _MACS[node.op_type](node) if node.op_type in _MACS else 0
+    return macs, 2 * macs if macs else _FLOPS.get(node.op_type, _per_output)(node)
 
 
 def _elements(value: ir.Value | None) -> int:
