@@ -47,6 +47,7 @@ def test_all_sides_run_the_same_case_in_turns(tmp_path: Path) -> None:
         assert [len(turn.samples) for turn in scores[name].turns] == [BURST, 1]
         assert (scores[name].threads, scores[name].failure) == (1, "")
     assert scores["onnxruntime"].is_equal
+    assert scores[SELF].note == "onnxruntime runs 1 of its 1 nodes"
     assert not scores["wrong"].is_equal
     assert not outcome.is_equal
     assert scores["greedy"].failure == "greedy uses 2 threads where 1 were asked for"

@@ -67,6 +67,7 @@ def test_an_opponent_that_fails_is_a_row() -> None:
     assert any(row[:3] == ["fixed", "4", "onnxruntime"] and row[-2] == "equal," for row in rows)
     assert "broken failed: it fails with LookupError" in result.stdout
     assert "× as fast, by medians" in result.stdout
+    assert "fixed, batch 4: of graphopt, onnxruntime runs 1 of its 1 nodes" in result.stdout
 
 
 def test_other_answers_are_exit_code_1() -> None:

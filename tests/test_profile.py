@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from graphopt.backends.tvm.compile import CodegenError
 from graphopt.backends.tvm.roofline import Roofline
 from graphopt.benchmark import profile as profiling
+from graphopt.benchmark import quiet
 from graphopt.benchmark.bound import Bound, Cost
 from graphopt.benchmark.profile import readable
 from graphopt.cli.main import build_app
@@ -64,6 +65,13 @@ def test_what_onnxruntime_runs_is_one_row() -> None:
     assert "bound" not in foreign
     assert {"MatMul", "Relu"} <= {node["op"] for kernel in kernels if kernel != foreign for node in kernel["nodes"]}
     assert "onnxruntime" in run("parts.onnx").stdout
+
+
+def test_a_busy_machine_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quiet, "QUIET", -1.0)
+    assert "cores busy meanwhile: the times are not to be trusted" in run("parts.onnx").stderr
+    monkeypatch.setattr(quiet, "QUIET", 1e9)
+    assert run("parts.onnx").stderr == ""
 
 
 def test_what_tvm_fails_on_runs_in_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:

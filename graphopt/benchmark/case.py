@@ -15,6 +15,7 @@ from graphopt.errors import ModelError
 from graphopt.ir.load import load
 from graphopt.ir.save import save
 from graphopt.ir.shapes import bind_shapes
+from graphopt.runtime.module import CompiledModule
 from graphopt.targets import Target
 from graphopt.tensors import Feeds
 
@@ -52,15 +53,11 @@ class Case:
         save(self.model, path)
         return path
 
-    def write_program(self, folder: Path, on_stage: Callable[[str], None] | None = None) -> Path:
-        """Compile the model; return the program's directory. Raises as `compile` does."""
+    def compile(self, on_stage: Callable[[str], None] | None = None) -> CompiledModule:
+        """Compile the model for its shapes; raises as `graphopt.compile` does."""
         shapes = {name: array.shape for name, array in self.feeds.items()} if _has_shapes(self.model) else None
-        module = compile(
-            self.source, self.recipe.target, shapes=shapes, pipeline=self.recipe.pipeline, on_stage=on_stage
-        )
-        path = folder / "program"
-        module.save(path)
-        return path
+        recipe = self.recipe
+        return compile(self.source, recipe.target, shapes=shapes, pipeline=recipe.pipeline, on_stage=on_stage)
 
 
 def open_case(source: Path, batch: int | None, recipe: Recipe) -> Case:

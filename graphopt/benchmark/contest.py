@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from graphopt.backends.partition import Executor
 from graphopt.benchmark.case import Case
 from graphopt.benchmark.quiet import OtherLoad, Watch
 from graphopt.benchmark.runtimes import OPPONENTS, PROGRAM, SELF
@@ -18,6 +19,7 @@ from graphopt.benchmark.worker import Run, Worker
 from graphopt.errors import GraphoptError, MeasurementError
 from graphopt.numerics import DEFAULT_TOLERANCE, Difference, differences
 from graphopt.runtime.benchmark import BURST, QUARTILES_FROM, Timing, spread
+from graphopt.runtime.module import CompiledModule
 from graphopt.tensors import Feeds
 
 
@@ -27,6 +29,7 @@ class Score:
 
     Attributes:
         failure: why it did not run, in words; the rest means nothing then.
+        note: what should be known of it, in words.
         difference: the worst one from graphopt's answers; None for graphopt itself.
 
     """
@@ -36,6 +39,7 @@ class Score:
     turns: list[Turn] = field(default_factory=list)
     difference: Difference | None = None
     failure: str = ""
+    note: str = ""
 
     @property
     def timing(self) -> Timing:
@@ -108,7 +112,7 @@ def compete(
     loads: list[OtherLoad | None] = []
     with TemporaryDirectory(prefix="graphopt-") as folder, ExitStack() as stack:
         workers = {}
-        for name, path in _files(case, opponents, Path(folder), on_step):
+        for name, path in _files(case, scores, Path(folder), on_step):
             on_step(f"loading into {name}")
             with _out_on_failure(name, scores):
                 workers[name] = stack.enter_context(_start(name, path, case, scores[name]))
@@ -125,13 +129,23 @@ def compete(
 
 
 def _files(
-    case: Case, opponents: Sequence[str], folder: Path, on_step: Callable[[str], None]
+    case: Case, scores: Mapping[str, Score], folder: Path, on_step: Callable[[str], None]
 ) -> Iterator[tuple[str, Path]]:
     """Write what each worker loads."""
-    yield SELF, case.write_program(folder, on_step)
-    if opponents:
+    module = case.compile(on_step)
+    scores[SELF].note = _foreign_nodes(module)
+    module.save(folder / "program")
+    yield SELF, folder / "program"
+    if len(scores) > 1:
         path = case.write_model(folder)
-        yield from ((name, path) for name in opponents)
+        yield from ((name, path) for name in scores if name != SELF)
+
+
+def _foreign_nodes(module: CompiledModule) -> str:
+    """Say how much of graphopt's program is onnxruntime's, and so compared with itself."""
+    placements = module.report.placements
+    foreign = sum(placement.executor == Executor.ONNXRUNTIME for placement in placements)
+    return f"onnxruntime runs {foreign} of its {len(placements)} nodes" if foreign else ""
 
 
 def _start(name: str, path: Path, case: Case, score: Score) -> Worker:

@@ -20,6 +20,7 @@ from graphopt.backends.tvm.roofline import Roofline, measure_roofline
 from graphopt.benchmark.bound import Cost
 from graphopt.benchmark.case import Case
 from graphopt.benchmark.parts import OnnxruntimePart, Part, Step, TvmPart
+from graphopt.benchmark.quiet import OtherLoad, Watch
 from graphopt.compiler.compile import SHAPE_FOLDING
 from graphopt.compiler.emit import carry_constant_outputs
 from graphopt.compiler.kernels import kernels_of
@@ -48,11 +49,20 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Profile:
-    """The kernels in the order of a run, that run without a clock inside, and what the machine can do."""
+    """What was measured.
+
+    Attributes:
+        kernels: in the order of a run.
+        whole: runs without a clock inside.
+        roofline: what the machine can do.
+        others: what other programs took meanwhile, None where the system does not tell.
+
+    """
 
     kernels: tuple[Kernel, ...]
     whole: Timing
     roofline: Roofline
+    others: OtherLoad | None
 
     @property
     def in_kernels(self) -> float:
@@ -73,12 +83,13 @@ def profile(case: Case, *, repeats: int, on_step: Callable[[str], None] = lambda
         raise TargetError("a profile looks into native code, and the target onnxruntime has none; take cpu")
     on_step("compiling")
     parts = _parts(_optimized(case), target)
+    watch = Watch()
     on_step("measuring what the machine can do")
     roofline = measure_roofline(target)
     on_step("running")
     whole = measure(partial(_run, parts, case.feeds), repeats=repeats, warm_up=_WARM_UP)
     runs = [list(_steps(parts, case.feeds)) for _ in range(_WARM_UP + repeats)][_WARM_UP:]
-    return Profile(tuple(_kernels(runs)), whole, roofline)
+    return Profile(tuple(_kernels(runs)), whole, roofline, watch.stop())
 
 
 def readable(kernel: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graphopt.cli.console import progress, show, show_json
+from graphopt.cli.console import progress, say, show, show_json
 from graphopt.cli.options import (
     InputShapes,
     Json,
@@ -75,6 +75,8 @@ def profile_model(
     with progress("profiling") as step:
         case = open_case(model, batch, recipe)
         found = profile(case, repeats=repeats, on_step=step)
+    if found.others is not None and not found.others.is_quiet:
+        say(f"warning: {found.others} meanwhile: the times are not to be trusted")
     kernels: Sequence[Kernel] = found.kernels
     if top is not None:
         kernels = sorted(kernels, key=lambda kernel: kernel.cost.seconds, reverse=True)[:top]
@@ -129,6 +131,7 @@ def _document(found: Profile, kernels: Sequence[Kernel]) -> dict[str, object]:
     """Return the profile as plain data: seconds, operations and bytes a second."""
     return {
         "roofline": dataclasses.asdict(found.roofline),
+        "others_cores": found.others.cores if found.others else None,
         "run_ms": found.whole.median,
         "kernels_ms": found.in_kernels * 1e3,
         "kernels": [_described(found, kernel) for kernel in kernels],

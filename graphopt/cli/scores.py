@@ -56,6 +56,8 @@ def _described(score: Score, ratio: Ratio | None) -> dict[str, object]:
         "repeats": len(timing.samples),
         "threads": score.threads,
         "cores": score.cores,
+        "idle_between_turns": score.slept,
+        "note": score.note,
     }
     if ratio:
         described |= {"ratio": ratio.value, "ratio_spread": ratio.spread}
@@ -108,6 +110,8 @@ def _remarks(outcome: Outcome) -> Iterator[str]:
         if score.failure:
             yield f"{where}: {name} failed: {score.failure}"
             continue
+        if score.note:
+            yield f"{where}: of {name}, {score.note}"
         if score.cores > score.threads + _SPARE_CORES:
             yield f"{where}: {name} kept {score.cores:.2f} cores busy with {score.threads} threads"
         if not score.slept:
