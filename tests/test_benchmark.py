@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import multiprocessing
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.table import Table
 
 from graphopt.benchmark import quiet, runtimes
 from graphopt.benchmark.case import Case, Recipe, open_case
 from graphopt.benchmark.contest import Outcome, Score, compete
 from graphopt.benchmark.quiet import OtherLoad, Watch, busy_seconds
 from graphopt.benchmark.runtimes import OPPONENTS, SELF
-from graphopt.benchmark.turn import Turn, answer
+from graphopt.benchmark.turn import Turn, answer, take_turn
 from graphopt.benchmark.worker import Worker
+from graphopt.cli.scores import tables
 from graphopt.errors import MeasurementError, ModelError, RunError
 from graphopt.ir.save import save
-from graphopt.runtime.benchmark import BURST
+from graphopt.runtime.benchmark import BURST, SETTLING_RUNS
 from graphopt.targets import parse_target
+from graphopt.tensors import Feeds
 from tests.fake_runtimes import FAKES
 from tests.networks import network
 
@@ -87,6 +91,19 @@ def test_a_worker_serves_until_it_is_closed(tmp_path: Path) -> None:
         worker.ask(answer)
 
 
+def test_a_turn_settles_and_then_takes_the_runs_that_were_asked_for() -> None:
+    runs: list[int] = []
+
+    def run() -> Feeds:
+        runs.append(len(runs))
+        return {"y": np.ones(len(runs))}
+
+    turn = take_turn(run, count=3)
+    assert (len(turn.samples), len(runs)) == (3, 3 + SETTLING_RUNS)
+    assert turn.slept
+    assert list(answer(run)["y"]) == [1] * len(runs)
+
+
 @pytest.mark.parametrize(("batch", "size"), [(None, 1), (8, 8)])
 def test_free_leading_dimensions_take_the_batch(tmp_path: Path, batch: int | None, size: int) -> None:
     two = "g (float[N,3] x, float[M,3,N] z) => (float[M,3,3] y) { y = MatMul (z, x) }"
@@ -114,6 +131,20 @@ def test_the_ratio_is_of_medians_and_its_spread_of_turns(tmp_path: Path) -> None
     ours, theirs = score(1, 2, 4, 8, 8), score(2, 4, 8, 16, 16)
     ratio = Outcome(case(tmp_path), {SELF: ours, "it": theirs}, None).ratios["it"]
     assert (ratio.value, ratio.spread) == (2, 0)
+
+
+def test_what_a_side_takes_beyond_its_share_is_remarked(tmp_path: Path) -> None:
+    greedy = Turn((1.0,), cores=2.5, used=1, slept=False)
+    scores = {
+        SELF: Score(threads=2, turns=[replace(greedy, cores=2.0, slept=True)]),
+        "it": Score(threads=2, turns=[greedy]),
+    }
+    *_, summary = tables([Outcome(case(tmp_path), scores, None)], 2)
+    assert isinstance(summary, Table)
+    cells = [str(cell) for cell in summary.columns[1].cells]
+    assert "model, batch 1: it kept 2.50 cores busy with 2 threads" in cells
+    assert "model, batch 1: the threads of it did not sleep in the turns of others" in cells
+    assert not any(f"{SELF} kept" in cell for cell in cells)
 
 
 STAT = """cpu  600 0 400 9000 0 0 0 0 0 0
