@@ -120,6 +120,11 @@ def test_a_fixed_batch_stays(tmp_path: Path) -> None:
         case(tmp_path, fixed, 8)
 
 
+def test_only_tensors_are_fed(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="input 'x' is of the kind sequence"):
+        case(tmp_path, "g (seq(float[2]) x) => (int64 y) { y = SequenceLength (x) }")
+
+
 def test_a_scalar_has_no_batch(tmp_path: Path) -> None:
     assert case(tmp_path, "g (float x) => (float y) { y = Neg (x) }", 8).batch is None
 

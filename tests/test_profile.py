@@ -112,6 +112,12 @@ def test_what_is_refused(arguments: list[str], code: int, sentence: str) -> None
     assert sentence in result.stderr
 
 
+def test_a_fixed_batch_needs_no_option(tmp_path: Path) -> None:
+    save(network("g (float[4,3] x) => (float[4,3] y) { y = Neg (x) }"), tmp_path / "model.onnx")
+    (kernel,) = run_json("model.onnx")["kernels"]
+    assert kernel["bytes"] == 2 * 4 * 12
+
+
 def test_an_input_without_a_shape_is_refused(tmp_path: Path) -> None:
     model = network("g (float[3] x) => (float[3] y) { y = Neg (x) }")
     model.graph.inputs[0].shape = model.graph.outputs[0].shape = None

@@ -12,6 +12,7 @@ from graphopt.backends.ort.reference import random_feeds
 from graphopt.compiler.compile import compile  # noqa: A004  # the name that the tool is known by
 from graphopt.compiler.optimize import Shapes
 from graphopt.errors import ModelError
+from graphopt.ir.interface import check_interface
 from graphopt.ir.load import load
 from graphopt.ir.save import save
 from graphopt.ir.shapes import bind_shapes
@@ -64,10 +65,11 @@ def open_case(source: Path, batch: int | None, recipe: Recipe) -> Case:
     """Load a model and fix its shapes: of free leading dimensions to the batch, 1 where none is said.
 
     Raises:
-        ModelError: as `load` does; or the model fixes another batch.
+        ModelError: as `load` does; what goes in or out is no tensor; the model fixes another batch.
 
     """
     model = load(source, shapes=recipe.shapes)
+    check_interface(model)
     free = {
         str(value.name): [batch or DEFAULT_BATCH, *[None] * (len(value.shape) - 1)]
         for value in model.graph.inputs

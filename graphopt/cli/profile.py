@@ -27,7 +27,12 @@ from graphopt.cli.summary import quantity
 if TYPE_CHECKING:
     from graphopt.benchmark.profile import Kernel, Profile
 
-Batch = Annotated[int, typer.Option("--batch", min=1, metavar="N", help="The size of free leading dimensions.")]
+Batch = Annotated[
+    int | None,
+    typer.Option(
+        "--batch", min=1, metavar="N", help="The size of free leading dimensions; 1 by default.", show_default=False
+    ),
+]
 Repeats = Annotated[int, typer.Option("--repeats", min=1, metavar="N", help="Runs; the medians count.")]
 Top = Annotated[
     int | None,
@@ -42,7 +47,7 @@ _NAMES_SHOWN = 3
 def profile_model(
     model: ModelPath,
     *,
-    batch: Batch = 1,
+    batch: Batch = None,
     repeats: Repeats = 30,
     top: Top = None,
     target: TargetText = "cpu",

@@ -6,6 +6,8 @@ architectures", Communications of the ACM 52(4), 2009.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +20,8 @@ from graphopt.backends.tvm.timing import TimingExecutor
 from graphopt.targets import Target, last_cache_bytes
 from graphopt.tensors import Array
 
-_REPEATS = 40
+_SECONDS = 0.5
+"""How long each probe is repeated: longer than other programs keep a core in one go."""
 _ROUNDS, _TAPS = 1 << 8, 256
 """Taps fit into the first cache; rounds make work of them that is long beside a start, and short enough to pass
 undisturbed."""
@@ -66,7 +69,12 @@ class Probe:
     def seconds(self) -> float:
         """Return how long the kernel takes at best."""
         executor = TimingExecutor(self.program, self.threads)
-        return min(executor.time(self.inputs)[1][0].seconds for _ in range(_REPEATS))
+        end = time.perf_counter() + _SECONDS
+        best = math.inf
+        while time.perf_counter() < end or best == math.inf:
+            _, (call,) = executor.time(self.inputs)
+            best = min(best, call.seconds)
+        return best
 
     def rate(self) -> float:
         """Return how much it does in a second."""
