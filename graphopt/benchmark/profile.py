@@ -88,7 +88,7 @@ def profile(case: Case, *, repeats: int, on_step: Callable[[str], None] = lambda
     roofline = measure_roofline(target)
     on_step("running")
     whole = measure(partial(_run, parts, case.feeds), repeats=repeats, warm_up=_WARM_UP)
-    runs = [_timed(parts, case.feeds) for _ in range(_WARM_UP + repeats)][_WARM_UP:]
+    runs = [list(_steps(parts, case.feeds)) for _ in range(_WARM_UP + repeats)][_WARM_UP:]
     return Profile(tuple(_kernels(runs)), whole, roofline, watch.stop())
 
 
@@ -127,12 +127,6 @@ def _run(parts: Sequence[Part], feeds: Feeds) -> None:
     values = dict(feeds)
     for part in parts:
         _keep(values, part, part.run(_inputs(values, part)))
-
-
-def _timed(parts: Sequence[Part], feeds: Feeds) -> list[Step]:
-    """Run with a clock right behind a run without one, and so find caches and threads as a series of runs does."""
-    _run(parts, feeds)
-    return list(_steps(parts, feeds))
 
 
 def _steps(parts: Sequence[Part], feeds: Feeds) -> Iterator[Step]:
