@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from tvm import s_tir, tirx
+
 KERNEL = "graphopt.kernel"
 STORED = {"graphopt.stored": "true"}
 """The annotation of a block whose results several elements of the next one share: it is not computed in place."""
@@ -38,3 +40,8 @@ class Kernel(StrEnum):
 def mark(kernel: Kernel) -> dict[str, str]:
     """Return the block annotation of a kernel."""
     return {KERNEL: kernel.value}
+
+
+def is_schedulable(function: tirx.PrimFunc) -> bool:
+    """Whether a kernel consists of blocks; sorts, scans and scatters come as finished loops."""
+    return isinstance(function.body, s_tir.SBlockRealize) and function.body.block.name_hint == "root"

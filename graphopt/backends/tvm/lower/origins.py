@@ -14,6 +14,7 @@ import tvm
 from tvm import relax, s_tir, tirx
 
 from graphopt.backends.tvm.build import tvm_target
+from graphopt.backends.tvm.kernels import is_schedulable
 from graphopt.backends.tvm.lower.legalize import legalize
 from graphopt.backends.tvm.lower.region import KernelOf, lower
 from graphopt.targets import Target
@@ -111,7 +112,7 @@ class _Splitter(relax.PyExprMutator):  # type: ignore[misc]  # TVM is untyped
 
 
 def _with_origin(kernel: tirx.PrimFunc, node: int) -> tirx.PrimFunc:
-    if not _is_schedulable(kernel):
+    if not is_schedulable(kernel):
         return kernel.with_attr(_ORIGIN, str(node))
     schedule = s_tir.Schedule(kernel)
     for block in schedule.get_child_blocks(schedule.get_sblock("root")):
@@ -122,13 +123,8 @@ def _with_origin(kernel: tirx.PrimFunc, node: int) -> tirx.PrimFunc:
 def _found(kernel: tirx.PrimFunc) -> Iterator[int]:
     if kernel.attrs and _ORIGIN in kernel.attrs:
         yield int(kernel.attrs[_ORIGIN])
-    if _is_schedulable(kernel):
+    if is_schedulable(kernel):
         schedule = s_tir.Schedule(kernel)
         for block in schedule.get_child_blocks(schedule.get_sblock("root")):
             if (origin := schedule.get(block).annotations.get(_ORIGIN)) is not None:
                 yield int(origin)
-
-
-def _is_schedulable(kernel: tirx.PrimFunc) -> bool:
-    """Whether a kernel consists of blocks; sorts, scans and scatters come as finished loops."""
-    return isinstance(kernel.body, s_tir.SBlockRealize) and kernel.body.block.name_hint == "root"

@@ -6,6 +6,7 @@ import tvm
 from tvm import relax, s_tir, tirx
 
 from graphopt.backends.tvm.build import tvm_target
+from graphopt.backends.tvm.kernels import is_schedulable
 from graphopt.backends.tvm.lower.legalize import legalize
 from graphopt.backends.tvm.schedule.kernel import KernelSchedule
 from graphopt.backends.tvm.schedule.templates import apply_template
@@ -17,7 +18,7 @@ def schedule(module: tvm.IRModule, target: Target) -> tvm.IRModule:
     with tvm_target(target):
         module = _fuse()(legalize(module))
     for name, function in module.functions.items():
-        if isinstance(function, tirx.PrimFunc) and _is_schedulable(function):
+        if isinstance(function, tirx.PrimFunc) and is_schedulable(function):
             module.update_func(name, schedule_kernel(function, target))
     return module
 
@@ -38,11 +39,6 @@ def _narrow(function: tirx.PrimFunc) -> tirx.PrimFunc:
     if any(parameter.ty.dtype == "int64" for parameter in function.params):
         return function
     return tirx.transform.ForceNarrowIndexToInt32()(tvm.IRModule({"main": function}))["main"]
-
-
-def _is_schedulable(function: tirx.PrimFunc) -> bool:
-    """Whether a kernel consists of blocks; sorts, scans and scatters come as finished loops."""
-    return isinstance(function.body, s_tir.SBlockRealize) and function.body.block.name_hint == "root"
 
 
 def _fuse() -> tvm.transform.Pass:
