@@ -20,7 +20,7 @@ from graphopt.backends.tvm.lower.toom_cook import transforms
 from graphopt.backends.tvm.lower.window import Window
 from graphopt.backends.tvm.lower.winograd import te_winograd_conv, transform_weights
 from graphopt.backends.tvm.schedule.module import schedule_kernel
-from graphopt.backends.tvm.schedule.winograd import tiles_of_a_task
+from graphopt.backends.tvm.schedule.winograd import Sizes, tiles_of_a_task
 from graphopt.ir.text.parser import parse_model
 from graphopt.targets import Target, parse_target
 from graphopt.tensors import Array
@@ -68,11 +68,14 @@ def test_the_kernels_convolve(shape: tuple[int, int, int, int, int, tuple[int, .
     np.testing.assert_allclose(actual, expected, rtol=0, atol=LARGEST_ERROR[outputs] * np.abs(expected).max())
 
 
-def test_few_tiles_or_many_channels_go_by_kernels() -> None:
+def test_few_tiles_or_many_weights_go_by_kernels() -> None:
     target = dataclasses.replace(ONE_CORE, l2_bytes=1 << 20)
-    assert tiles_of_a_task([14, 14], 1, 9 << 10, target) == (2, 14)
-    assert tiles_of_a_task([14, 14], 1, 1 << 20, target) is None
-    assert tiles_of_a_task([2, 2], 1, 1 << 10, target) is None
+    light, heavy = (
+        Sizes(36 * count * count, 36 * count * 4, 72 * count * 4, 36 * count * count * 4) for count in (64, 384)
+    )
+    assert tiles_of_a_task([14, 14], 1, light, target) == (2, 14)
+    assert tiles_of_a_task([2, 2], 1, light, target) is None
+    assert tiles_of_a_task([14, 14], 1, heavy, target) is None
 
 
 def test_it_is_chosen_for_its_count_of_cycles() -> None:

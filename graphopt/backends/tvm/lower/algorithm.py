@@ -7,18 +7,14 @@ from math import ceil, prod
 
 from graphopt.backends.tvm.lower.window import Window
 from graphopt.backends.tvm.lower.winograd import TAPS
+from graphopt.backends.tvm.machine import FLOAT_BYTES, memory_cycles, product_cycles
 from graphopt.targets import Target
 
-_FLOAT_BYTES = 4
-_MULTIPLIES_PER_CYCLE = 2
-"""Vectors that a core multiplies and adds in one cycle."""
-_BYTES_PER_CYCLE = 4
-"""What all cores together get from memory, where the weights of a large network come from in each run.
-
-They arrive while nothing else is done: sums wait for them, since no weight is used for long."""
 _TRANSFORM_CYCLES = 1.5
 """Of a core, for one vector of channels, times the cube of the tile's size: additions, and registers spilled."""
 _TILE_SIZES = 2, 4
+_LEAST_GAIN = 0.9
+"""Of the cycles of direct convolution: what is nearly as fast is not worth its roundings."""
 
 
 def winograd_outputs(
@@ -37,7 +33,7 @@ def winograd_outputs(
         return None
     best = min((_winograd_cycles(m, channels, output_shape, target), m) for m in _TILE_SIZES)
     direct = _direct_cycles(channels, output_shape, target)
-    return best[1] if best[0] < direct else None
+    return best[1] if best[0] < _LEAST_GAIN * direct else None
 
 
 def _direct_cycles(channels: Sequence[int], output_shape: Sequence[int], target: Target) -> float:
@@ -54,7 +50,9 @@ def _winograd_cycles(outputs: int, channels: Sequence[int], output_shape: Sequen
 
 
 def _cycles(products: int, places: int, channels: Sequence[int], target: Target) -> float:
-    """Return the cycles of so many products a place and pair of channels, and of reading their weights."""
+    """Return the cycles of so many products a place and pair of channels, and of reading their weights.
+
+    Sums wait for weights that come from memory: none is used for long.
+    """
     pairs = products * prod(ceil(count / target.lanes()) * target.lanes() for count in channels)
-    compute = pairs * places / (_MULTIPLIES_PER_CYCLE * target.lanes() * target.cores)
-    return compute + pairs * _FLOAT_BYTES / _BYTES_PER_CYCLE
+    return product_cycles(pairs * places, target) + memory_cycles(pairs * FLOAT_BYTES)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from tvm import tirx
 
+from graphopt.backends.tvm.machine import FLOAT_BYTES
 from graphopt.backends.tvm.schedule.generic import schedule_block, schedule_generic
 from graphopt.backends.tvm.schedule.kernel import (
     Block,
@@ -27,7 +28,6 @@ from graphopt.targets import Target
 
 _TASKS_PER_CORE = 4
 """Parallel tasks a core, so that an uneven last round costs little."""
-_FLOAT_BYTES = 4
 
 
 def schedule_conv(kernel: KernelSchedule, block: Block) -> None:
@@ -102,7 +102,7 @@ def _rows_of_a_task(kernel: KernelSchedule, block: Block) -> int | None:
     batch, blocks, *rows, columns, _ = kernel.shape(block)
     tile = choose_tile(blocks, columns, kernel.target)
     data, weights = (
-        math.prod(map(int, region.source.shape)) * _FLOAT_BYTES for region in kernel.schedule.get(block).reads
+        math.prod(map(int, region.source.shape)) * FLOAT_BYTES for region in kernel.schedule.get(block).reads
     )
     return rows_of_a_task(rows or [1], blocks // tile.blocks, (data // batch, weights), batch, kernel.target)
 

@@ -15,6 +15,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from graphopt.backends.tvm.machine import (
+    FLOAT_BYTES,
+    LINE_BYTES,
+    WAY_BYTES,
+    memory_cycles,
+    product_cycles,
+    repeated_cycles,
+)
 from graphopt.backends.tvm.schedule.generic import schedule_generic
 from graphopt.backends.tvm.schedule.kernel import (
     Block,
@@ -31,7 +39,24 @@ _TASKS_PER_CORE = 2
 """Tasks without which going by tiles would leave cores idle."""
 _FEWEST_COLUMNS = 6
 """Tiles multiplied together below which loading the weights would take the time."""
-_FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a convolution moves and computes.
+
+    Attributes:
+        products: multiply-adds of one tile.
+        tile: bytes of the transformed input of one tile.
+        transformed: the same with its products before they are transformed back.
+        weights: bytes of the weights.
+
+    """
+
+    products: int
+    tile: int
+    transformed: int
+    weights: int
 
 
 @dataclass(frozen=True)
@@ -51,8 +76,10 @@ def schedule_winograd(kernel: KernelSchedule, products: Block) -> None:
         schedule_generic(kernel)
         return
     schedule = kernel.schedule
-    size, channels, batch, *grid, lanes = kernel.shape(stages.tiles)
-    task = tiles_of_a_task(grid, batch, size * channels * lanes * _FLOAT_BYTES, kernel.target)
+    for block in (stages.tiles, stages.products):  # the transforms walk through all products of a tile
+        schedule.storage_align(block, 0, axis=0, factor=WAY_BYTES // FLOAT_BYTES, offset=LINE_BYTES // FLOAT_BYTES)
+    _, _, batch, *grid, _ = kernel.shape(stages.tiles)
+    task = tiles_of_a_task(grid, batch, _sizes(kernel, stages), kernel.target)
     n, o, y, x, lane = schedule.get_loops(stages.output)
     *_, step, _, _ = kernel.shape(stages.columns)
     (y, i), (x, j) = schedule.split(y, [None, step]), schedule.split(x, [None, step])
@@ -74,18 +101,23 @@ def schedule_winograd(kernel: KernelSchedule, products: Block) -> None:
     _transform_input(kernel, stages, outer)
 
 
-def tiles_of_a_task(grid: Sequence[int], batch: int, tile_bytes: int, target: Target) -> tuple[int, int] | None:
+def tiles_of_a_task(grid: Sequence[int], batch: int, sizes: Sizes, target: Target) -> tuple[int, int] | None:
     """Return the rows and columns of tiles that a task takes through all kernels, or None to go by kernels.
 
-    They share half of a core's cache with the weights that pass by.
+    By tiles, the weights come anew for each task, while it computes. By kernels, the transformed tiles go to the shared
+    cache and come back, and nothing is computed meanwhile.
     """
-    most = target.l2_bytes // 2 // tile_bytes
+    most = target.l2_bytes // 2 // sizes.tile
     columns = divisor_up_to(grid[1], max(1, most))
     rows = divisor_up_to(grid[0], max(1, most // columns)) if columns == grid[1] else 1
-    tasks = batch * grid[0] * grid[1] // (rows * columns)
+    count = batch * grid[0] * grid[1]
+    tasks = count // (rows * columns)
     if rows * columns < _FEWEST_COLUMNS or tasks < _TASKS_PER_CORE * target.cores:
         return None
-    return rows, columns
+    products = product_cycles(count * sizes.products, target)
+    by_tiles = max(products, repeated_cycles(sizes.weights, tasks, target))
+    by_kernels = max(products, memory_cycles(sizes.weights)) + repeated_cycles(count * sizes.transformed, 2, target)
+    return (rows, columns) if by_tiles <= by_kernels else None
 
 
 def _stages_of(kernel: KernelSchedule, products: Block) -> _Stages | None:
@@ -99,6 +131,14 @@ def _stages_of(kernel: KernelSchedule, products: Block) -> _Stages | None:
     if (len(before), len(after)) != (4, 3) or schedule.get_consumers(after[-1]) or not kernel.is_regular(after[-1]):
         return None
     return _Stages(before[3], before[2], before[1], products, after[1], after[2])
+
+
+def _sizes(kernel: KernelSchedule, stages: _Stages) -> Sizes:
+    size, blocks, *_, lanes = kernel.shape(stages.tiles)
+    _, outputs, *_ = kernel.shape(stages.products)
+    pairs = size * blocks * lanes * outputs * lanes
+    tile = size * blocks * lanes * FLOAT_BYTES
+    return Sizes(pairs, tile, tile + size * outputs * lanes * FLOAT_BYTES, pairs * FLOAT_BYTES)
 
 
 def _transform_output(kernel: KernelSchedule, stages: _Stages, at: Loop) -> None:

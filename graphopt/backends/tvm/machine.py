@@ -1,0 +1,37 @@
+"""A rough model of a core and its memory, for choices that are far apart: algorithms, and orders of loops.
+
+The numbers are those of x86 servers of 2020 and later, whose last cache and memory many share.
+"""
+
+from __future__ import annotations
+
+from graphopt.targets import Target
+
+FLOAT_BYTES = 4
+MULTIPLIES_PER_CYCLE = 2
+"""Vectors that a core multiplies and adds in one cycle."""
+WAY_BYTES, LINE_BYTES = 4096, 64
+"""What lies so far apart shares the few places of a set in the first cache; what moves between caches at once."""
+_MEMORY_BYTES_PER_CYCLE = 3
+"""What all cores together get from memory."""
+_SHARED_BYTES_PER_CYCLE = 8
+"""What one core gets from the shared cache."""
+_SHARED_BYTES = 10 << 20
+"""How much of the shared cache a process finds its data in again."""
+
+
+def product_cycles(products: float, target: Target) -> float:
+    """Return the cycles of so many multiply-adds, spread over the cores."""
+    return products / (MULTIPLIES_PER_CYCLE * target.lanes() * target.cores)
+
+
+def memory_cycles(size: float) -> float:
+    """Return the cycles in which so many bytes come from memory."""
+    return size / _MEMORY_BYTES_PER_CYCLE
+
+
+def repeated_cycles(size: float, times: float, target: Target) -> float:
+    """Return the cycles of reading the same bytes so often, too many for a core's own cache."""
+    if size > _SHARED_BYTES:
+        return memory_cycles(size * times)
+    return size * times / (_SHARED_BYTES_PER_CYCLE * target.cores)
