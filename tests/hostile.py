@@ -434,7 +434,7 @@ PROGRAMS = [
     Program("code-missing", "lacks its file", lambda at: (at / "part-0.so").unlink()),
     Program("code-empty", "not the file that was compiled", lambda at: (at / "part-0.so").write_bytes(b"")),
     Program("code-that-is-text", "not the file that was compiled", lambda at: (at / "part-0.so").write_text("none")),
-    Program("weights-missing", "lacks its file", lambda at: (at / "part-0.weights").unlink()),
+    Program("weights-missing", "lacks its file", lambda at: (at / "weights.bin").unlink()),
     Program("model-missing", "optimized.onnx", lambda at: (at / "optimized.onnx").unlink()),
     Program("model-truncated", "optimized.onnx", lambda at: (at / "optimized.onnx").write_bytes(BYTES[:50])),
     Program("manifest-missing", "no compiled program", lambda at: (at / "manifest.json").unlink()),

@@ -304,7 +304,13 @@ def _alien(folder: Path) -> None:
         (lambda folder: (folder / "manifest.json").unlink(), ModelError, "is no compiled program"),
         (lambda folder: (folder / "manifest.json").write_text("[]"), ModelError, "has format None"),
         (lambda folder: (folder / "manifest.json").write_text("{"), ModelError, "is damaged"),
-        (lambda folder: (folder / "manifest.json").write_text('{"format_version": 1}'), ModelError, "is damaged"),
+        (lambda folder: (folder / "manifest.json").write_text('{"format_version": 2}'), ModelError, "is damaged"),
+        (
+            lambda folder: (folder / "manifest.json").write_text('{"format_version": 1, "parts": []}'),
+            ModelError,
+            "has format 1, this graphopt reads 2; compile the model again",
+        ),
+        (lambda folder: _truncate(folder / "weights.bin"), ModelError, "is not the file that was compiled"),
         (lambda folder: (folder / "manifest.json").write_text('{"format_version": 99}'), ModelError, "has format 99"),
         (lambda folder: (folder / "part-0.so").unlink(), ModelError, "lacks its file 'part-0.so'"),
         (lambda folder: _truncate(folder / "part-0.so"), ModelError, "is not the file that was compiled"),
@@ -312,7 +318,7 @@ def _alien(folder: Path) -> None:
         (_alien, TargetError, "uses sve2, which this processor lacks"),
     ],
 )
-def test_a_program_that_cannot_be_loaded_is_one_sentence(tmp_path: Path, damage, error, sentence) -> None:  # type: ignore[no-untyped-def]  # six lambdas
+def test_a_program_that_cannot_be_loaded_is_one_sentence(tmp_path: Path, damage, error, sentence) -> None:  # type: ignore[no-untyped-def]  # lambdas
     folder = tmp_path / "program"
     graphopt.compile(network()).save(folder)
     damage(folder)

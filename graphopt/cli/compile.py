@@ -12,16 +12,16 @@ from rich.table import Table
 from graphopt.cli.console import progress, show, show_json
 from graphopt.cli.options import (
     Explain,
-    InputShapes,
     Json,
     ModelPath,
     NoCache,
     PipelineText,
     PresetName,
+    SeveralInputShapes,
     TargetText,
     Threads,
     pipeline_text,
-    shapes_of,
+    shape_table_of,
 )
 from graphopt.cli.output import check_program_folder
 from graphopt.cli.render import fields
@@ -42,7 +42,7 @@ def compile_model(
     *,
     output: OutputFolder,
     target: TargetText = "cpu",
-    input_shape: InputShapes = None,
+    input_shape: SeveralInputShapes = None,
     pipeline: PipelineText = None,
     preset: PresetName = None,
     threads: Threads = None,
@@ -52,18 +52,20 @@ def compile_model(
 ) -> None:
     """Compile a model into a program for a target.
 
-    Native code is made for fixed shapes: say with --input-shape which, where the model leaves them free.
+    Native code is made for fixed shapes: say with --input-shape which, where the model leaves them free. A program
+    may have code for several; the shapes of a run decide.
     The program lies in a directory that `graphopt run` and `graphopt.load` take.
 
     Examples:
       graphopt compile model.onnx -o program
       graphopt compile model.onnx -o program --input-shape x:8,3,224,224 --threads 2
+      graphopt compile model.onnx -o program --input-shape x:1,3,224,224 --input-shape x:8,3,224,224
       graphopt compile model.onnx -o program --target onnxruntime --explain
 
     """
     from graphopt.compiler.compile import compile
 
-    text, shapes = pipeline_text(pipeline, preset), shapes_of(input_shape)
+    text, shapes = pipeline_text(pipeline, preset), shape_table_of(input_shape)
     check_program_folder(output)
     stages: list[str] = []
     with progress("compiling") as step:
@@ -90,6 +92,8 @@ def compile_model(
 
 
 def _program(module: CompiledModule, *, cached: bool) -> Table:
+    from graphopt.runtime.module import describe
+
     report = module.report
     executors = Counter(placement.executor for placement in report.placements)
     seconds = ", ".join(f"{stage} {spent:.2f} s" for stage, spent in report.seconds.items())
@@ -97,6 +101,7 @@ def _program(module: CompiledModule, *, cached: bool) -> Table:
         "target": module.target,
         "inputs": module.inputs,
         "outputs": module.outputs,
+        "native for": tuple(map(describe, module.variants)) or ("no shape",),
         "runs in": ", ".join(f"{executor}: {count} nodes" for executor, count in executors.most_common()),
         "time": "found in the cache" if cached else seconds,
     }

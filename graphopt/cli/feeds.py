@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from graphopt.backends.ort import reference
 from graphopt.cli.elements import decode
 from graphopt.errors import CalibrationError
 from graphopt.npz import read_arrays
+from graphopt.runtime.module import CompiledModule
 from graphopt.tensors import Array, TensorSpec
 
 _FORMS = "write name=file.npy, or feeds.npz for several"
@@ -38,6 +40,13 @@ def random_feeds(specs: Sequence[TensorSpec], *, seed: int, batch: int | None = 
     """Make the arrays that the reference makes for inputs like these; `batch` sizes free leading dimensions."""
     graph = ir.Graph([_value(spec, batch) for spec in specs], [], nodes=[], opset_imports={"": 1})
     return reference.random_feeds(ir.Model(graph, ir_version=10), seed=seed)
+
+
+def random_feeds_of(module: CompiledModule, *, seed: int) -> dict[str, Array]:
+    """Make inputs of the first shapes that a program has native code for; free ones are small where it has none."""
+    shapes = next(iter(module.variants), {})
+    specs = [replace(spec, shape=shapes.get(spec.name, spec.shape)) for spec in module.inputs]
+    return random_feeds(specs, seed=seed, batch=1)
 
 
 def _read(source: str) -> dict[str, Array]:

@@ -11,13 +11,15 @@ import typer
 from graphopt.errors import PipelineError
 from graphopt.pipeline.presets import DEFAULT_PRESET, PRESETS
 
+Dims = tuple[int | str | None, ...]
+
 
 @dataclass(frozen=True)
 class InputShape:
     """A shape to bind: an entry is a size, a name, or None for what the model declares."""
 
     name: str
-    dims: tuple[int | str | None, ...]
+    dims: Dims
 
 
 def parse_input_shape(text: str) -> InputShape:
@@ -32,14 +34,34 @@ def parse_input_shape(text: str) -> InputShape:
     return InputShape(name, tuple(_dim(entry, text) for entry in entries))
 
 
-def shapes_of(given: list[InputShape] | None) -> dict[str, tuple[int | str | None, ...]] | None:
+def shapes_of(given: list[InputShape] | None) -> dict[str, Dims] | None:
     """Collect the shapes by input; raises BadParameter where one input has two."""
-    shapes: dict[str, tuple[int | str | None, ...]] = {}
+    shapes: dict[str, Dims] = {}
     for shape in given or ():
         if shape.name in shapes:
             raise typer.BadParameter(f"--input-shape is given twice for {shape.name!r}; keep one")
         shapes[shape.name] = shape.dims
     return shapes or None
+
+
+def shape_table_of(given: list[InputShape] | None) -> list[dict[str, Dims]]:
+    """Collect sets of shapes: the first of each input, the second of each, …; a single one is in every set.
+
+    Raises:
+        BadParameter: two inputs have several shapes each, and not as many.
+
+    """
+    by_input: dict[str, list[Dims]] = {}
+    for shape in given or ():
+        by_input.setdefault(shape.name, []).append(shape.dims)
+    counts = {len(several): name for name, several in by_input.items() if len(several) > 1}
+    if len(counts) > 1:
+        listed = " and ".join(f"{count} times for {name!r}" for count, name in sorted(counts.items()))
+        raise typer.BadParameter(f"--input-shape is given {listed}; give every input as many shapes, or one")
+    return [
+        {name: several[index if len(several) > 1 else 0] for name, several in by_input.items()}
+        for index in range(max(counts, default=1))
+    ]
 
 
 def pipeline_text(pipeline: str | None, preset: str | None) -> str:
@@ -75,6 +97,18 @@ InputShapes = Annotated[
         parser=parse_input_shape,
         metavar="NAME:DIMS",
         help="Fix the shape of an input, as in x:1,3,224,224; once an input.",
+        show_default=False,
+    ),
+]
+SeveralInputShapes = Annotated[
+    list[InputShape] | None,
+    typer.Option(
+        "--input-shape",
+        parser=parse_input_shape,
+        metavar="NAME:DIMS",
+        help="Fix the shape of an input, as in x:1,3,224,224. Each further shape of the same input makes one more "
+        "variant of the code: of several inputs the first shapes belong together, the second ones, and so on, and "
+        "an input with one shape has it in every variant.",
         show_default=False,
     ),
 ]

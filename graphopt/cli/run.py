@@ -61,7 +61,7 @@ def run_program(
       graphopt run model.onnx --seed 7
 
     """
-    from graphopt.cli.feeds import random_feeds, read_feeds
+    from graphopt.cli.feeds import random_feeds_of, read_feeds
 
     shapes = shapes_of(input_shape)
     if program.is_dir() and (shapes or threads or target != "cpu"):
@@ -70,7 +70,7 @@ def run_program(
         check_file(output)
     given = read_feeds(inputs) if inputs else None
     module = _open(program, target, shapes, threads)
-    feeds = given if given is not None else random_feeds(module.inputs, seed=seed, batch=1)
+    feeds = given if given is not None else random_feeds_of(module, seed=seed)
     results = module.run(feeds)
     if output:
         from graphopt.cli.elements import encode

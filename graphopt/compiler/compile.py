@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +13,11 @@ from tempfile import TemporaryDirectory
 import onnx_ir as ir
 
 from graphopt import __version__
-from graphopt.compiler.emit import Emitted, emit
+from graphopt.compiler.emit import Emitted, Package, emit
 from graphopt.compiler.identity import cache_key
-from graphopt.compiler.optimize import Shapes, optimize
+from graphopt.compiler.optimize import optimize
 from graphopt.compiler.specialize import specialize
+from graphopt.compiler.table import Row, ShapeTable, check_rows, common, rows_of
 from graphopt.errors import ModelError, TargetError
 from graphopt.inspect.statistics import static_shape, tensor_spec
 from graphopt.ir.fused import inline_kernels
@@ -28,7 +29,7 @@ from graphopt.pipeline.presets import DEFAULT_PRESET
 from graphopt.pipeline.report import Report
 from graphopt.runtime import cache as program_cache
 from graphopt.runtime.integrity import digests
-from graphopt.runtime.manifest import WHOLE_MODEL, CompileReport, Manifest, Placement
+from graphopt.runtime.manifest import WHOLE_MODEL, CompileReport, Manifest, Placement, Variant
 from graphopt.runtime.module import CompiledModule
 from graphopt.targets import Target, parse_target
 
@@ -40,7 +41,7 @@ def compile(  # noqa: A001  # the name that the tool is known by
     model: Source,
     target: str | Target = "cpu",
     *,
-    shapes: Shapes | None = None,
+    shapes: ShapeTable | None = None,
     pipeline: str = DEFAULT_PRESET,
     threads: int | None = None,
     cache: bool = True,
@@ -49,13 +50,16 @@ def compile(  # noqa: A001  # the name that the tool is known by
     """Compile a model into a program that gives the same answers.
 
     Native code is made for fixed shapes: those of the model and of `shapes`, and batch 1 where the leading
-    dimension of an input is free. The program takes every other shape that the model takes as well, and
-    then runs the optimized model in onnxruntime.
+    dimension of an input is free. A list of several sets of shapes makes a variant of the code for each, with the
+    weights that they share stored once; a run takes the one for the shapes that it is given. The program takes
+    every other shape that the model takes as well, and then runs the optimized model in onnxruntime.
 
     Args:
         model: a path, serialized bytes, a ModelProto or an IR model; it stays untouched.
         target: what to compile for (`graphopt.targets`): `cpu` is this machine.
-        shapes: dimensions to fix, by input name, as in `{"x": [8, 3, 224, 224]}`.
+        shapes: dimensions to fix, by input name, as in `{"x": [8, 3, 224, 224]}`; or a list of such sets,
+            `[{"x": [1, 3, 224, 224]}, {"x": [8, 3, 224, 224]}]`, one a variant. The program takes no other size
+            in a dimension where all sets say the same.
         pipeline: a preset or the text of a pipeline of passes.
         threads: how many threads the program uses; all cores this process may run on by default.
         cache: keep the program, and find it again at the next equal request (`graphopt.runtime.cache`).
@@ -70,14 +74,17 @@ def compile(  # noqa: A001  # the name that the tool is known by
     facts = target if isinstance(target, Target) else parse_target(target)
     if threads is not None:
         facts = _with_threads(facts, threads)
-    loaded = load(model, shapes=shapes)
+    rows = rows_of(shapes)
+    loaded = load(model, shapes=common(rows))
     check_interface(loaded)
-    build = _Build(loaded, facts, pipeline, on_stage)
+    if len(rows) > 1:
+        check_rows(loaded, rows)
+    build = _Build(loaded, rows, facts, pipeline, on_stage)
     if not cache:
         owner = TemporaryDirectory(prefix="graphopt-")
         build(Path(owner.name))
         return CompiledModule(Path(owner.name), owner=owner)
-    key = cache_key(model, loaded, target=facts, shapes=shapes, pipeline=pipeline)
+    key = cache_key(model, loaded, target=facts, rows=rows, pipeline=pipeline)
     try:
         return CompiledModule(program_cache.entry(key, build))
     except ModelError:  # a damaged entry: whatever happened to it, it can be made again
@@ -90,6 +97,7 @@ class _Build:
     """Builds one program into a directory."""
 
     model: ir.Model
+    rows: Sequence[Row]
     target: Target
     pipeline: str
     on_stage: Callable[[str], None] | None
@@ -99,39 +107,46 @@ class _Build:
         with self._stage("optimize"):
             optimized, report = optimize(self.model, self.pipeline, target=self.target)
             save(optimized, folder / WHOLE_MODEL)
-        emitted, specialized = self._emit(optimized, folder)
-        self._manifest(report, emitted, specialized, digests(folder)).write(folder)
+        emitted = self._emit(optimized, folder)
+        self._manifest(report, emitted, digests(folder)).write(folder)
 
-    def _emit(self, optimized: ir.Model, folder: Path) -> tuple[Emitted, ir.Model | None]:
+    def _emit(self, optimized: ir.Model, folder: Path) -> list[Emitted]:
+        """Emit each variant; rows that fix the same shapes make one."""
         if self.target.kind == "onnxruntime":
-            return _nothing_emitted(optimized, "the target is onnxruntime", ()), None
-        with self._stage("specialize"):
-            specialization = specialize(optimized)
-            if specialization.model is None:
-                return _nothing_emitted(optimized, specialization.obstacle, (specialization.obstacle,)), None
-            inline_kernels(specialization.model)  # other shapes may make other kernels
-            specialized, _ = optimize(specialization.model, SHAPE_FOLDING, target=self.target)
-        with self._stage("generate code"):
-            return emit(specialized, self.target, folder), specialized
+            return [_nothing_emitted(optimized, "the target is onnxruntime", ())]
+        package = Package(folder)
+        emitted: dict[tuple[tuple[int, ...], ...], Emitted] = {}
+        for row in self.rows:
+            with self._stage("specialize"):
+                specialization = specialize(optimized, row)
+                if specialization.model is None:
+                    return [_nothing_emitted(optimized, specialization.obstacle, (specialization.obstacle,))]
+                shapes = tuple(map(static_shape, specialization.model.graph.inputs))
+                if shapes in emitted:
+                    continue
+                inline_kernels(specialization.model)  # other shapes may make other kernels
+                specialized, _ = optimize(specialization.model, SHAPE_FOLDING, target=self.target)
+            with self._stage("generate code"):
+                emitted[shapes] = emit(specialized, self.target, package)
+        return list(emitted.values())
 
-    def _manifest(
-        self, report: Report, emitted: Emitted, specialized: ir.Model | None, files: dict[str, str]
-    ) -> Manifest:
-        fixed = specialized.graph.inputs if specialized else ()
+    def _manifest(self, report: Report, emitted: Sequence[Emitted], files: dict[str, str]) -> Manifest:
+        variants = tuple(Variant(one.shapes, one.parts) for one in emitted if one.parts)
         return Manifest(
             graphopt_version=__version__,
             target=str(self.target),
-            features=tuple(sorted(self.target.features)) if emitted.parts else (),
+            features=tuple(sorted(self.target.features)) if variants else (),
             threads=self.target.cores,
             inputs=tuple(map(tensor_spec, self.model.graph.inputs)),
             outputs=tuple(map(tensor_spec, self.model.graph.outputs)),
-            specialized={str(value.name): static_shape(value) for value in fixed},
-            parts=emitted.parts,
+            variants=variants,
+            batched=(),
             files=files,
             report=CompileReport(
                 optimization=report.to_dict(),
-                placements=emitted.placements,
-                notes=emitted.notes,
+                placements=tuple(dict.fromkeys(place for one in emitted for place in one.placements)),
+                shapes=tuple(variant.shapes for variant in variants),
+                notes=tuple(dict.fromkeys(note for one in emitted for note in one.notes)),
                 seconds=self.seconds,
             ),
         )
@@ -142,12 +157,12 @@ class _Build:
             self.on_stage(name)
         start = time.perf_counter()
         yield
-        self.seconds[name] = time.perf_counter() - start
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
 
 def _nothing_emitted(model: ir.Model, reason: str, notes: tuple[str, ...]) -> Emitted:
     placements = (Placement(label(node), "onnxruntime", reason) for node in model.graph)
-    return Emitted((), tuple(placements), notes)
+    return Emitted({}, (), tuple(placements), notes)
 
 
 def _with_threads(target: Target, threads: int) -> Target:

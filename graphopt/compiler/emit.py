@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,40 +13,57 @@ from graphopt.backends.partition import Executor, Partition, Region, partition
 from graphopt.backends.tvm.compile import CodegenError, compile_region
 from graphopt.backends.tvm.lower.region import KernelOf
 from graphopt.backends.tvm.lower.support import supports
+from graphopt.backends.tvm.weights import WeightWriter
 from graphopt.compiler.kernels import kernels_of
+from graphopt.inspect.statistics import static_shape
 from graphopt.ir.constants import is_constant
 from graphopt.ir.save import save
 from graphopt.ir.walk import is_op, label, reads
-from graphopt.runtime.manifest import Part, Placement
+from graphopt.runtime.manifest import WEIGHTS, Part, Placement
 from graphopt.targets import Target
+
+
+class Package:
+    """The directory of a program in the making: its variants number their parts on, and share the weights."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.weights = WeightWriter(folder / WEIGHTS)
+        self._numbers = itertools.count()
+
+    def next_name(self) -> str:
+        """Return the stem of the next part's file."""
+        return f"part-{next(self._numbers)}"
 
 
 @dataclass(frozen=True)
 class Emitted:
-    """Parts in the order of execution, who runs each node, and notes for the user."""
+    """One variant: the shapes of inputs, parts in the order of execution, who runs each node, notes for the user."""
 
+    shapes: dict[str, tuple[int, ...]]
     parts: tuple[Part, ...]
     placements: tuple[Placement, ...]
     notes: tuple[str, ...]
 
 
-def emit(model: ir.Model, target: Target, folder: Path) -> Emitted:
-    """Compile the regions of a model with static shapes into `folder`.
+def emit(model: ir.Model, target: Target, package: Package) -> Emitted:
+    """Compile the regions of a model with static shapes into a package.
 
     No part is emitted where onnxruntime would run everything: the whole optimized model serves then.
     """
+    shapes = {str(value.name): static_shape(value) for value in model.graph.inputs}
     carry_constant_outputs(model.graph)
     cut = partition(model.graph, supports)
     if all(region.executor is Executor.ONNXRUNTIME for region in cut.regions):
-        return Emitted((), _placements(cut), ())
+        return Emitted(shapes, (), _placements(cut), ())
     parts: list[Part] = []
     notes: list[str] = []
     kernel_of = kernels_of(model, target)
-    for index, region in enumerate(cut.regions):
-        part, note = _emit_region(model, region, index, target, folder, kernel_of)
+    for region in cut.regions:
+        part, note = _emit_region(model, region, target, package, kernel_of)
         parts.append(part)
         notes.extend(note)
-    return Emitted(tuple(parts), _placements(cut), tuple(notes))
+    return Emitted(shapes, tuple(parts), _placements(cut), tuple(notes))
 
 
 def carry_constant_outputs(graph: ir.Graph) -> None:
@@ -60,21 +78,23 @@ def carry_constant_outputs(graph: ir.Graph) -> None:
 
 
 def _emit_region(
-    model: ir.Model, region: Region, index: int, target: Target, folder: Path, kernel_of: KernelOf
+    model: ir.Model, region: Region, target: Target, package: Package, kernel_of: KernelOf
 ) -> tuple[Part, list[str]]:
     names = tuple(str(value.name) for value in region.inputs), tuple(str(value.name) for value in region.outputs)
+    stem = package.next_name()
+    note = []
     if region.executor is Executor.TVM:
-        file = f"part-{index}.so"
+        file = package.folder / f"{stem}.so"
         try:
-            compile_region(region.nodes, region.inputs, region.outputs, target, folder / file, kernel_of)
-            return Part(region.executor, file, *names), []
+            places = compile_region(
+                region.nodes, region.inputs, region.outputs, target, file, package.weights, kernel_of
+            )
+            return Part(region.executor, file.name, *names, places), []
         except CodegenError as error:
-            note = [f"onnxruntime runs part {index} ({len(region.nodes)} nodes), since TVM failed on it: {error}"]
-    else:
-        note = []
-    file = f"part-{index}.onnx"
-    save(_as_model(model, region), folder / file)
-    return Part(Executor.ONNXRUNTIME, file, *names), note
+            note = [f"onnxruntime runs {stem} ({len(region.nodes)} nodes), since TVM failed on it: {error}"]
+    file = package.folder / f"{stem}.onnx"
+    save(_as_model(model, region), file)
+    return Part(Executor.ONNXRUNTIME, file.name, *names), note
 
 
 def _as_model(model: ir.Model, region: Region) -> ir.Model:

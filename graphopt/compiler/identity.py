@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
@@ -14,7 +14,7 @@ import onnx
 import onnx_ir as ir
 
 import graphopt
-from graphopt.compiler.optimize import Shapes
+from graphopt.compiler.table import Row
 from graphopt.ir.load import Source
 from graphopt.ir.tensors import slots
 from graphopt.runtime.cache import key_of
@@ -23,9 +23,9 @@ from graphopt.targets import Target
 _TOOLS = ("apache-tvm", "onnx", "onnx-ir", "onnxruntime")
 
 
-def cache_key(source: Source, loaded: ir.Model, *, target: Target, shapes: Shapes | None, pipeline: str) -> str:
+def cache_key(source: Source, loaded: ir.Model, *, target: Target, rows: Sequence[Row], pipeline: str) -> str:
     """Hash the model's content, the request, and the versions of all that takes part."""
-    request = [str(target), ",".join(sorted(target.features)), pipeline, repr(sorted((shapes or {}).items()))]
+    request = [str(target), ",".join(sorted(target.features)), pipeline, repr(tuple(rows))]
     machine = [platform.machine(), _own_sources(), *(version(tool) for tool in _TOOLS)]
     return key_of([*_content(source, loaded), *(text.encode() for text in (*request, *machine))])
 

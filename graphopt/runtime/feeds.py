@@ -25,9 +25,9 @@ def bind(specs: Sequence[TensorSpec], arguments: tuple[object, ...]) -> dict[str
 
 
 def check(specs: Sequence[TensorSpec], feeds: Mapping[str, object]) -> dict[str, Array]:
-    """Return the feeds as arrays in the order of the inputs, after checking names, dtypes and shapes.
+    """Return the feeds as arrays in the order of the inputs, after checking names and dtypes.
 
-    Dimensions of one symbol must agree. Nothing is cast in silence: a cast would hide a mistake or a cost.
+    Nothing is cast in silence: a cast would hide a mistake or a cost.
 
     Raises:
         RunError: naming the input and the mend.
@@ -38,12 +38,22 @@ def check(specs: Sequence[TensorSpec], feeds: Mapping[str, object]) -> dict[str,
         raise RunError(f"the model has no input {unknown[0]!r}; it has {_names(specs)}")
     if missing := [name for name in known if name not in feeds]:
         raise RunError(f"input {missing[0]!r} is missing; the model has {_names(specs)}")
-    symbols: dict[str, int] = {}
     arrays = {spec.name: _array(spec, feeds[spec.name]) for spec in specs}
     for spec in specs:
         _check_dtype(spec, arrays[spec.name])
-        _check_shape(spec, arrays[spec.name], symbols)
     return arrays
+
+
+def check_shapes(specs: Sequence[TensorSpec], arrays: Mapping[str, Array]) -> None:
+    """Compare shapes with those of the inputs; dimensions of one symbol must agree.
+
+    Raises:
+        RunError: naming the input and what its shape must be.
+
+    """
+    symbols: dict[str, int] = {}
+    for spec in specs:
+        _check_shape(spec, arrays[spec.name], symbols)
 
 
 def _array(spec: TensorSpec, value: object) -> Array:

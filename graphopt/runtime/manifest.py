@@ -10,9 +10,10 @@ from typing import Any
 from graphopt.errors import ModelError
 from graphopt.tensors import TensorSpec
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 FILE_NAME = "manifest.json"
 WHOLE_MODEL = "optimized.onnx"
+WEIGHTS = "weights.bin"
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Part:
     Attributes:
         executor: "tvm" or "onnxruntime".
         file: its code, in the program's directory.
+        weights: where the arrays that it takes begin in the program's file of weights, in bytes.
 
     """
 
@@ -29,6 +31,21 @@ class Part:
     file: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    weights: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Native code for one set of shapes.
+
+    Attributes:
+        shapes: of each input.
+        parts: in the order of execution.
+
+    """
+
+    shapes: dict[str, tuple[int, ...]]
+    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True)
@@ -46,7 +63,8 @@ class CompileReport:
 
     Attributes:
         optimization: the report of the pass pipeline, as plain data (`graphopt.pipeline.report.Report`).
-        placements: who runs each node.
+        placements: who runs each node; where variants differ, a node is there once for each answer.
+        shapes: those of inputs that native code was made for.
         notes: what a user should know, a sentence each.
         seconds: how long each stage took.
 
@@ -54,6 +72,7 @@ class CompileReport:
 
     optimization: dict[str, Any] = field(default_factory=dict)
     placements: tuple[Placement, ...] = ()
+    shapes: tuple[dict[str, tuple[int, ...]], ...] = ()
     notes: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -71,9 +90,9 @@ class Manifest:
         features: the instruction-set extensions that its code may use.
         threads: how many threads an operator may use.
         inputs, outputs: of the model; symbolic dimensions may take any size.
-        specialized: the shapes of inputs that the parts were compiled for; with others the whole optimized
-            model runs in onnxruntime.
-        parts: the program, in order.
+        variants: the program, once for each set of shapes that it was compiled for.
+        batched: the inputs whose leading axis is a batch of samples that do not touch each other, as every
+            output's is then; a run may be cut along it. Empty where that is not proved.
         files: the SHA-256 of every other file of the program.
 
     """
@@ -84,8 +103,8 @@ class Manifest:
     threads: int
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    specialized: dict[str, tuple[int, ...]]
-    parts: tuple[Part, ...]
+    variants: tuple[Variant, ...]
+    batched: tuple[str, ...]
     files: dict[str, str]
     report: CompileReport
     format_version: int = FORMAT_VERSION
@@ -111,7 +130,7 @@ class Manifest:
             )
         try:
             return _from_dict(data)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ModelError(f"{str(path)!r} is damaged (at {error}); compile the model again") from error
 
 
@@ -124,19 +143,26 @@ def _from_dict(data: dict[str, Any]) -> Manifest:
         threads=data["threads"],
         inputs=tuple(map(_spec, data["inputs"])),
         outputs=tuple(map(_spec, data["outputs"])),
-        specialized={name: tuple(shape) for name, shape in data["specialized"].items()},
-        parts=tuple(
-            Part(part["executor"], part["file"], tuple(part["inputs"]), tuple(part["outputs"]))
-            for part in data["parts"]
-        ),
+        variants=tuple(Variant(_shapes(one["shapes"]), tuple(map(_part, one["parts"]))) for one in data["variants"]),
+        batched=tuple(data["batched"]),
         files=dict(data["files"]),
         report=CompileReport(
             optimization=report["optimization"],
             placements=tuple(Placement(**placement) for placement in report["placements"]),
+            shapes=tuple(map(_shapes, report["shapes"])),
             notes=tuple(report["notes"]),
             seconds=report["seconds"],
         ),
     )
+
+
+def _part(data: dict[str, Any]) -> Part:
+    inputs, outputs, weights = (tuple(data[name]) for name in ("inputs", "outputs", "weights"))
+    return Part(data["executor"], data["file"], inputs, outputs, weights)
+
+
+def _shapes(data: dict[str, list[int]]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(shape) for name, shape in data.items()}
 
 
 def _spec(data: dict[str, Any]) -> TensorSpec:

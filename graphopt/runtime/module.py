@@ -9,13 +9,16 @@ from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
+
 from graphopt.backends.ort.session import Session
-from graphopt.errors import TargetError
+from graphopt.errors import RunError, TargetError
 from graphopt.files import atomic_path
 from graphopt.runtime import feeds as feeding
 from graphopt.runtime import integrity
 from graphopt.runtime.benchmark import Timing, measure
-from graphopt.runtime.manifest import WHOLE_MODEL, CompileReport, Manifest, Part
+from graphopt.runtime.dispatch import DispatchTable, Step
+from graphopt.runtime.manifest import WEIGHTS, WHOLE_MODEL, CompileReport, Manifest, Part
 from graphopt.targets import host
 from graphopt.tensors import Array, TensorSpec
 
@@ -36,7 +39,9 @@ class CompiledModule:
         self._manifest = Manifest.read(folder)
         _check_processor(self._manifest)
         integrity.check(folder, self._manifest.files)
-        self._calls = [_load(folder, part, self._manifest.threads) for part in self._manifest.parts]
+        variants = self._manifest.variants
+        self._table = DispatchTable([variant.shapes for variant in variants], self._manifest.batched)
+        self._calls = [[_load(folder, part, self._manifest.threads) for part in variant.parts] for variant in variants]
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -47,6 +52,16 @@ class CompiledModule:
     def outputs(self) -> tuple[TensorSpec, ...]:
         """The outputs, in the model's order."""
         return self._manifest.outputs
+
+    @property
+    def variants(self) -> tuple[dict[str, tuple[int, ...]], ...]:
+        """The shapes of inputs that there is native code for; empty where onnxruntime runs everything."""
+        return tuple(dict(variant.shapes) for variant in self._manifest.variants)
+
+    @property
+    def batched(self) -> tuple[str, ...]:
+        """The inputs whose batch may be any sum of those of `variants`, natively; empty where that is not proved."""
+        return self._manifest.batched
 
     @property
     def report(self) -> CompileReport:
@@ -70,19 +85,25 @@ class CompiledModule:
     def run(self, feeds: Mapping[str, object]) -> dict[str, Array]:
         """Run on arrays by input name; return arrays by output name.
 
-        Shapes that the program was not compiled for run too, the whole model in onnxruntime.
+        Shapes of `variants` run natively, and batches that are sums of theirs as a sequence of runs, where the
+        inputs are `batched`; every other shape runs too, the whole model in onnxruntime.
 
         Raises:
             RunError: a wrong name, count, dtype or shape.
 
         """
         values = feeding.check(self.inputs, feeds)
-        if not self._is_specialized(values):
-            return self._whole_model.run(values)
-        for part, call in zip(self._manifest.parts, self._calls, strict=True):
-            results = call([values[name] for name in part.inputs])
-            values.update(zip(part.outputs, results, strict=True))
-        return {spec.name: values[spec.name] for spec in self.outputs}
+        try:
+            feeding.check_shapes(self.inputs, values)
+            steps = self._table.steps(values)
+            if not steps:
+                return self._whole_model.run(values)
+        except RunError as error:
+            raise RunError(f"{error}{self._and_native()}") from error
+        results = [self._run(step, values) for step in steps]
+        if len(results) == 1:
+            return results[0]
+        return {spec.name: np.concatenate([result[spec.name] for result in results]) for spec in self.outputs}
 
     def benchmark(self, *arguments: object, repeats: int = 30, warm_up: int = 3) -> Timing:
         """Time runs on the arguments of a call."""
@@ -97,11 +118,23 @@ class CompiledModule:
 
     def __repr__(self) -> str:
         inputs, outputs = ", ".join(map(str, self.inputs)), ", ".join(map(str, self.outputs))
-        return f"CompiledModule({inputs} -> {outputs}; {self.target})"
+        return f"CompiledModule({inputs} -> {outputs}; {self.target}{self._and_native()})"
 
-    def _is_specialized(self, values: Mapping[str, Array]) -> bool:
-        specialized = self._manifest.specialized
-        return bool(self._manifest.parts) and all(values[name].shape == shape for name, shape in specialized.items())
+    def _run(self, step: Step, given: Mapping[str, Array]) -> dict[str, Array]:
+        values = dict(given)
+        if step.samples is not None:
+            values.update((name, given[name][step.samples]) for name in self.batched)
+        for part, call in zip(self._manifest.variants[step.variant].parts, self._calls[step.variant], strict=True):
+            results = call([values[name] for name in part.inputs])
+            values.update(zip(part.outputs, results, strict=True))
+        return {spec.name: values[spec.name] for spec in self.outputs}
+
+    def _and_native(self) -> str:
+        """Say which shapes are native, behind a semicolon; nothing where none is."""
+        if not self.variants:
+            return ""
+        sums = ", and for batches that are sums of these" if self.batched else ""
+        return f"; native code is there for {' or '.join(map(describe, self.variants))}{sums}"
 
     @functools.cached_property
     def _whole_model(self) -> Session:
@@ -119,6 +152,11 @@ def load(path: str | PathLike[str]) -> CompiledModule:
     return CompiledModule(Path(path))
 
 
+def describe(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """Write shapes by input: `x: [1, 3, 8, 8], mask: [1, 8]`."""
+    return ", ".join(f"{name}: {list(shape)}" for name, shape in shapes.items())
+
+
 def _check_processor(manifest: Manifest) -> None:
     if missing := sorted(set(manifest.features) - host().features):
         raise TargetError(
@@ -130,9 +168,9 @@ def _check_processor(manifest: Manifest) -> None:
 def _load(folder: Path, part: Part, threads: int) -> _Call:
     path = folder / part.file
     if part.executor == "tvm":
-        from graphopt.backends.tvm.executor import TvmExecutor  # noqa: PLC0415  # not every program needs TVM
+        from graphopt.backends.tvm.executor import Library, TvmExecutor  # noqa: PLC0415  # not every program needs TVM
 
-        return TvmExecutor(path, threads).run
+        return TvmExecutor(Library(path, folder / WEIGHTS, part.weights), threads).run
     session = Session(path, threads=threads)
 
     def call(arrays: Sequence[Array]) -> list[Array]:

@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,11 @@ import pytest
 
 from graphopt.backends.tvm import abi
 from graphopt.backends.tvm.compile import compile_region
-from graphopt.backends.tvm.executor import TvmExecutor
+from graphopt.backends.tvm.executor import Library, TvmExecutor
 from graphopt.backends.tvm.lower.support import Support
 from graphopt.backends.tvm.schedule.convolution import rows_of_a_task
 from graphopt.backends.tvm.schedule.tile import choose_tile
-from graphopt.backends.tvm.weights import read_weights, weights_path, write_weights
+from graphopt.backends.tvm.weights import WeightWriter, read_weights
 from graphopt.errors import ModelError, TargetError
 from graphopt.targets import parse_target
 
@@ -34,12 +35,13 @@ g (float[3,40] x, float s) => (float[3,40] y) <float[40] w = {{{WEIGHTS}}}> {{ a
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    path = tmp_path_factory.mktemp("program") / "part-0.so"
+def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+    folder = tmp_path_factory.mktemp("program")
+    path, weights = folder / "part-0.so", folder / "weights.bin"
     graph = parse(SCALE).graph
-    compile_region(list(graph), graph.inputs, graph.outputs, parse_target("cpu"), path)
-    yield path
-    shutil.rmtree(path.parent)
+    places = compile_region(list(graph), graph.inputs, graph.outputs, parse_target("cpu"), path, WeightWriter(weights))
+    yield Library(path, weights, places)
+    shutil.rmtree(folder)
 
 
 def whole_numbers(seed: int) -> np.ndarray:
@@ -52,7 +54,7 @@ def expected(x: np.ndarray, s: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("form", ["fresh", "unaligned", "read-only", "strided"])
-def test_takes_arrays_of_any_memory(library: Path, form: str) -> None:
+def test_takes_arrays_of_any_memory(library: Library, form: str) -> None:
     x = whole_numbers(0)
     given = {
         "fresh": x,
@@ -65,7 +67,7 @@ def test_takes_arrays_of_any_memory(library: Path, form: str) -> None:
     np.testing.assert_array_equal(y, expected(x, scalar))
 
 
-def test_results_outlive_later_runs(library: Path) -> None:
+def test_results_outlive_later_runs(library: Library) -> None:
     executor = TvmExecutor(library, 1)
     zero, one = (np.full((3, 40), value, np.float32) for value in (0, 1))
     (first,) = executor.run([zero, np.zeros((), np.float32)])
@@ -73,7 +75,7 @@ def test_results_outlive_later_runs(library: Path) -> None:
     assert not first.any()
 
 
-def test_many_threads_share_one_executor(library: Path) -> None:
+def test_many_threads_share_one_executor(library: Library) -> None:
     executor = TvmExecutor(library, 2)
     wrong: list[int] = []
 
@@ -92,27 +94,51 @@ def test_many_threads_share_one_executor(library: Path) -> None:
 
 def test_weights_come_back_aligned_and_typed(tmp_path: Path) -> None:
     arrays = [np.arange(7, dtype=np.int64), np.array(2.5), np.ones((2, 3), np.float16), np.array([True, False])]
-    path = weights_path(tmp_path / "part-0.so")
-    write_weights(path, arrays)
-    for array, back in zip(arrays, read_weights(path), strict=True):
+    path = tmp_path / "weights.bin"
+    writer = WeightWriter(path)
+    places = [writer.add(array) for array in arrays]
+    for array, back in zip(arrays, read_weights(path, places), strict=True):
         assert (back.dtype, back.shape, back.ctypes.data % 64) == (array.dtype, array.shape, 0)
         np.testing.assert_array_equal(back, array)
 
 
-def test_damaged_weights_are_named(library: Path, tmp_path: Path) -> None:
-    copy = shutil.copy(library, tmp_path)
+def test_equal_weights_lie_there_once(tmp_path: Path) -> None:
+    path = tmp_path / "weights.bin"
+    writer = WeightWriter(path)
+    square = np.arange(16, dtype=np.float32).reshape(4, 4)
+    first = writer.add(square)
+    size = path.stat().st_size
+    assert writer.add(square.copy()) == first
+    assert writer.add(np.asfortranarray(square)) == first
+    assert path.stat().st_size == size
+    others = [writer.add(other) for other in (square.reshape(2, 8), square.view(np.int32), square + 1)]
+    assert len({first, *others}) == 4
+    np.testing.assert_array_equal(read_weights(path, [others[2]])[0], square + 1)
+
+
+def test_a_part_without_weights_needs_no_file(tmp_path: Path) -> None:
+    WeightWriter(tmp_path / "weights.bin")
+    assert read_weights(tmp_path / "weights.bin", []) == []
+    assert not any(tmp_path.iterdir())
+
+
+def test_damaged_weights_are_named(library: Library, tmp_path: Path) -> None:
+    path = tmp_path / "weights.bin"
     with pytest.raises(ModelError, match="missing or damaged"):
-        TvmExecutor(Path(copy), 1)
-    weights_path(Path(copy)).write_bytes(weights_path(library).read_bytes()[:70])
+        TvmExecutor(replace(library, weights=path), 1)
+    path.write_bytes(library.weights.read_bytes()[:70])
     with pytest.raises(ModelError, match="missing or damaged"):
-        TvmExecutor(Path(copy), 1)
+        TvmExecutor(replace(library, weights=path), 1)
+    path.write_bytes(library.weights.read_bytes()[:-64])
+    with pytest.raises(ModelError, match="missing or damaged"):
+        TvmExecutor(replace(library, weights=path), 1)
 
 
 def test_a_missing_linker_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    graph = parse(SCALE).graph
+    graph, weights = parse(SCALE).graph, WeightWriter(tmp_path / "weights.bin")
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(TargetError, match="apt install gcc"):
-        compile_region(list(graph), graph.inputs, graph.outputs, parse_target("cpu"), tmp_path / "part.so")
+        compile_region(list(graph), graph.inputs, graph.outputs, parse_target("cpu"), tmp_path / "part.so", weights)
 
 
 def test_a_crashing_ffi_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

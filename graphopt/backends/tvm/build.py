@@ -10,7 +10,7 @@ from typing import Any
 import tvm
 from tvm import relax
 
-from graphopt.backends.tvm.weights import weights_path, write_weights
+from graphopt.backends.tvm.weights import WeightWriter
 from graphopt.errors import TargetError
 from graphopt.targets import Target
 
@@ -42,8 +42,8 @@ def build(module: tvm.IRModule, target: Target) -> Program:
         return Program(relax.build(code, tvm_target(target)), weights)
 
 
-def export(program: Program, path: Path) -> None:
-    """Write a program as a shared library and, beside it, its weights.
+def export(program: Program, path: Path, weights: WeightWriter) -> tuple[int, ...]:
+    """Write a program as a shared library, and its weights; return where each weight begins.
 
     Raises:
         TargetError: no C linker is installed.
@@ -56,7 +56,7 @@ def export(program: Program, path: Path) -> None:
             "install one (Debian: apt install gcc), or run the module in memory"
         )
     program.executable.export_library(str(path), cc=linker)
-    write_weights(weights_path(path), [weight.numpy() for weight in program.weights])
+    return tuple(weights.add(weight.numpy()) for weight in program.weights)
 
 
 @relax.expr_functor.mutator

@@ -1,4 +1,4 @@
-"""A region of a graph → a library and its weights: lower, schedule, build, export."""
+"""A region of a graph → a library, and weights: lower, schedule, build, export."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import onnx_ir as ir
 from graphopt.backends.tvm.build import build, export
 from graphopt.backends.tvm.lower.region import KernelOf, lower
 from graphopt.backends.tvm.schedule.module import schedule
+from graphopt.backends.tvm.weights import WeightWriter
 from graphopt.targets import Target
 
 
@@ -23,9 +24,10 @@ def compile_region(
     outputs: Sequence[ir.Value],
     target: Target,
     path: Path,
+    weights: WeightWriter,
     kernel_of: KernelOf | None = None,
-) -> None:
-    """Write nodes in topological order as a shared library, its weights beside it in a file of the same stem.
+) -> tuple[int, ...]:
+    """Write nodes in topological order as a shared library; return where its weights begin in the file of weights.
 
     `kernel_of` says which nodes share a kernel; without it Relax decides.
 
@@ -39,4 +41,4 @@ def compile_region(
     except Exception as error:  # TVM raises Python's own classes, which share no closer base
         reason = str(error).strip().rpartition("\n")[2]
         raise CodegenError(f"{type(error).__name__}: {reason}") from error
-    export(program, path)
+    return export(program, path, weights)

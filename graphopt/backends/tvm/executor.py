@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from graphopt.backends.tvm.abi import check_abi
-from graphopt.backends.tvm.weights import read_weights, weights_path
+from graphopt.backends.tvm.weights import read_weights
 from graphopt.errors import ModelError
 from graphopt.tensors import Array
 
@@ -24,6 +25,22 @@ _BIG_CORES = 1
 """`runtime.config_threadpool`'s default affinity mode; without binding it only counts."""
 
 
+@dataclass(frozen=True)
+class Library:
+    """Compiled code on disk.
+
+    Attributes:
+        path: of the shared library.
+        weights: the file of weights of its program.
+        places: where those that it takes begin there, in bytes.
+
+    """
+
+    path: Path
+    weights: Path
+    places: tuple[int, ...]
+
+
 class TvmExecutor:
     """Runs `main` of a compiled module. Any number of Python threads may call one executor.
 
@@ -31,8 +48,8 @@ class TvmExecutor:
     share the code and the weights. TVM keeps a thread pool a calling thread; each is set to `threads`.
     """
 
-    def __init__(self, program: Path | Any, threads: int) -> None:
-        """Load a library and its weights from a path, or take a `build.Program` in memory.
+    def __init__(self, program: Library | Any, threads: int) -> None:
+        """Load a library and its weights, or take a `build.Program` in memory.
 
         Raises:
             TargetError: TVM is missing or of a version that crashes.
@@ -45,9 +62,9 @@ class TvmExecutor:
 
         self._tvm = tvm
         self._threads = threads
-        if isinstance(program, Path):
-            self._code = _load_code(program)
-            self._weights = [self._tensor(array) for array in read_weights(weights_path(program))]
+        if isinstance(program, Library):
+            self._code = _load_code(program.path)
+            self._weights = [self._tensor(array) for array in read_weights(program.weights, program.places)]
         else:
             self._code, self._weights = program.executable.jit(), list(program.weights)
         self._configure = tvm.get_global_func("runtime.config_threadpool")

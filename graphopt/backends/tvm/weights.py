@@ -1,12 +1,14 @@
-"""The weights of a compiled part: a file beside its library, mapped into memory and shared between processes.
+"""The weights of a program: one file beside its libraries, mapped into memory and shared between processes.
 
 The file is a sequence of arrays in numpy's own format (NPY), each padded to 64 bytes, so that the content of
-every array starts where vector loads and TVM want it.
+every array starts where vector loads and TVM want it. An array is known by the place where it begins, and lies
+there once, however many parts and variants of the program read it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,42 +20,50 @@ from graphopt.tensors import Array
 _ALIGNMENT = 64
 
 
-def weights_path(library: Path) -> Path:
-    """Return where the weights of a library lie."""
-    return library.with_suffix(".weights")
+class WeightWriter:
+    """Appends arrays to a file, content-addressed: what is there already is not written again."""
+
+    def __init__(self, path: Path) -> None:
+        """Begin a file; it is made with the first array."""
+        self._path = path
+        self._places: dict[bytes, int] = {}
+        self._end = 0
+
+    def add(self, array: Array) -> int:
+        """Write an array unless one of its dtype, shape and bytes is there; return the byte where it begins."""
+        array = np.asarray(array, order="C")
+        digest = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
+        place = self._places.setdefault(digest.digest(), self._end)
+        if place == self._end:
+            with self._path.open("ab") as file:
+                np.lib.format.write_array(file, array, version=(1, 0), allow_pickle=False)
+                file.write(bytes(-file.tell() % _ALIGNMENT))
+                self._end = file.tell()
+        return place
 
 
-def write_weights(path: Path, arrays: Sequence[Array]) -> None:
-    """Write arrays one after the other."""
-    with path.open("wb") as file:
-        for array in arrays:
-            np.lib.format.write_array(file, array, version=(1, 0), allow_pickle=False)
-            file.write(bytes(-file.tell() % _ALIGNMENT))
-
-
-def read_weights(path: Path) -> list[Array]:
-    """Return the arrays as views of the mapped file; pages are shared until somebody writes to them.
+def read_weights(path: Path, places: Sequence[int]) -> list[Array]:
+    """Return the arrays that begin at some bytes of a file, as views of it; pages are shared until they are written.
 
     Raises:
         ModelError: the file is missing or damaged.
 
     """
+    if not places:
+        return []
     try:
-        size = path.stat().st_size
-        if size == 0:
-            return []
         memory = np.memmap(path, np.uint8, mode="c")
         with path.open("rb") as file:
-            return list(_arrays(file, memory, size))
+            return [_array(file, memory, place) for place in places]
     except (OSError, ValueError) as error:
         raise ModelError(f"the weights {path} of the program are missing or damaged: {error}") from error
 
 
-def _arrays(file: BinaryIO, memory: np.memmap[tuple[int, ...], np.dtype[np.uint8]], size: int) -> Iterator[Array]:
-    while file.tell() < size:
-        np.lib.format.read_magic(file)
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        start = file.tell()
-        end = start + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        yield np.asarray(memory[start:end]).view(dtype).reshape(shape)
-        file.seek(end + -end % _ALIGNMENT)
+def _array(file: BinaryIO, memory: np.memmap[tuple[int, ...], np.dtype[np.uint8]], place: int) -> Array:
+    file.seek(place)
+    np.lib.format.read_magic(file)
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    start = file.tell()
+    end = start + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    return np.asarray(memory[start:end]).view(dtype).reshape(shape)
