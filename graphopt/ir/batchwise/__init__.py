@@ -1,0 +1,1 @@
+"""Whether a model treats the samples of a batch apart, proved operator by operator."""
