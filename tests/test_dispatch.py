@@ -20,11 +20,19 @@ from graphopt.errors import ModelError, RunError
 from graphopt.ir.save import save
 from graphopt.numerics import differences
 from graphopt.runtime.dispatch import DispatchTable, Step, cut
-from tests.networks import network
+from tests.networks import CONV_BN_RELU, network
 
 TALL = """
 g (float[N,3,H,8] x) => (float[N,4,H,8] y)
 <float[4,3,3,3] w> { c = Conv <pads = [1,1,1,1]> (x, w)  y = Relu (c) }
+"""
+MIXED_PARTS = """
+g (float[N,3,8,8] x) => (float[N,3] y, int64[N,2] places)
+<float[4,3,3,3] w, float[4,3] m, int64[1] two = {2}>
+{
+    c = Conv <pads = [1,1,1,1]> (x, w)  r = Relu (c)  p = GlobalAveragePool (r)  f = Flatten (p)
+    u = LpNormalization (f)  y = MatMul (u, m)  top, places = TopK (y, two)
+}
 """
 TWO_INPUTS = "g (float[N,4] a, float[N,4] b, float[4] c) => (float[N,4] y) { d = Sub (a, b)  y = Mul (d, c) }"
 HEAVY = """
@@ -213,6 +221,68 @@ def test_a_table_cuts_only_along_the_batch() -> None:
     for x, z in (((0, 5), 2), ((2, 7), 2), ((2, 5), 3)):
         assert steps(table, x, z) == ()
     assert steps(DispatchTable(rows, []), (6, 5)) == steps(DispatchTable([], []), (4, 5)) == ()
+
+
+@pytest.fixture(scope="module")
+def any_batch() -> tuple[ir.Model, graphopt.CompiledModule]:
+    model = network(MIXED_PARTS)
+    return model, graphopt.compile(model, shapes=[{"x": [8, 3, 8, 8]}, {"x": [1, 3, 8, 8]}], cache=False)
+
+
+@pytest.mark.parametrize("batch", range(1, 18))
+def test_any_batch_runs_natively(any_batch: tuple[ir.Model, graphopt.CompiledModule], batch: int) -> None:
+    model, module = any_batch
+    assert module.batched == ("x",)
+    assert module.report.notes == ()
+    assert {place.executor for place in module.report.placements} == {"tvm", "onnxruntime"}
+    agree(model, module, x=(batch, 3, 8, 8))
+    assert not used_onnxruntime(module)
+
+
+def test_an_empty_batch_and_one_that_is_no_sum_run_in_onnxruntime() -> None:
+    model = network(TALL)
+    module = graphopt.compile(model, shapes=[{"x": [2, 3, 8, 8]}, {"x": [4, 3, 8, 8]}], cache=False)
+    assert "native code is there for x: [2, 3, 8, 8] or x: [4, 3, 8, 8], and for batches that are sums" in repr(module)
+    agree(model, module, x=(6, 3, 8, 8))
+    assert not used_onnxruntime(module)
+    assert module(np.zeros((0, 3, 8, 8), np.float32))["y"].shape == (0, 4, 8, 8)
+    assert used_onnxruntime(module)
+    agree(model, module, x=(3, 3, 8, 8))
+
+
+def test_without_shapes_a_batch_is_a_run_a_sample() -> None:
+    model = network(CONV_BN_RELU)
+    module = graphopt.compile(model, cache=False)
+    agree(model, module, x=(3, 3, 8, 8))
+    assert not used_onnxruntime(module)
+
+
+def test_inputs_without_a_batch_go_to_every_part_of_it() -> None:
+    model = network("g (float[N,4] a, float[4] w, float[N,4] b) => (float[N,4] y) { d = Mul (a, w)  y = Sub (d, b) }")
+    module = graphopt.compile(model, shapes=[{"a": [1, 4]}, {"a": [2, 4]}], cache=False)
+    assert module.batched == ("a", "b")
+    agree(model, module, a=(5, 4), w=(4,), b=(5, 4))
+    assert not used_onnxruntime(module)
+    with pytest.raises(RunError, match="'b' has shape .4, 4., but dimension 0 must be 5"):
+        module(np.zeros((5, 4), np.float32), np.zeros(4, np.float32), np.zeros((4, 4), np.float32))
+
+
+def test_samples_that_touch_each_other_stay_together() -> None:
+    model = network("g (float[N,4] x) => (float[N,4] y) { r = Relu (x)  y = Softmax <axis = 0> (r) }")
+    module = graphopt.compile(model, shapes=[{"x": [1, 4]}, {"x": [2, 4]}], cache=False)
+    assert module.batched == ()
+    assert module.report.notes == (
+        "other batches than those of native code run in onnxruntime: node Softmax (-> y) works along the batch",
+    )
+    agree(model, module, x=(2, 4))
+    assert not used_onnxruntime(module)
+    agree(model, module, x=(3, 4))
+    assert used_onnxruntime(module)
+
+
+def test_a_fixed_batch_needs_no_proof() -> None:
+    module = graphopt.compile(network("g (float[2,4] x) => (float[2,4] y) { y = Softmax <axis = 0> (x) }"), cache=False)
+    assert (module.batched, module.report.notes) == ((), ())
 
 
 def command(*arguments: str, code: int = 0) -> str:

@@ -20,6 +20,7 @@ from graphopt.compiler.specialize import specialize
 from graphopt.compiler.table import Row, ShapeTable, check_rows, common, rows_of
 from graphopt.errors import ModelError, TargetError
 from graphopt.inspect.statistics import static_shape, tensor_spec
+from graphopt.ir.batchwise.proof import Batchwise, prove_batchwise
 from graphopt.ir.fused import inline_kernels
 from graphopt.ir.interface import check_interface
 from graphopt.ir.load import Source, load
@@ -51,8 +52,10 @@ def compile(  # noqa: A001  # the name that the tool is known by
 
     Native code is made for fixed shapes: those of the model and of `shapes`, and batch 1 where the leading
     dimension of an input is free. A list of several sets of shapes makes a variant of the code for each, with the
-    weights that they share stored once; a run takes the one for the shapes that it is given. The program takes
-    every other shape that the model takes as well, and then runs the optimized model in onnxruntime.
+    weights that they share stored once; a run takes the one for the shapes that it is given. A batch that has none
+    runs as a sequence of those that have one, 11 as 8 + 1 + 1 + 1, where the samples of the model are proved not to
+    touch each other (`graphopt.ir.batchwise`); the notes of the report say what hinders it. The program takes every
+    other shape that the model takes as well, and then runs the optimized model in onnxruntime.
 
     Args:
         model: a path, serialized bytes, a ModelProto or an IR model; it stays untouched.
@@ -108,7 +111,7 @@ class _Build:
             optimized, report = optimize(self.model, self.pipeline, target=self.target)
             save(optimized, folder / WHOLE_MODEL)
         emitted = self._emit(optimized, folder)
-        self._manifest(report, emitted, digests(folder)).write(folder)
+        self._manifest(report, emitted, self._prove(optimized, emitted), digests(folder)).write(folder)
 
     def _emit(self, optimized: ir.Model, folder: Path) -> list[Emitted]:
         """Emit each variant; rows that fix the same shapes make one."""
@@ -130,8 +133,19 @@ class _Build:
                 emitted[shapes] = emit(specialized, self.target, package)
         return list(emitted.values())
 
-    def _manifest(self, report: Report, emitted: Sequence[Emitted], files: dict[str, str]) -> Manifest:
+    def _prove(self, optimized: ir.Model, emitted: Sequence[Emitted]) -> Batchwise:
+        if not any(one.parts for one in emitted):
+            return Batchwise()
+        with self._stage("specialize"):
+            return prove_batchwise(optimized)
+
+    def _manifest(
+        self, report: Report, emitted: Sequence[Emitted], batchwise: Batchwise, files: dict[str, str]
+    ) -> Manifest:
         variants = tuple(Variant(one.shapes, one.parts) for one in emitted if one.parts)
+        notes = [note for one in emitted for note in one.notes]
+        if batchwise.obstacle:
+            notes.append(f"other batches than those of native code run in onnxruntime: {batchwise.obstacle}")
         return Manifest(
             graphopt_version=__version__,
             target=str(self.target),
@@ -140,13 +154,13 @@ class _Build:
             inputs=tuple(map(tensor_spec, self.model.graph.inputs)),
             outputs=tuple(map(tensor_spec, self.model.graph.outputs)),
             variants=variants,
-            batched=(),
+            batched=batchwise.inputs,
             files=files,
             report=CompileReport(
                 optimization=report.to_dict(),
                 placements=tuple(dict.fromkeys(place for one in emitted for place in one.placements)),
                 shapes=tuple(variant.shapes for variant in variants),
-                notes=tuple(dict.fromkeys(note for one in emitted for note in one.notes)),
+                notes=tuple(dict.fromkeys(notes)),
                 seconds=self.seconds,
             ),
         )
