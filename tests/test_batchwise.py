@@ -14,9 +14,11 @@ from graphopt.backends.ort.reference import evaluate, random_feeds
 from graphopt.compiler.optimize import optimize
 from graphopt.ir.batchwise.proof import prove_batchwise
 from graphopt.ir.batchwise.rules import RULES
+from graphopt.ir.load import load
 from graphopt.ir.text.parser import parse_model
 from graphopt.ir.walk import is_op, nodes
 from graphopt.numerics import difference
+from models import TOPOLOGIES
 
 CASES = Path(__file__).parent / "batchwise.md"
 BATCH = 5
@@ -67,6 +69,12 @@ def test_what_may_mix_samples_is_refused_with_the_reason(words: str, text: str) 
 def test_every_rule_has_a_case_that_it_takes() -> None:
     taken = {node.op_type for text in APART.values() for node in nodes(parse_model(text))}
     assert set(RULES) - taken == set()
+
+
+@pytest.mark.parametrize("name", ["densenet121", "mobilenet_v2", "shufflenet_v2", "squeezenet1.1"])
+def test_known_topologies_are_proved_as_they_are_written(name: str) -> None:
+    found = prove_batchwise(load(TOPOLOGIES[name](batch="N")))
+    assert (found.inputs, found.obstacle) == (("image",), "")
 
 
 @pytest.mark.parametrize(

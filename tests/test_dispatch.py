@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,38 @@ def test_variants_share_their_weights(tmp_path: Path) -> None:
     weights = 2 * 4 * 3 * 64 * 64
     assert both < one + two - 2 * weights  # neither the optimized model nor the packed weights are there twice
     assert (tmp_path / "both" / "weights.bin").stat().st_size < 1.1 * weights
+
+
+def test_parts_of_onnxruntime_share_their_weights(tmp_path: Path) -> None:
+    text = """
+    g (float[5,N,16] x) => (float[5,1,N,32] y)
+    <float[1,128,16] w, float[1,128,32] r> { a = Relu (x)  h = LSTM <hidden_size = 32> (a, w, r)  y = Tanh (h) }
+    """
+    model = network(text)
+    module = graphopt.compile(model, shapes=[{"x": [5, 1, 16]}, {"x": [5, 2, 16]}], cache=False)
+    assert {place.executor for place in module.report.placements} == {"tvm", "onnxruntime"}
+    module.save(tmp_path / "program")
+    loaded = graphopt.load(tmp_path / "program")
+    for batch in (1, 2):
+        agree(model, loaded, x=(5, batch, 16))
+    assert not used_onnxruntime(loaded)
+    weights = 4 * 128 * (16 + 32)
+    assert weights <= (tmp_path / "program" / "weights.bin").stat().st_size < 1.1 * weights
+    assert all(path.stat().st_size < 2000 for path in (tmp_path / "program").glob("part-*.onnx"))
+
+
+def test_a_program_needs_no_file_of_the_model_that_it_is_made_from(tmp_path: Path) -> None:
+    text = """
+    g (float[5,1,16] x) => (float[5,1,1,4] y)
+    <float[1,16,16] large, float[1,16,4] small>
+    { a = Relu (x)  h = LSTM <hidden_size = 4> (a, large, small)  y = Tanh (h) }
+    """
+    (tmp_path / "from").mkdir()
+    save(network(text), tmp_path / "from" / "m.onnx", external_data=True, smallest_external=1)
+    module = graphopt.compile(tmp_path / "from" / "m.onnx", cache=False)
+    shutil.rmtree(tmp_path / "from")
+    module.save(tmp_path / "program")
+    agree(network(text), graphopt.load(tmp_path / "program"), x=(5, 1, 16))
 
 
 def test_equal_sets_make_one_variant() -> None:

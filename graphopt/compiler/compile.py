@@ -13,9 +13,10 @@ from tempfile import TemporaryDirectory
 import onnx_ir as ir
 
 from graphopt import __version__
-from graphopt.compiler.emit import Emitted, Package, emit
+from graphopt.compiler.emit import Emitted, emit
 from graphopt.compiler.identity import cache_key
 from graphopt.compiler.optimize import optimize
+from graphopt.compiler.package import Package
 from graphopt.compiler.specialize import specialize
 from graphopt.compiler.table import Row, ShapeTable, check_rows, common, rows_of
 from graphopt.errors import ModelError, TargetError

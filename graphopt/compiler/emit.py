@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import onnx_ir as ir
 
@@ -13,27 +11,13 @@ from graphopt.backends.partition import Executor, Partition, Region, partition
 from graphopt.backends.tvm.compile import CodegenError, compile_region
 from graphopt.backends.tvm.lower.region import KernelOf
 from graphopt.backends.tvm.lower.support import supports
-from graphopt.backends.tvm.weights import WeightWriter
 from graphopt.compiler.kernels import kernels_of
+from graphopt.compiler.package import Package
 from graphopt.inspect.statistics import static_shape
 from graphopt.ir.constants import is_constant
-from graphopt.ir.save import save
 from graphopt.ir.walk import is_op, label, reads
-from graphopt.runtime.manifest import WEIGHTS, Part, Placement
+from graphopt.runtime.manifest import Part, Placement
 from graphopt.targets import Target
-
-
-class Package:
-    """The directory of a program in the making: its variants number their parts on, and share the weights."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.weights = WeightWriter(folder / WEIGHTS)
-        self._numbers = itertools.count()
-
-    def next_name(self) -> str:
-        """Return the stem of the next part's file."""
-        return f"part-{next(self._numbers)}"
 
 
 @dataclass(frozen=True)
@@ -92,9 +76,9 @@ def _emit_region(
             return Part(region.executor, file.name, *names, places), []
         except CodegenError as error:
             note = [f"onnxruntime runs {stem} ({len(region.nodes)} nodes), since TVM failed on it: {error}"]
-    file = package.folder / f"{stem}.onnx"
-    save(_as_model(model, region), file)
-    return Part(Executor.ONNXRUNTIME, file.name, *names), note
+    name = f"{stem}.onnx"
+    package.write_model(_as_model(model, region), name)
+    return Part(Executor.ONNXRUNTIME, name, *names), note
 
 
 def _as_model(model: ir.Model, region: Region) -> ir.Model:

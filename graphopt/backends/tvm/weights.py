@@ -27,6 +27,7 @@ class WeightWriter:
         """Begin a file; it is made with the first array."""
         self._path = path
         self._places: dict[bytes, int] = {}
+        self._contents: dict[int, int] = {}
         self._end = 0
 
     def add(self, array: Array) -> int:
@@ -38,9 +39,14 @@ class WeightWriter:
         if place == self._end:
             with self._path.open("ab") as file:
                 np.lib.format.write_array(file, array, version=(1, 0), allow_pickle=False)
+                self._contents[place] = file.tell() - array.nbytes
                 file.write(bytes(-file.tell() % _ALIGNMENT))
                 self._end = file.tell()
         return place
+
+    def add_bytes(self, data: bytes) -> int:
+        """Write bytes as `add` does; return where they themselves begin, for who reads no NPY."""
+        return self._contents[self.add(np.frombuffer(data, np.uint8))]
 
 
 def read_weights(path: Path, places: Sequence[int]) -> list[Array]:
