@@ -333,6 +333,8 @@ def test_the_command_makes_variants_and_runs_the_first(tmp_path: Path, monkeypat
     assert "x: [2, 3, 8, 8]" in text
     told = json.loads(command("compile", "m.onnx", "-o", "p", *shapes, "--json"))
     assert told["shapes"] == [{"x": [2, 3, 8, 8]}, {"x": [1, 3, 5, 8]}]
+    assert told["batched"] == ["x"]
+    assert "and batches that are sums of these" in text
     assert json.loads(command("run", "p", "--json"))["outputs"][0]["shape"] == [2, 4, 8, 8]
     assert "given twice" in command("run", "m.onnx", *shapes, code=2)
 

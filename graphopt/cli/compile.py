@@ -53,7 +53,7 @@ def compile_model(
     """Compile a model into a program for a target.
 
     Native code is made for fixed shapes: say with --input-shape which, where the model leaves them free. A program
-    may have code for several; the shapes of a run decide.
+    may have code for several; the shapes of a run decide, and a batch that has none of its own runs in pieces.
     The program lies in a directory that `graphopt run` and `graphopt.load` take.
 
     Examples:
@@ -82,7 +82,8 @@ def compile_model(
     cached = not stages
     if json:
         report = module.report.to_dict()
-        show_json({"model": str(model), "output": str(output), "target": module.target, "cached": cached, **report})
+        described = {"model": str(model), "output": str(output), "target": module.target, "cached": cached}
+        show_json(described | {"batched": module.batched} | report)
         return
     show(summary(module.report.optimization), _program(module, cached=cached))
     if explain:
@@ -95,13 +96,14 @@ def _program(module: CompiledModule, *, cached: bool) -> Table:
     from graphopt.runtime.module import describe
 
     report = module.report
+    native = [*map(describe, module.variants), *(["and batches that are sums of these"] if module.batched else [])]
     executors = Counter(placement.executor for placement in report.placements)
     seconds = ", ".join(f"{stage} {spent:.2f} s" for stage, spent in report.seconds.items())
     rows: dict[str, object] = {
         "target": module.target,
         "inputs": module.inputs,
         "outputs": module.outputs,
-        "native for": tuple(map(describe, module.variants)) or ("no shape",),
+        "native for": native or ("no shape",),
         "runs in": ", ".join(f"{executor}: {count} nodes" for executor, count in executors.most_common()),
         "time": "found in the cache" if cached else seconds,
     }
