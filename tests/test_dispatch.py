@@ -226,19 +226,21 @@ def test_a_batch_is_cut_into_sizes_where_it_can_be(batch: int, sizes: set[int]) 
     reachable = {0} if sizes else set()
     for total in range(1, batch + 1):
         reachable |= {total} if any(total - size in reachable for size in sizes) else set()
-    cuts = cut(batch, tuple(sorted(sizes, reverse=True)))
-    assert (cuts is not None) == (batch in reachable)
-    if cuts is not None:
-        assert sum(cuts) == batch
-        assert set(cuts) <= sizes
-        assert list(cuts) == sorted(cuts, reverse=True)
+    falling = tuple(sorted(sizes, reverse=True))
+    counts = cut(batch, falling)
+    assert (counts is not None) == (batch in reachable)
+    if counts is not None:
+        assert min(counts) >= 0
+        assert sum(size * count for size, count in zip(falling, counts, strict=True)) == batch
 
 
-def test_large_batches_are_cut_at_once() -> None:
-    assert cut(11, (8, 1)) == (8, 1, 1, 1)
-    assert cut(10, (8, 5)) == (5, 5)
+def test_large_sizes_go_first_and_large_batches_are_cut_at_once() -> None:
+    assert cut(11, (8, 1)) == (1, 3)
+    assert cut(10, (8, 5)) == (0, 2)
     assert cut(10**6 + 1, (8, 4, 2)) is None
-    assert sum(cut(10**6 + 1, (64, 48, 9)) or ()) == 10**6 + 1
+    counts = cut(10**6 + 1, (64, 48, 9))
+    assert counts is not None
+    assert sum(size * count for size, count in zip((64, 48, 9), counts, strict=True)) == 10**6 + 1
 
 
 def test_a_table_cuts_only_along_the_batch() -> None:
@@ -253,6 +255,9 @@ def test_a_table_cuts_only_along_the_batch() -> None:
     assert steps(table, (2, 6)) == (Step(2, slice(0, 1)), Step(2, slice(1, 2)))
     for x, z in (((0, 5), 2), ((2, 7), 2), ((2, 5), 3)):
         assert steps(table, x, z) == ()
+    both = DispatchTable([{"x": (1, 5), "z": (1,)}], ["x", "z"])
+    assert steps(both, (2, 5), 2) == (Step(0, slice(0, 1)), Step(0, slice(1, 2)))
+    assert steps(both, (2, 5), 3) == ()
     assert steps(DispatchTable(rows, []), (6, 5)) == steps(DispatchTable([], []), (4, 5)) == ()
 
 

@@ -47,11 +47,13 @@ class DispatchTable:
             return (Step(variant),)
         if not self._batched:
             return ()
-        sizes = self._sizes.get(self._samples(shapes), {})
-        batch = next(shapes[name][0] for name in self._names if name in self._batched)
-        cuts = cut(batch, tuple(sorted(sizes, reverse=True))) or ()
+        batches = {shapes[name][0] for name in self._batched}
+        numbers = self._sizes.get(self._samples(shapes), {})
+        sizes = tuple(sorted(numbers, reverse=True))
+        counts = cut(batches.pop(), sizes) if len(batches) == 1 else None
+        cuts = [size for size, count in zip(sizes, counts or (), strict=False) for _ in range(count)]
         stops = itertools.accumulate(cuts)
-        return tuple(Step(sizes[size], slice(stop - size, stop)) for size, stop in zip(cuts, stops, strict=True))
+        return tuple(Step(numbers[size], slice(stop - size, stop)) for size, stop in zip(cuts, stops, strict=True))
 
     def _samples(self, shapes: Mapping[str, Shape]) -> tuple[Shape, ...]:
         """Return the shapes without the batch."""
@@ -60,17 +62,18 @@ class DispatchTable:
 
 @functools.lru_cache(maxsize=1024)
 def cut(batch: int, sizes: tuple[int, ...]) -> tuple[int, ...] | None:
-    """Return a sum of sizes that is a batch, as many of the largest as can be; None where there is none.
+    """Return how often to take each size for their sum to be a batch; None where no sum is.
 
-    `sizes` fall. Greedy, but it turns back: a batch of 10 with 8 and 5 is 5 + 5.
+    `sizes` fall, and as many of the larger ones are taken as can be. Greedy, but it turns back: 10 is 5 + 5 where
+    there are 8 and 5.
     """
     if not sizes or batch % math.gcd(*sizes):
         return None
     largest, *smaller = sizes
     if not smaller:
-        return (largest,) * (batch // largest)
+        return (batch // largest,)
     for count in range(batch // largest, -1, -1):
         rest = cut(batch - count * largest, tuple(smaller))
         if rest is not None:
-            return (largest,) * count + rest
+            return (count, *rest)
     return None
