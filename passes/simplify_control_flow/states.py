@@ -26,11 +26,7 @@ def capture_unchanging(loop: Loop, ctx: Context) -> list[ir.Node] | None:
     for index in fixed:
         ctx.applied(loop.node, f"no turn changes {loop.states[index].name!r}")
         replace_value(loop.node.outputs[index], loop.initial[index])
-    states = [(loop.states[index], loop.initial[index]) for index in fixed]
-    made = _without(loop, set(fixed))
-    for state, initial in states:
-        state.replace_all_uses_with(initial)
-    return made
+    return _without(loop, set(fixed))
 
 
 def drop_unread(loop: Loop, ctx: Context) -> list[ir.Node] | None:
@@ -51,17 +47,19 @@ def _leaves_only_once(state: ir.Value, body: ir.Graph) -> bool:
 
 
 def _without(loop: Loop, dropped: set[int]) -> list[ir.Node]:
-    """Rebuild a Loop without some of its outputs, and the states behind them."""
+    """Rebuild a Loop without some of its outputs, and the states behind them: their readers read what they begin as."""
     kept = [index for index in range(len(loop.node.outputs)) if index not in dropped]
     states = [index for index in kept if index < len(loop.states)]
     body, node, count = loop.body, loop.node, len(loop.states)
     inputs = (*node.inputs[:2], *(loop.initial[index] for index in states))
-    gone = [loop.states[index] for index in dropped if index < count]
+    gone = {loop.states[index]: loop.initial[index] for index in dropped if index < count}
     body.outputs[:] = [body.outputs[0], *(body.outputs[1 + index] for index in kept)]
     for inner in reversed(body):
         if is_dead(inner):
             erase(inner)
     body.inputs[:] = [value for value in body.inputs if value not in gone]
+    for state, initial in gone.items():  # before the node goes, and with it what nothing else reads
+        state.replace_all_uses_with(initial)
     return rebuild(node, inputs, kept)
 
 
