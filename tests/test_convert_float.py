@@ -23,6 +23,7 @@ from tests.shared_models import SHARED_MODELS, SharedModel
 CHUNKS = 4
 COARSE = 0.02
 """Of the largest magnitude of an answer: what a few roundings to eleven bits may do to a single operator."""
+NOT_MEASURED = "activations are not measured, since the model does not run on random inputs: "
 CHAIN = """
 g (float[2,8] x) => (float[2,8] y)
 <float[8,8] w>
@@ -110,6 +111,14 @@ def test_a_numeric_check_allows_the_rounding_and_no_more(monkeypatch: pytest.Mon
     monkeypatch.setattr("passes.convert_float.ROUNDINGS", 0)
     with pytest.raises(PassFailureError, match="changed the answers"):
         graphopt.optimize(model, "convert-float", check=graphopt.NumericCheck(tolerance=1e-6))
+
+
+def test_a_model_that_does_not_run_on_random_inputs_is_not_measured() -> None:
+    """A case would be executed on random inputs, which are no sizes."""
+    text = "g (float[2,8] x, int64[2] sizes) => (float[A,B] y) { y = Reshape (x, sizes) }"
+    model, report = graphopt.optimize(parse_model(text), "convert-float")
+    assert [node.op_type for node in model.graph] == ["Cast", "Reshape", "Cast"]
+    assert any(NOT_MEASURED in str(remark) for remark in report.remarks)
 
 
 def test_bad_data_are_one_sentence(tmp_path: Path) -> None:

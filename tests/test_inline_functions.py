@@ -32,15 +32,6 @@ def test_an_output_that_is_an_input_gets_a_node_to_carry_its_name() -> None:
     assert sorted(node.op_type for node in model.graph) == ["Identity", "Neg"]
 
 
-def test_an_absent_input_that_is_an_output_refuses() -> None:
-    model, remarks = inlined(
-        f"""{HEADER} g (float[N,2] x) => (float[N,2] y, float[N,2] z) {{ y, z = local.f (x) }}
-        <domain: "local", opset_import: ["" : 17]> f (a, b) => (b, c) {{ c = Neg (a) }}"""
-    )
-    assert len(model.functions) == 1
-    assert any("its output 'y' is an input that is absent" in remark for remark in remarks)
-
-
 def test_inlined_nodes_come_from_their_call() -> None:
     model, _ = inlined(
         f"""{HEADER} g (float[N,2] x) => (float[N,2] y) {{ y = local.outer (x) }}

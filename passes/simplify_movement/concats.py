@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import ClassVar
 
 import onnx_ir as ir
 
 from graphopt.ir.dims import same_shape
-from graphopt.rewrite import Builder, Match, Refused, Rule, op, rest
+from graphopt.rewrite import Builder, Match, Rule, op, rest
 from graphopt.rewrite.pattern import Op
 from passes.simplify_movement.facts import axis_of, producer, size
 from passes.simplify_movement.slices import build_slice, is_slice_along, meet
@@ -97,8 +97,8 @@ class ConcatOfSplit(Rule):
         return _split(match.root) or match.rest("parts")[0]
 
 
-def _neighbours(node: ir.Node) -> tuple[int, ir.Value, slice] | None:
-    """Return where two parts of a Concat are adjacent slices of one value, that value and the bounds of both."""
+def _neighbours(node: ir.Node) -> Iterator[tuple[int, ir.Value, int, slice]]:
+    """Yield where two parts of a Concat are adjacent slices of one value: that, the axis and the bounds of both."""
     axis, parts = axis_of(node), _parts(node)
     for index, (left, right) in enumerate(pairwise(parts)):
         first, second = producer(left, "Slice"), producer(right, "Slice")
@@ -106,21 +106,17 @@ def _neighbours(node: ir.Node) -> tuple[int, ir.Value, slice] | None:
             continue
         kept, following, source = is_slice_along(first, axis), is_slice_along(second, axis), first.inputs[0]
         if kept and following and source and meet(kept, following) and _has_one_reader(left) and _has_one_reader(right):
-            return index, source, slice(kept.start, following.stop, 1)
-    return None
+            yield index, source, axis, slice(kept.start, following.stop, 1)
 
 
 class ConcatOfSlices(Rule):
     """Concat(…, x[a:b], x[b:c], …) = Concat(…, x[a:c], …), if nothing else reads the two."""
 
-    pattern: ClassVar[Op] = op.Concat(rest("parts"), name="concat", where=lambda node: _neighbours(node) is not None)
+    pattern: ClassVar[Op] = op.Concat(rest("parts"), name="concat", where=lambda node: any(_neighbours(node)))
 
     def replace(self, match: Match, build: Builder) -> ir.Value:
         """Slice once."""
-        found, axis, parts = _neighbours(match.root), axis_of(match.root), match.rest("parts")
-        if found is None or axis is None:
-            raise Refused("its parts are not adjacent")
-        index, source, kept = found
+        parts, (index, source, axis, kept) = match.rest("parts"), next(_neighbours(match.root))
         if kept.start == 0 and same_shape(source, match.root.outputs[0]) and len(parts) == 2:
             return source
         part = build_slice(build, match.opset, source, {axis: kept})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 import numpy as np
@@ -12,6 +13,7 @@ from graphopt.rewrite import Builder, Match, Refused, Rule, const, op, rest, sin
 from graphopt.rewrite.pattern import Op
 from passes.simplify_movement.facts import (
     integers,
+    maker,
     producer,
     reads,
 )
@@ -42,36 +44,32 @@ class ExpandTwice(Rule):
 
     def replace(self, match: Match, build: Builder) -> ir.Value:
         """Expand once."""
-        inner, target = match["x"].producer(), _expanded(match.root)
-        if inner is None or inner.inputs[0] is None or target is None:
+        target, (_, source) = _expanded(match.root), maker(match["x"])
+        if target is None:
             raise Refused("the targets of the two are not known to fit")
-        return build.op("Expand", inner.inputs[0], build.constant("shape", np.array(target, np.int64)))
+        return build.op("Expand", source, build.constant("shape", np.array(target, np.int64)))
 
 
-def _needless(node: ir.Node) -> int | None:
-    """Return which input of an elementwise operator is expanded no further than another one is wide."""
+def _needless(node: ir.Node) -> Iterator[tuple[int, ir.Value]]:
+    """Yield which input of an elementwise operator is expanded no further than another one is wide."""
     for index, value in enumerate(node.inputs):
         others = (other for place, other in enumerate(node.inputs) if place != index)
-        if producer(value, "Expand") and any(broadcasts_into(value, other) for other in others):
-            return index
-    return None
+        if value and producer(value, "Expand") and any(broadcasts_into(value, other) for other in others):
+            yield index, value
 
 
 class ExpandThenBroadcast(Rule):
     """f(Expand(x), y) = f(x, y) for an elementwise f, if y is as wide as the Expand makes x."""
 
     pattern: ClassVar[Op] = op(*BROADCASTING)(
-        rest("operands"), name="elementwise", where=lambda node: _needless(node) is not None
+        rest("operands"), name="elementwise", where=lambda node: any(_needless(node))
     )
     opsets: ClassVar[range] = since(8)
 
     def replace(self, match: Match, build: Builder) -> ir.Value:
         """Let the operator broadcast."""
-        operands, index = list(match.rest("operands")), _needless(match.root)
-        inner = None if index is None else operands[index].producer()
-        if index is None or inner is None or inner.inputs[0] is None:
-            raise Refused("no operand is expanded")
-        operands[index] = inner.inputs[0]
+        operands, (index, expanded) = list(match.rest("operands")), next(_needless(match.root))
+        _, operands[index] = maker(expanded)
         return build.like(match.root, operands)
 
 
@@ -91,10 +89,10 @@ class TileTwice(Rule):
 
     def replace(self, match: Match, build: Builder) -> ir.Value:
         """Tile once."""
-        inner, repeats = match["x"].producer(), _repeats(match.root)
-        if inner is None or inner.inputs[0] is None or repeats is None:
+        repeats, (_, source) = _repeats(match.root), maker(match["x"])
+        if repeats is None:
             raise Refused("the repeats of the two are not known")
-        return build.op("Tile", inner.inputs[0], build.constant("repeats", np.array(repeats, np.int64)))
+        return build.op("Tile", source, build.constant("repeats", np.array(repeats, np.int64)))
 
 
 def _inverse(node: ir.Node) -> ir.Node | None:
@@ -111,11 +109,9 @@ class BlocksThereAndBack(Rule):
 
     def replace(self, match: Match, build: Builder) -> ir.Value:  # noqa: ARG002 (nothing is built)
         """Leave what was there before."""
-        inner = _inverse(match.root)
-        if inner is None or inner.inputs[0] is None:
-            raise Refused("there is nothing before it")
+        inner, source = maker(match["x"])
         modes = {node.attributes.get_string("mode", "DCR") for node in (inner, match.root)}
         sizes = {node.attributes["blocksize"].as_int() for node in (inner, match.root)}
         if modes != {"DCR"} or len(sizes) > 1:
             raise Refused("the two do not move blocks of one size in one order")
-        return inner.inputs[0]
+        return source

@@ -28,6 +28,20 @@ def reads(*op_types: str) -> Callable[[ir.Node], bool]:
     return lambda node: producer(node.inputs[0], *op_types) is not None
 
 
+def maker(value: ir.Value) -> tuple[ir.Node, ir.Value]:
+    """Return the node that makes a value, which `reads` has seen, and what that reads first.
+
+    Raises:
+        ValueError: nothing makes the value.
+
+    """
+    node = value.producer()
+    source = None if node is None else node.inputs[0]
+    if node is None or source is None:
+        raise ValueError(f"no node makes {value.name!r}")
+    return node, source
+
+
 def input_of(node: ir.Node, index: int) -> ir.Value | None:
     """Return an input, or None where it is left out."""
     return node.inputs[index] if index < len(node.inputs) else None

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from graphopt.ir.constants import constant
 from graphopt.rewrite import Builder, Match, Refused, Rule, const, op, optional, var
 from graphopt.rewrite.pattern import Op
-from passes.simplify_movement.facts import axis_of, input_of, producer, reads, size
+from passes.simplify_movement.facts import axis_of, input_of, maker, producer, reads, size
 from passes.simplify_movement.slices import is_slice_along
 
 Indices = npt.NDArray[np.int64]
@@ -58,10 +58,10 @@ class GatherOfChoice(Rule):
 
     def replace(self, match: Match, build: Builder) -> ir.Value:
         """Choose once."""
-        inner, indices = match["x"].producer(), _chosen(match.root)
-        if inner is None or inner.inputs[0] is None or indices is None:
+        indices, (_, source) = _chosen(match.root), maker(match["x"])
+        if indices is None:
             raise Refused("it does not choose along the axis, of known places, that was chosen from before")
-        return build.like(match.root, [inner.inputs[0], build.constant("indices", indices)])
+        return build.like(match.root, [source, build.constant("indices", indices)])
 
 
 def _left(node: ir.Node) -> Indices | None:
@@ -84,11 +84,11 @@ class SliceOfGather(Rule):
 
     def replace(self, match: Match, build: Builder) -> ir.Value:
         """Choose less."""
-        inner, indices = match["x"].producer(), _left(match.root)
-        axis = None if inner is None else axis_of(inner)
-        if inner is None or inner.inputs[0] is None or indices is None or axis is None:
+        indices, (inner, source) = _left(match.root), maker(match["x"])
+        axis = axis_of(inner)
+        if indices is None or axis is None:
             raise Refused("it does not cut the list of indices before it")
-        return build.op("Gather", inner.inputs[0], build.constant("indices", indices), axis=axis)
+        return build.op("Gather", source, build.constant("indices", indices), axis=axis)
 
 
 def _part(node: ir.Node) -> tuple[ir.Value, Indices] | None:

@@ -20,6 +20,7 @@ from passes.simplify_movement.facts import (
     has_setting,
     input_of,
     integers,
+    maker,
     normalized,
     producer,
     rank,
@@ -51,12 +52,10 @@ def bounds(node: ir.Node) -> Bounds | None:
 
 
 def build_slice(build: Builder, opset: int, x: ir.Value, kept: Bounds) -> ir.Value:
-    """Build a Slice in the form of the opset; raises Refused for steps before opset 10."""
+    """Build a Slice in the form of the opset; before opset 10 there are no steps, so that none come here."""
     axes = sorted(kept)
     starts, ends, steps = ([getattr(kept[axis], part) for axis in axes] for part in ("start", "stop", "step"))
     if opset < BOUNDS_ARE_INPUTS:
-        if set(steps) != {1}:
-            raise Refused(f"Slice has no steps at opset {opset}")
         return build.op("Slice", x, starts=starts, ends=ends, axes=axes)
     named = {"starts": starts, "ends": ends, "axes": axes, "steps": steps}
     if set(steps) == {1}:
@@ -105,10 +104,10 @@ class SliceOfSlice(Rule):
 
     def replace(self, match: Match, build: Builder) -> ir.Value:
         """Slice what the first one reads."""
-        merged, inner = _merged(match.root), match["x"].producer()
-        if merged is None or inner is None or inner.inputs[0] is None:
+        merged, (_, source) = _merged(match.root), maker(match["x"])
+        if merged is None:
             raise Refused("its bounds depend on the size of an axis")
-        return build_slice(build, match.opset, inner.inputs[0], merged)
+        return build_slice(build, match.opset, source, merged)
 
 
 def _part(node: ir.Node) -> tuple[ir.Value, Bounds] | None:
@@ -154,30 +153,27 @@ class SliceOfConcat(Rule):
         return build_slice(build, match.opset, part, kept) if kept else part
 
 
-def _run(node: ir.Node) -> slice | None:
-    """Return the bounds of consecutive indices along an axis of known size."""
+def _run(node: ir.Node) -> Bounds:
+    """Return the bounds of consecutive indices along an axis of known size, or none."""
     indices, axis = constant(input_of(node, 1)), axis_of(node)
     length = None if axis is None else size(node.inputs[0], axis)
-    if indices is None or indices.ndim != 1 or not indices.size or length is None:
-        return None
+    if indices is None or indices.ndim != 1 or not indices.size or axis is None or length is None:
+        return {}
     numbers = [int(index) + length * (int(index) < 0) for index in indices]
     run = range(numbers[0], numbers[-1] + 1)
-    return slice(run.start, run.stop, 1) if numbers == list(run) and run.start >= 0 and run.stop <= length else None
+    if numbers != list(run) or run.start < 0 or run.stop > length:
+        return {}
+    return {axis: slice(run.start, run.stop, 1)}
 
 
 class GatherOfRun(Rule):
     """Gather(x, [a, a+1, …, b-1]) = x[a:b]; a scalar index drops its axis, and stays a Gather."""
 
-    pattern: ClassVar[Op] = op.Gather(
-        var("x"), const("indices"), name="gather", where=lambda node: _run(node) is not None
-    )
+    pattern: ClassVar[Op] = op.Gather(var("x"), const("indices"), name="gather", where=lambda node: bool(_run(node)))
 
     def replace(self, match: Match, build: Builder) -> ir.Value:
         """Slice along the axis."""
-        run, axis = _run(match.root), axis_of(match.root)
-        if run is None or axis is None:
-            raise Refused("its indices are no run")
-        return build_slice(build, match.opset, match["x"], {axis: run})
+        return build_slice(build, match.opset, match["x"], _run(match.root))
 
 
 def is_slice_along(node: ir.Node, axis: int) -> slice | None:

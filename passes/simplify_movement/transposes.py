@@ -7,9 +7,9 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from graphopt.rewrite import Builder, Match, Refused, Rule, const, op, optional, var
+from graphopt.rewrite import Builder, Match, Rule, const, op, optional, var
 from graphopt.rewrite.pattern import Op
-from passes.simplify_movement.facts import has_setting, integers, is_identity, permutation, reads
+from passes.simplify_movement.facts import has_setting, integers, is_identity, maker, reads
 
 
 class TransposeTwice(Rule):
@@ -19,17 +19,12 @@ class TransposeTwice(Rule):
 
     def replace(self, match: Match, build: Builder) -> ir.Value:
         """Compose the permutations; one that is not given reverses all axes, however many they are."""
-        outer, inner = match.root, match["x"].producer()
-        source = None if inner is None else inner.inputs[0]
-        if inner is None or source is None:
-            raise Refused("the Transpose before it reads nothing")
-        if not {"perm"} & (outer.attributes.keys() | inner.attributes.keys()):
+        inner, source = maker(match["x"])
+        given = [node.attributes["perm"] for node in (inner, match.root) if "perm" in node.attributes]
+        if not given:
             return source
-        second = permutation(outer)
-        first = permutation(inner, None if second is None else len(second))
-        second = permutation(outer, None if first is None else len(first))
-        if first is None or second is None:
-            raise Refused("the rank of the Transposes is unknown")
+        backward = range(len(given[0].as_ints()))[::-1]
+        first, second = (node.attributes.get_ints("perm", backward) for node in (inner, match.root))
         composed = [first[axis] for axis in second]
         return source if is_identity(composed) else build.op("Transpose", source, perm=composed)
 
@@ -57,9 +52,7 @@ class TransposeOfPad(Rule):
         """Pad each axis where it goes."""
         pad, pads = match.node("pad"), _pads(match.node("pad")) or ()
         ndim = len(pads) // 2
-        perm = permutation(match.root, ndim)
-        if perm is None:
-            raise Refused("the rank of the Transpose is unknown")
+        perm = match.attribute("transpose", "perm", tuple(reversed(range(ndim))))
         moved = [*(pads[axis] for axis in perm), *(pads[ndim + axis] for axis in perm)]
         x = build.op("Transpose", match["x"], perm=perm)
         attributes = {name: attribute.value for name, attribute in pad.attributes.items()}

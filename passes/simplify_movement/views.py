@@ -21,6 +21,7 @@ from passes.simplify_movement.facts import (
     dims,
     integers,
     is_identity,
+    maker,
     permutation,
     reads,
 )
@@ -38,10 +39,7 @@ class ViewOfView(Rule):
 
     def replace(self, match: Match, build: Builder) -> ir.Value:
         """Go from what the first view reads to the last shape."""
-        outer, inner = match.root, match["x"].producer()
-        source = None if inner is None else inner.inputs[0]
-        if inner is None or source is None:
-            raise Refused("the view before it reads nothing")
+        outer, (inner, source) = match.root, maker(match["x"])
         if same_shape(source, outer.outputs[0]) or _undoes(inner, outer):
             return source
         target = _own_target(outer) or reshape_target(dims(source), dims(outer.outputs[0]))
@@ -55,13 +53,13 @@ class ViewOfView(Rule):
         return build.op(outer.op_type, source, build.constant("axes", np.array(axes, np.int64)))
 
 
-def _moves_ones_only(node: ir.Node) -> bool:
-    """Whether a Transpose keeps the order of all dimensions but those of size 1, and a target says so."""
+def _target_of_ones(node: ir.Node) -> list[int]:
+    """Return the target of a Reshape for a Transpose that moves dimensions of size 1 alone, empty for others."""
     perm, source = permutation(node), dims(node.inputs[0])
     if perm is None or source is None or is_identity(perm) or len(perm) != len(source):
-        return False
+        return []
     kept = [axis for axis in perm if source[axis] != 1]
-    return kept == sorted(kept) and reshape_target(source, [source[axis] for axis in perm]) is not None
+    return reshape_target(source, [source[axis] for axis in perm]) or [] if kept == sorted(kept) else []
 
 
 class TransposeOfOnes(Rule):
@@ -70,15 +68,12 @@ class TransposeOfOnes(Rule):
     Such a Transpose may still cancel another one further down, so sinking goes first.
     """
 
-    pattern: ClassVar[Op] = op.Transpose(var("x"), name="transpose", where=_moves_ones_only)
+    pattern: ClassVar[Op] = op.Transpose(var("x"), name="transpose", where=lambda node: bool(_target_of_ones(node)))
 
     def replace(self, match: Match, build: Builder) -> ir.Value:
         """State the new shape."""
-        source, perm = dims(match["x"]), permutation(match.root)
-        target = None if source is None or perm is None else reshape_target(source, [source[axis] for axis in perm])
-        if target is None:
-            raise Refused("only a run decides its shape")
-        return build.op("Reshape", match["x"], build.constant("shape", np.array(target, np.int64)))
+        target = np.array(_target_of_ones(match.root), np.int64)
+        return build.op("Reshape", match["x"], build.constant("shape", target))
 
 
 def reshape_target(source: Sequence[Dim] | None, result: Sequence[Dim] | None) -> list[int] | None:
