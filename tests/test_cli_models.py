@@ -61,6 +61,15 @@ def test_inspect(model: Path) -> None:
     assert found["macs"] == 4 * 8 * 8 * 3 * 3 * 3
 
 
+def test_inspect_sees_through_kernels(model: Path, tmp_path: Path) -> None:
+    fused = tmp_path / "fused.onnx"
+    graphopt("optimize", model, "-o", fused, "--pipeline", "infer-shapes,fuse-operators")
+    text, found = graphopt("inspect", fused), graphopt_json("inspect", fused)
+    assert "1, of which 1 call kernels (1 different); 3 operators in all" in text
+    assert (found["nodes"], found["kernels"]) == (1, {"ConvBatchNormalizationRelu": 1})
+    assert found["ops"] == {"Conv": 1, "BatchNormalization": 1, "Relu": 1}
+
+
 def test_inspect_says_what_it_could_not_count(model: Path) -> None:
     assert "1 Conv" in graphopt("inspect", model)
 

@@ -49,6 +49,15 @@ def inspect_model(
         show(fields(_summary(found)), "", table(("operator", ">nodes"), found.ops.items()))
 
 
+def _nodes(found: Statistics) -> str:
+    if not found.kernels:
+        return f"{found.nodes}"
+    calls, operators = sum(found.kernels.values()), sum(found.ops.values())
+    return (
+        f"{found.nodes}, of which {calls} call kernels ({len(found.kernels)} different); {operators} operators in all"
+    )
+
+
 def _summary(found: Statistics) -> dict[str, object]:
     sizes = ", ".join(f"{quantity(size, 'B')} {dtype}" for dtype, size in found.parameter_bytes.items())
     rows: dict[str, object] = {
@@ -56,7 +65,7 @@ def _summary(found: Statistics) -> dict[str, object]:
         "opset": ", ".join(f"{domain} {version}" for domain, version in found.opsets.items()),
         "inputs": found.inputs or ("none",),
         "outputs": found.outputs or ("none",),
-        "nodes": found.nodes,
+        "nodes": _nodes(found),
         "parameters": quantity(found.parameters) + (f" ({sizes})" if sizes else ""),
         "operations": f"{quantity(found.macs, 'MACs')}, {quantity(found.flops, 'FLOPs')}",
     }

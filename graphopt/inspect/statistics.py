@@ -21,7 +21,9 @@ class Statistics:
     Attributes:
         inputs, outputs: with dtype and shape.
         opsets: version by domain; the standard domain is "ai.onnx".
-        ops: nodes by operator, the most frequent first; Constant nodes are parameters and not counted.
+        nodes: of all scopes, Constant aside, which is a parameter; a call of a kernel is one node.
+        kernels: how often each is called.
+        ops: nodes by operator, the most frequent first, with those inside of a kernel in the place of each call.
         parameters: elements of all constants.
         parameter_bytes: their size by dtype.
         flops: floating-point operations of one run, a multiply-add counting as two.
@@ -34,6 +36,8 @@ class Statistics:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     opsets: dict[str, int]
+    nodes: int
+    kernels: dict[str, int]
     ops: dict[str, int]
     parameters: int
     parameter_bytes: dict[str, int]
@@ -41,14 +45,9 @@ class Statistics:
     macs: int
     uncounted: dict[str, int]
 
-    @property
-    def nodes(self) -> int:
-        """How many nodes, Constant aside, in all scopes."""
-        return sum(self.ops.values())
-
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data, ready for JSON."""
-        return {**asdict(self), "nodes": self.nodes}
+        return asdict(self)
 
 
 def statistics(model: ir.Model) -> Statistics:
@@ -56,13 +55,16 @@ def statistics(model: ir.Model) -> Statistics:
 
     Those of a kernel are counted for each call of it, with the shapes of the call.
     """
-    operations = count_operations(_without_kernels(model))
+    plain = _without_kernels(model)
+    operations = count_operations(plain)
     return Statistics(
         name=model.graph.name or "",
         inputs=tuple(map(tensor_spec, model.graph.inputs)),
         outputs=tuple(map(tensor_spec, model.graph.outputs)),
         opsets={domain or "ai.onnx": version for domain, version in model.opset_imports.items()},
-        ops=dict(count_nodes(model).most_common()),
+        nodes=count_nodes(model).total(),
+        kernels=dict(_count_calls(model).most_common()),
+        ops=dict(count_nodes(plain).most_common()),
         parameters=count_parameters(model),
         parameter_bytes=_parameter_bytes(model),
         flops=operations.flops,
@@ -72,12 +74,21 @@ def statistics(model: ir.Model) -> Statistics:
 
 
 def count_nodes(model: ir.Model) -> Counter[str]:
-    """Count the nodes of all scopes by operator, Constant aside; a foreign domain is part of the name."""
+    """Count the nodes of all scopes by operator, Constant aside; a foreign domain is part of the name.
+
+    A kernel is counted where it is called: what is inside is no node of the model.
+    """
+    inside = {node for function in kernels(model) for node in function}
     return Counter(
         node.op_type if is_op(node, node.op_type) else f"{node.domain}.{node.op_type}"
         for node in nodes(model)
-        if not is_op(node, "Constant")
+        if not is_op(node, "Constant") and node not in inside
     )
+
+
+def _count_calls(model: ir.Model) -> Counter[str]:
+    called = {function.identifier(): function.name for function in kernels(model)}
+    return Counter(called[key] for node in nodes(model) if (key := node.op_identifier()) in called)
 
 
 def count_parameters(model: ir.Model) -> int:
