@@ -20,7 +20,7 @@ import typer
 from click import ClickException
 from typer.core import TyperGroup
 
-from graphopt.cli.console import complain
+from graphopt.cli.console import complain, leave_quietly
 from graphopt.errors import GraphoptError
 
 _BUG = 70
@@ -29,6 +29,15 @@ _INTERRUPTED = 130
 
 class ErrorBoundary(TyperGroup):
     """The commands of graphopt, none of which lets an exception through."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a command line, help and wrong usage included; end quietly if the reader of what it prints goes away."""
+        try:
+            return super().main(*args, **kwargs)
+        except SystemExit as ending:
+            if isinstance(ending.__context__, BrokenPipeError):  # rich and click end with 1, which is an answer here
+                leave_quietly()
+            raise
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; print the traceback too if `--traceback` asks for it."""

@@ -6,9 +6,11 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
+
+from graphopt.errors import OutputError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -18,32 +20,50 @@ _KILLED_BY_SIGPIPE = 141
 
 
 def show(*parts: RenderableType) -> None:
-    """Print results to stdout, as wide as they are where nobody looks at a terminal's width."""
-    if not sys.stdout.isatty() and all(isinstance(part, str) for part in parts):
-        _write_plain(f"{part}\n" for part in parts)
+    """Print results to stdout, as wide as they are where nobody looks at a terminal's width.
+
+    Raises:
+        OutputError: they cannot be written, on a disk that is full, say.
+
+    """
+    output: TextIO | None = sys.stdout  # None where the caller has closed it
+    if output is None:
         return
+    try:
+        _print(parts, output)
+    except BrokenPipeError:
+        leave_quietly()
+    except OSError as error:
+        _forget(output)
+        reason = error.strerror or str(error)
+        raise OutputError(f"the results cannot be written to stdout: {reason}; send them elsewhere") from error
+
+
+def _print(parts: Sequence[RenderableType], output: TextIO) -> None:
+    is_terminal = output.isatty()
+    if not is_terminal and all(isinstance(part, str) for part in parts):
+        output.writelines(f"{part}\n" for part in parts)
+        output.flush()
+        return
+    from rich.console import Console
     from rich.text import Text
 
-    from graphopt.cli.pipe import Pipe
-
-    console = Pipe(width=None if sys.stdout.isatty() else _UNLIMITED_WIDTH, highlight=False, markup=False)
+    console = Console(width=None if is_terminal else _UNLIMITED_WIDTH, highlight=False, markup=False)
     for part in parts:
         console.print(part, soft_wrap=isinstance(part, str | Text))
 
 
-def _write_plain(lines: Iterable[str]) -> None:
-    try:
-        sys.stdout.writelines(lines)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        leave_quietly()
-
-
 def leave_quietly() -> NoReturn:
     """End with the exit code of a program that SIGPIPE ended: the reader of our output went away."""
-    # What is still buffered would fail again when the interpreter flushes at exit.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for stream in (sys.stdout, sys.stderr):
+        _forget(stream)
     raise SystemExit(_KILLED_BY_SIGPIPE)
+
+
+def _forget(stream: TextIO | None) -> None:
+    """Let what is still buffered go nowhere: it would fail again when the interpreter flushes at its end."""
+    if stream is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def show_json(data: object) -> None:
@@ -69,7 +89,8 @@ def progress(title: str) -> Iterator[Callable[[str], None]]:
 
     The body gets the function that names its next step.
     """
-    if not sys.stderr.isatty():
+    errors: TextIO | None = sys.stderr  # None where the caller has closed it
+    if errors is None or not errors.isatty():
         yield lambda _: None
         return
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
