@@ -16,7 +16,7 @@ _MEMORY_BYTES_PER_CYCLE = 3
 """What all cores together get from memory."""
 _SHARED_BYTES_PER_CYCLE = 8
 """What one core gets from the shared cache."""
-_SHARED_BYTES = 10 << 20
+_SHARED_BYTES = 6 << 20
 """How much of the shared cache a process finds its data in again."""
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from tvm import tirx
 
-from graphopt.backends.tvm.machine import FLOAT_BYTES
+from graphopt.backends.tvm.machine import FLOAT_BYTES, repeated_cycles
 from graphopt.backends.tvm.schedule.generic import schedule_block, schedule_generic
 from graphopt.backends.tvm.schedule.kernel import (
     Block,
@@ -128,8 +128,10 @@ def rows_of_a_task(rows: Sequence[int], tiles: int, sizes: Sequence[int], batch:
     most = max(1, min(extent * cached // data, planes_count * extent // (_TASKS_PER_CORE * target.cores)))
     chunk = divisor_up_to(extent, most)
     tasks = planes_count * extent // chunk
-    by_rows = (data * batch + weights * (tasks if weights > cached else 1)) / _balance(tasks, target)
-    by_tiles = (data * batch * (tiles if data > cached else 1) + weights) / _balance(batch * tiles, target)
+    by_rows = repeated_cycles(weights, tasks if weights > cached else 1, target) / _balance(tasks, target)
+    by_tiles = repeated_cycles(data, batch * tiles if data > cached else batch, target) / _balance(
+        batch * tiles, target
+    )
     return chunk if by_rows < by_tiles else None
 
 
