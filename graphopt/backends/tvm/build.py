@@ -9,13 +9,12 @@ from typing import Any
 
 import tvm
 from tvm import relax
+from tvm.relax import vm_build
 
+from graphopt.backends.tvm.codegen import compile_kernels
 from graphopt.backends.tvm.weights import WeightWriter
 from graphopt.errors import TargetError
 from graphopt.targets import Target
-
-LOWERING = {"s_tir.LoopPartition": {"partition_const_loop": True}}
-"""How TVM lowers kernels: loops of known length are partitioned as well, where a schedule peels their last turn."""
 
 _LINKERS = ("g++", "gcc", "clang++", "clang", "c++", "cc")
 
@@ -36,10 +35,15 @@ def tvm_target(target: Target) -> tvm.target.Target:
 
 
 def build(module: tvm.IRModule, target: Target) -> Program:
-    """Compile a scheduled module to native code."""
+    """Compile a scheduled module to native code, as `relax.build` does but for the kernels."""
     code, weights = _without_constants(module)
-    with tvm.transform.PassContext(config=LOWERING):
-        return Program(relax.build(code, tvm_target(target)), weights)
+    machine = tvm_target(target)
+    with machine:
+        lowered = relax.get_pipeline("default")(code)
+    builder = relax.ExecBuilder()
+    kernels = vm_build._vmcodegen(builder, lowered)  # noqa: SLF001  # the version of TVM is fixed, see `abi`
+    libraries = compile_kernels(kernels, machine)
+    return Program(vm_build._vmlink(builder, machine, ext_libs=libraries), weights)  # noqa: SLF001
 
 
 def export(program: Program, path: Path, weights: WeightWriter) -> tuple[int, ...]:
@@ -53,7 +57,7 @@ def export(program: Program, path: Path, weights: WeightWriter) -> tuple[int, ..
     if linker is None:
         raise TargetError(
             f"a library is linked by a C compiler, and none of {', '.join(_LINKERS)} is on the PATH; "
-            "install one (Debian: apt install gcc), or run the module in memory"
+            "install one (Debian: apt install gcc)"
         )
     program.executable.export_library(str(path), cc=linker)
     return tuple(weights.add(weight.numpy()) for weight in program.weights)

@@ -41,7 +41,7 @@ def transform_weights(weights: Array, outputs: int, lanes: int) -> Array:
     """Bring weights [O, I, 3, 3] into [ceil(O / lanes), a · a, I in whole blocks, lanes], in double precision first."""
     matrix = np.array(transforms(outputs, TAPS).weights, np.float64)
     products = len(matrix) ** 2
-    transformed = np.einsum("er,oirq,sq->esio", matrix, weights.astype(np.float64), matrix)
+    transformed = np.einsum("er,oirq,sq->esio", matrix, weights.astype(np.float64), matrix, optimize=True)
     flat = transformed.astype(weights.dtype).reshape(products, *transformed.shape[2:])
     padded = pad_axis(pad_axis(flat, 1, lanes), 2, lanes)
     split = padded.reshape(products, padded.shape[1], -1, lanes)
