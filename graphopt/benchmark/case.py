@@ -11,6 +11,7 @@ import onnx_ir as ir
 from graphopt.backends.ort.reference import random_feeds
 from graphopt.compiler.compile import compile  # noqa: A004  # the name that the tool is known by
 from graphopt.compiler.optimize import Shapes
+from graphopt.compiler.specialize import DEFAULT_BATCH
 from graphopt.errors import ModelError
 from graphopt.ir.interface import check_interface
 from graphopt.ir.load import load
@@ -19,8 +20,6 @@ from graphopt.ir.shapes import bind_shapes
 from graphopt.runtime.module import CompiledModule
 from graphopt.targets import Target
 from graphopt.tensors import Feeds
-
-DEFAULT_BATCH = 1
 
 
 @dataclass(frozen=True)
