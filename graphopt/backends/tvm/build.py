@@ -43,7 +43,7 @@ def build(module: tvm.IRModule, target: Target) -> Program:
     builder = relax.ExecBuilder()
     kernels = vm_build._vmcodegen(builder, lowered)  # noqa: SLF001  # the version of TVM is fixed, see `abi`
     libraries = compile_kernels(kernels, machine)
-    return Program(vm_build._vmlink(builder, machine, ext_libs=libraries), weights)  # noqa: SLF001
+    return Program(vm_build._vmlink(builder, machine, ext_libs=libraries), weights)  # noqa: SLF001  # likewise
 
 
 def export(program: Program, path: Path, weights: WeightWriter) -> tuple[int, ...]:

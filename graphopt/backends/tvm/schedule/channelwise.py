@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 
-from graphopt.backends.tvm.schedule.generic import schedule_generic
 from graphopt.backends.tvm.schedule.kernel import (
     Block,
     KernelSchedule,
@@ -17,18 +16,14 @@ from graphopt.backends.tvm.schedule.kernel import (
     peel_last,
 )
 from graphopt.backends.tvm.schedule.summation import sum_in_registers
-from graphopt.backends.tvm.schedule.window import output_of
-
-_TASKS_PER_CORE = 4
-"""Parallel tasks a core, so that an uneven last round costs little."""
+from graphopt.backends.tvm.schedule.window import TASKS_PER_CORE, output_of
 
 
-def schedule_channelwise(kernel: KernelSchedule, block: Block) -> None:
+def schedule_channelwise(kernel: KernelSchedule, block: Block) -> bool:
     """Schedule a depthwise convolution or a pool: a task pads the few rows of its own channels that it reads."""
     output = output_of(kernel, block)
     if output is None:
-        schedule_generic(kernel)
-        return
+        return False
     schedule = kernel.schedule
     producers = schedule.get_producers(block)
     *planes, column, lane = schedule.get_loops(output)
@@ -43,6 +38,7 @@ def schedule_channelwise(kernel: KernelSchedule, block: Block) -> None:
     for producer in producers:
         schedule.compute_at(producer, task, preserve_unit_loops=True)
         schedule.vectorize(schedule.get_loops(producer)[-1])
+    return True
 
 
 def _split_rows(kernel: KernelSchedule, planes: list[Loop]) -> tuple[list[Loop], list[Loop]]:
@@ -50,7 +46,7 @@ def _split_rows(kernel: KernelSchedule, planes: list[Loop]) -> tuple[list[Loop],
     batch, blocks, *rows = planes
     if not rows:
         return planes, []
-    wanted = _TASKS_PER_CORE * kernel.target.cores
+    wanted = TASKS_PER_CORE * kernel.target.cores
     others = math.prod(map(kernel.extent, [batch, blocks, *rows[:-1]]))
     extent = kernel.extent(rows[-1])
     chunk = divisor_up_to(extent, max(1, extent * others // wanted))

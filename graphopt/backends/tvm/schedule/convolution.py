@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from tvm import tirx
 
 from graphopt.backends.tvm.machine import FLOAT_BYTES, repeated_cycles
-from graphopt.backends.tvm.schedule.generic import schedule_block, schedule_generic
+from graphopt.backends.tvm.schedule.generic import schedule_block
 from graphopt.backends.tvm.schedule.kernel import (
     Block,
     KernelSchedule,
@@ -23,39 +23,34 @@ from graphopt.backends.tvm.schedule.kernel import (
 )
 from graphopt.backends.tvm.schedule.summation import partial_sums, sum_in_registers
 from graphopt.backends.tvm.schedule.tile import choose_tile
-from graphopt.backends.tvm.schedule.window import output_of
+from graphopt.backends.tvm.schedule.window import TASKS_PER_CORE, output_of
 from graphopt.targets import Target
 
-_TASKS_PER_CORE = 4
-"""Parallel tasks a core, so that an uneven last round costs little."""
 
-
-def schedule_conv(kernel: KernelSchedule, block: Block) -> None:
+def schedule_conv(kernel: KernelSchedule, block: Block) -> bool:
     """Schedule a dense convolution; the padded input is shared by all tasks."""
     output = output_of(kernel, block)
     if output is None:
-        schedule_generic(kernel)
-        return
+        return False
     _schedule(kernel, block, output, _rows_of_a_task(kernel, block))
+    return True
 
 
-def schedule_pointwise_conv(kernel: KernelSchedule, block: Block) -> None:
+def schedule_pointwise_conv(kernel: KernelSchedule, block: Block) -> bool:
     """Schedule a convolution of one tap: the places of a task are one axis, whose tiles do not end where a row does."""
     output = output_of(kernel, block)
     if output is None:
-        schedule_generic(kernel)
-        return
+        return False
     schedule = kernel.schedule
     shape, rows = kernel.shape(block), _rows_of_a_task(kernel, block)
     schedule.transform_layout(block, ("write", 0), _flat(shape, len(shape)))
     for each in (block, output):
         extents = [int(axis.dom.extent) for axis in schedule.get(each).iter_vars]
         schedule.transform_block_layout(each, _flat(extents, len(shape)))
-    if rows is None:
-        _schedule(kernel, block, output, None)
-        return
-    schedule.split(schedule.get_loops(output)[-2], [None, rows * shape[-2]])
-    _schedule(kernel, block, output, 1)
+    if rows is not None:
+        schedule.split(schedule.get_loops(output)[-2], [None, rows * shape[-2]])
+    _schedule(kernel, block, output, None if rows is None else 1)
+    return True
 
 
 def _flat(extents: Sequence[int], rank: int) -> tirx.IndexMap:
@@ -125,7 +120,7 @@ def rows_of_a_task(rows: Sequence[int], tiles: int, sizes: Sequence[int], batch:
     data, weights = sizes
     *planes, extent = rows
     planes_count = batch * math.prod(planes)
-    most = max(1, min(extent * cached // data, planes_count * extent // (_TASKS_PER_CORE * target.cores)))
+    most = max(1, min(extent * cached // data, planes_count * extent // (TASKS_PER_CORE * target.cores)))
     chunk = divisor_up_to(extent, most)
     tasks = planes_count * extent // chunk
     by_rows = repeated_cycles(weights, tasks if weights > cached else 1, target) / _balance(tasks, target)

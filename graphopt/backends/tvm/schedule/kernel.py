@@ -115,5 +115,5 @@ def keep_in_registers(kernel: KernelSchedule, tile: Sequence[Loop]) -> None:
 
 
 def peel_last(kernel: KernelSchedule, loop: Loop) -> None:
-    """Give the last turn of a loop, in which part of a tile lies outside, code of its own; see `build.LOWERING`."""
+    """Give the last turn of a loop, in which part of a tile lies outside, code of its own; see `codegen`."""
     kernel.schedule.annotate(loop, "pragma_loop_partition_hint", 1)

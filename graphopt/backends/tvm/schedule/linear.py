@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from graphopt.backends.tvm.schedule.generic import schedule_generic
 from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule, divisor_up_to, keep_in_registers
 
 _PANELS = 4
 """Panels that a single row is multiplied with at a time, so that sums do not wait for each other."""
 
 
-def schedule_dense(kernel: KernelSchedule, block: Block) -> None:
+def schedule_dense(kernel: KernelSchedule, block: Block) -> bool:
     """Schedule [m, o, l] reduced over [k], read by one block over [m, n]."""
     schedule = kernel.schedule
     consumers = schedule.get_consumers(block)
     if len(consumers) != 1 or len(schedule.get_loops(consumers[0])) != 2:
-        schedule_generic(kernel)
-        return
+        return False
     (output,) = consumers
     row, panel, lane, _ = schedule.get_loops(block)
     rows, panels, lanes = map(kernel.extent, (row, panel, lane))
@@ -33,3 +31,4 @@ def schedule_dense(kernel: KernelSchedule, block: Block) -> None:
     keep_in_registers(kernel, [row, panel, lane])
     start = schedule.decompose_reduction(block, depth)
     keep_in_registers(kernel, schedule.get_loops(start)[1:])
+    return True

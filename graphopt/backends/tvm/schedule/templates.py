@@ -12,7 +12,7 @@ from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule
 from graphopt.backends.tvm.schedule.linear import schedule_dense
 from graphopt.backends.tvm.schedule.winograd import schedule_winograd
 
-TEMPLATES: Mapping[Kernel, Callable[[KernelSchedule, Block], None]] = {
+TEMPLATES: Mapping[Kernel, Callable[[KernelSchedule, Block], bool]] = {
     Kernel.CONV: schedule_conv,
     Kernel.DEPTHWISE_CONV: schedule_channelwise,
     Kernel.DENSE: schedule_dense,
@@ -20,6 +20,7 @@ TEMPLATES: Mapping[Kernel, Callable[[KernelSchedule, Block], None]] = {
     Kernel.POOL: schedule_channelwise,
     Kernel.WINOGRAD: schedule_winograd,
 }
+"""Each schedules a kernel around its marked block; it returns False where fusion gave the kernel another form."""
 
 
 def apply_template(kernel: KernelSchedule) -> None:
@@ -30,4 +31,5 @@ def apply_template(kernel: KernelSchedule) -> None:
         return
     name, block = marked
     kernel.inline_elementwise()
-    TEMPLATES[name](kernel, block)
+    if not TEMPLATES[name](kernel, block):
+        schedule_generic(kernel)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule
 
+TASKS_PER_CORE = 4
+"""Parallel tasks a core, so that an uneven last round costs little."""
+
 
 def output_of(kernel: KernelSchedule, block: Block) -> Block | None:
     """Return the block that writes a window's result, of the same shape; None where there are other readers."""

@@ -23,7 +23,6 @@ from graphopt.backends.tvm.machine import (
     product_cycles,
     repeated_cycles,
 )
-from graphopt.backends.tvm.schedule.generic import schedule_generic
 from graphopt.backends.tvm.schedule.kernel import (
     Block,
     KernelSchedule,
@@ -69,12 +68,11 @@ class _Stages:
     output: Block
 
 
-def schedule_winograd(kernel: KernelSchedule, products: Block) -> None:
+def schedule_winograd(kernel: KernelSchedule, products: Block) -> bool:
     """Schedule the kernels around `products`; what follows reads the result element by element."""
     stages = _stages_of(kernel, products)
     if stages is None:
-        schedule_generic(kernel)
-        return
+        return False
     schedule = kernel.schedule
     for block in (stages.tiles, stages.products):  # the transforms walk through all products of a tile
         schedule.storage_align(block, 0, axis=0, factor=WAY_BYTES // FLOAT_BYTES, offset=LINE_BYTES // FLOAT_BYTES)
@@ -90,7 +88,7 @@ def schedule_winograd(kernel: KernelSchedule, products: Block) -> None:
         _transform_output(kernel, stages, x)
         _sum_products(kernel, stages, None)
         _transform_input(kernel, stages, None)
-        return
+        return True
     (y, y_inner), (x, x_inner) = schedule.split(y, [None, task[0]]), schedule.split(x, [None, task[1]])
     o, o_inner = schedule.split(o, [None, choose_tile(kernel.extent(o), math.prod(task), kernel.target).blocks])
     schedule.reorder(n, y, x, o, o_inner, y_inner, x_inner, i, j, lane)
@@ -99,6 +97,7 @@ def schedule_winograd(kernel: KernelSchedule, products: Block) -> None:
     _transform_output(kernel, stages, x_inner)
     _sum_products(kernel, stages, o)
     _transform_input(kernel, stages, outer)
+    return True
 
 
 def tiles_of_a_task(grid: Sequence[int], batch: int, sizes: Sizes, target: Target) -> tuple[int, int] | None:
