@@ -15,7 +15,7 @@ from tvm import te
 import graphopt
 from graphopt.backends.tvm.build import tvm_target
 from graphopt.backends.tvm.lower.algorithm import winograd_outputs
-from graphopt.backends.tvm.lower.layout import pack_array
+from graphopt.backends.tvm.lower.layout import Layout, pack_array
 from graphopt.backends.tvm.lower.toom_cook import transforms
 from graphopt.backends.tvm.lower.window import Window
 from graphopt.backends.tvm.lower.winograd import te_winograd_conv, transform_weights
@@ -114,7 +114,7 @@ def convolve(
     data: Array, weights: Array, window: Window, outputs: int, shape: tuple[int, ...], target: Target
 ) -> Array:
     """Run the kernels, scheduled for a target."""
-    source, packed = pack_array(data, LANES), transform_weights(weights, outputs, LANES)
+    source, packed = pack_array(data, Layout(LANES)), transform_weights(weights, outputs, LANES)
     operands = [te.placeholder(array.shape, name=name) for array, name in ((source, "source"), (packed, "packed"))]
     result = te_winograd_conv(*operands, window, outputs, shape)
     function = schedule_kernel(te.create_prim_func([*operands, result]), target)

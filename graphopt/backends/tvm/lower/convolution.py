@@ -22,7 +22,7 @@ from graphopt.backends.tvm.kernels import Kernel, mark
 from graphopt.backends.tvm.lower import importer
 from graphopt.backends.tvm.lower.algorithm import winograd_outputs
 from graphopt.backends.tvm.lower.grouping import Grouping
-from graphopt.backends.tvm.lower.layout import Layout, pad_axis
+from graphopt.backends.tvm.lower.layout import Layout
 from graphopt.backends.tvm.lower.lowered import Lowered, Lowering
 from graphopt.backends.tvm.lower.refusal import RefusalError
 from graphopt.backends.tvm.lower.types import dtype_of, shape_of
@@ -47,12 +47,20 @@ def lower_conv(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     depthwise = groups == array.shape[0] == array.shape[1] * groups
     output_shape = shape_of(node.outputs[0])
     if depthwise:
-        result = _depthwise(lowering, data, array, window, output_shape)
+        layout = _blocked_layout(lowering, data)
+        result = _depthwise(lowering, data, array, window, layout, output_shape)
     else:
-        result = _dense(lowering, data, array, groups, window, output_shape)
+        layout = lowering.result_layout(node.outputs[0])
+        result = _dense(lowering, data, array, groups, window, layout, output_shape)
     if bias and bias[0] is not None:
-        result = lowering.emit(relax.op.add(result, lowering.channels(bias[0], len(output_shape))))
-    return [Lowered(result, output_shape, Layout(lowering.lanes))]
+        result = lowering.emit(relax.op.add(result, lowering.channels(bias[0], len(output_shape), layout)))
+    return [Lowered(result, output_shape, layout)]
+
+
+def _blocked_layout(lowering: Lowering, data: ir.Value) -> Layout:
+    """Return the blocked layout that a value has already, or else the usual one."""
+    layout = lowering.layout(data)
+    return layout if layout.is_blocked else Layout(lowering.lanes)
 
 
 def _check_operands(node: ir.Node, weights: Array, channels: int, groups: int) -> None:
@@ -68,15 +76,25 @@ def _check_operands(node: ir.Node, weights: Array, channels: int, groups: int) -
 
 
 def _dense(
-    lowering: Lowering, data: ir.Value, weights: Array, groups: int, window: Window, output_shape: tuple[int, ...]
+    lowering: Lowering,
+    data: ir.Value,
+    weights: Array,
+    groups: int,
+    window: Window,
+    result: Layout,
+    output_shape: tuple[int, ...],
 ) -> relax.Expr:
-    inputs = weights.shape[1] * groups
+    """Lower a convolution that is not depthwise; channels in slots are channels like others, some without weights."""
+    layout = lowering.layout(data) if weights.shape[1] * groups < lowering.lanes else _blocked_layout(lowering, data)
+    if layout.slots:
+        weights = layout.arrange(weights, 1)
+    if result.slots:
+        weights = result.arrange(weights, 0)
+        output_shape = (output_shape[0], len(result.slots), *output_shape[2:])
     outputs = _winograd_outputs(lowering, data, weights, groups, window, output_shape)
     if outputs is not None:
-        return _winograd(lowering, data, weights, outputs, window, output_shape)
-    layout = lowering.layout(data)
-    if not layout.is_blocked and inputs >= lowering.lanes:
-        layout = Layout(lowering.lanes)
+        return _winograd(lowering, data, weights, outputs, window, layout, output_shape)
+    inputs = weights.shape[1] * groups
     grouping = Grouping(inputs, weights.shape[0], groups, lowering.lanes, max(layout.lanes, 1))
 
     def compute(source: te.Tensor, packed: te.Tensor) -> te.Tensor:
@@ -94,25 +112,36 @@ def _winograd_outputs(
 
 
 def _winograd(
-    lowering: Lowering, data: ir.Value, weights: Array, outputs: int, window: Window, output_shape: tuple[int, ...]
+    lowering: Lowering,
+    data: ir.Value,
+    weights: Array,
+    outputs: int,
+    window: Window,
+    layout: Layout,
+    output_shape: tuple[int, ...],
 ) -> relax.Expr:
     def compute(source: te.Tensor, packed: te.Tensor) -> te.Tensor:
         return te_winograd_conv(source, packed, window, outputs, output_shape)
 
     packed = transform_weights(weights, outputs, lowering.lanes)
-    return lowering.kernel("winograd_conv", compute, lowering.blocked(data), packed)
+    return lowering.kernel("winograd_conv", compute, lowering.in_layout(data, layout), packed)
 
 
 def _depthwise(
-    lowering: Lowering, data: ir.Value, weights: Array, window: Window, output_shape: tuple[int, ...]
+    lowering: Lowering,
+    data: ir.Value,
+    weights: Array,
+    window: Window,
+    layout: Layout,
+    output_shape: tuple[int, ...],
 ) -> relax.Expr:
-    lanes = lowering.lanes
-    packed = np.moveaxis(pad_axis(weights[:, 0], 0, lanes).reshape(-1, lanes, *window.kernel), 1, -1)
+    packed = np.moveaxis(layout.arrange(weights[:, 0], 0).reshape(-1, layout.lanes, *window.kernel), 1, -1)
+    shape = layout.shape(output_shape)
 
     def compute(source: te.Tensor, taps: te.Tensor) -> te.Tensor:
-        return te_depthwise_conv(source, taps, window, output_shape)
+        return te_depthwise_conv(source, taps, window, shape)
 
-    return lowering.kernel("depthwise_conv", compute, lowering.blocked(data), np.ascontiguousarray(packed))
+    return lowering.kernel("depthwise_conv", compute, lowering.in_layout(data, layout), np.ascontiguousarray(packed))
 
 
 def te_conv(
@@ -142,9 +171,9 @@ def te_conv(
     return te.compute(shape, element, name="conv", attrs=mark(kind))
 
 
-def te_depthwise_conv(source: te.Tensor, taps: te.Tensor, window: Window, output_shape: tuple[int, ...]) -> te.Tensor:
-    """Describe the depthwise kernel on a blocked `source` and `taps` [C / v, *K, v]."""
-    padded = pad_spatial(source, window, output_shape[2:], 0.0)
+def te_depthwise_conv(source: te.Tensor, taps: te.Tensor, window: Window, shape: tuple[int, ...]) -> te.Tensor:
+    """Describe the depthwise kernel on a blocked `source` and `taps` [C / v, *K, v]; `shape` is the stored result's."""
+    padded = pad_spatial(source, window, shape[2:-1], 0.0)
     kernel = reduce_axes(window.kernel)
 
     def element(n: tirx.Var, o: tirx.Var, *rest: tirx.Var) -> tirx.Expr:
@@ -152,7 +181,6 @@ def te_depthwise_conv(source: te.Tensor, taps: te.Tensor, window: Window, output
         at = places(position, kernel, window)
         return te.sum(padded(n, o, *at, v) * taps(o, *kernel, v), axis=kernel)
 
-    shape = Layout(int(source.shape[-1])).shape(output_shape)
     return te.compute(shape, element, name="depthwise_conv", attrs=mark(Kernel.DEPTHWISE_CONV))
 
 

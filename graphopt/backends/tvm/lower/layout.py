@@ -1,27 +1,39 @@
 """The layouts a lowered value can have, and how arrays change between them.
 
 `PLAIN` is ONNX's own order of axes. A blocked layout of b lanes stores a value of shape [N, C, *S] as
-[N, ceil(C / b), *S, b], so that b neighbouring channels fill one vector register; where b does not divide
-C, the last lanes are padding. Padding lanes hold *some finite number*, not zero: whoever reads across
-channels (a convolution) multiplies them by zero weights, and whoever leaves the layout drops them.
+[N, blocks, *S, b], so that b channels fill one vector register. Channels stand in order, and where b does not divide
+C, the last lanes are padding; or `slots` say which channel stands where, and what is padding (see `channels`).
+Padding lanes hold *some number* that no channel of the value is: whoever reads across channels (a convolution)
+multiplies them by zero weights, and whoever leaves the layout drops them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import tvm
-from tvm import te
+from tvm import te, topi
 
 from graphopt.tensors import Array
+
+PADDING = -1
+"""The slot of no channel."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """An order of axes; `lanes` channels are innermost, none where it is 0."""
+    """An order of axes; `lanes` channels are innermost, none where it is 0.
+
+    Attributes:
+        lanes: how many channels a block has.
+        slots: the channel that each lane of each block holds, or `PADDING`; where empty, channels stand in order.
+
+    """
 
     lanes: int = 0
+    slots: tuple[int, ...] = ()
 
     @property
     def is_blocked(self) -> bool:
@@ -33,17 +45,31 @@ class Layout:
         if not self.is_blocked:
             return logical
         batch, channels, *spatial = logical
-        return (batch, -(-channels // self.lanes), *spatial, self.lanes)
+        return (batch, -(-(len(self.slots) or channels) // self.lanes), *spatial, self.lanes)
+
+    def places(self, channels: int) -> list[int]:
+        """Return the slot of each of so many channels."""
+        if not self.slots:
+            return list(range(channels))
+        by_channel = {channel: slot for slot, channel in enumerate(self.slots)}
+        return [by_channel[channel] for channel in range(channels)]
+
+    def arrange(self, array: Array, axis: int, fill: float = 0) -> Array:
+        """Bring the channels along an axis of an array into slots, whole blocks of them; padding holds `fill`."""
+        slots = list(self.slots) or list(range(array.shape[axis]))
+        slots += [PADDING] * (-len(slots) % self.lanes)
+        widths = [(0, 1 if index == axis % array.ndim else 0) for index in range(array.ndim)]
+        return np.take(np.pad(array, widths, constant_values=fill), slots, axis)  # PADDING counts from the end
 
 
 PLAIN = Layout()
 
 
-def pack_array(array: Array, lanes: int) -> Array:
-    """Bring an array [N, C, *S] into blocks of lanes, padding lanes zero."""
-    padded = pad_axis(array, 1, lanes)
-    batch, channels, *spatial = padded.shape
-    split = padded.reshape(batch, channels // lanes, lanes, *spatial)
+def pack_array(array: Array, layout: Layout, fill: float = 0) -> Array:
+    """Bring an array [N, C, *S] into a blocked layout, its padding lanes filled."""
+    arranged = layout.arrange(array, 1, fill)
+    batch, channels, *spatial = arranged.shape
+    split = arranged.reshape(batch, channels // layout.lanes, layout.lanes, *spatial)
     return np.ascontiguousarray(np.moveaxis(split, 2, -1))
 
 
@@ -54,6 +80,17 @@ def pad_axis(array: Array, axis: int, multiple: int) -> Array:
         return array
     widths = [(0, missing if index == axis else 0) for index in range(array.ndim)]
     return np.pad(array, widths)
+
+
+def split_blocks(blocks: Sequence[int]) -> list[tuple[int, int]]:
+    """Return runs of consecutive numbers as (first, one behind the last)."""
+    runs: list[tuple[int, int]] = []
+    for block in blocks:
+        if runs and runs[-1][1] == block:
+            runs[-1] = (runs[-1][0], block + 1)
+        else:
+            runs.append((block, block + 1))
+    return runs
 
 
 def te_pack(source: te.Tensor, lanes: int) -> te.Tensor:
@@ -79,3 +116,12 @@ def te_unpack(source: te.Tensor, channels: int) -> te.Tensor:
         return source(n, channel // lanes, *position, channel % lanes)
 
     return te.compute((batch, channels, *spatial), element, name="unpack")
+
+
+def te_join_blocks(sources: Sequence[te.Tensor], runs: Sequence[tuple[int, int]]) -> te.Tensor:
+    """Compute [N, Σ (end - first), *S, lanes] from a run (first, end) of the blocks of each source."""
+    parts = [
+        topi.strided_slice(source, [first], [end], [1], axes=[1])
+        for source, (first, end) in zip(sources, runs, strict=True)
+    ]
+    return topi.concatenate(parts, axis=1)

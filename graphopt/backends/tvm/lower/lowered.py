@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,8 @@ import onnx_ir as ir
 import tvm
 from tvm import relax, te
 
-from graphopt.backends.tvm.lower.layout import PLAIN, Layout, pack_array, te_pack, te_unpack
+from graphopt.backends.tvm.lower.channels import Assembly, ChannelPlan
+from graphopt.backends.tvm.lower.layout import PLAIN, Layout, pack_array, te_join_blocks, te_pack, te_unpack
 from graphopt.backends.tvm.lower.refusal import RefusalError
 from graphopt.backends.tvm.lower.types import dtype_of, literal, shape_of
 from graphopt.ir.constants import constant
@@ -31,13 +32,15 @@ class Lowering:
     """Turns nodes into bindings of one Relax function.
 
     A value is asked for in the layout that its reader wants; a conversion is emitted once a value and
-    layout. Constants are converted at compile time.
+    layout. Constants are converted at compile time. What the plan of channels leaves without code is put together
+    where it is asked for.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, plan: ChannelPlan) -> None:
         self.builder = relax.BlockBuilder()
         self.target = target
         self.lanes = target.lanes()
+        self._plan = plan
         self._values: dict[ir.Value, Lowered] = {}
         self._converted: dict[tuple[ir.Value, Layout], relax.Expr] = {}
 
@@ -47,8 +50,12 @@ class Lowering:
 
     def layout(self, value: ir.Value) -> Layout:
         """Return the layout in which a value exists already; `PLAIN` for a constant."""
-        lowered = self._values.get(value)
+        lowered = self._find(value)
         return PLAIN if lowered is None else lowered.layout
+
+    def result_layout(self, value: ir.Value) -> Layout:
+        """Return the blocked layout that a value shall have where its producer can give it any order of channels."""
+        return Layout(self.lanes, self._plan.slots.get(value, ()))
 
     def plain(self, value: ir.Value) -> relax.Expr:
         """Return a value in ONNX's order of axes."""
@@ -60,7 +67,7 @@ class Lowering:
 
     def in_layout(self, value: ir.Value, layout: Layout) -> relax.Expr:
         """Return a value in a layout."""
-        lowered = self._values.get(value)
+        lowered = self._find(value)
         if lowered is not None and lowered.layout == layout:
             return lowered.expr
         key = (value, layout)
@@ -70,9 +77,11 @@ class Lowering:
 
     def pack(self, expr: relax.Expr, layout: Layout) -> relax.Var:
         """Bring an expression of shape [N, C, *S] in ONNX's order of axes into a blocked layout."""
+        if layout.slots:
+            expr = self._take_channels(expr, [max(channel, 0) for channel in layout.slots])
         return self.kernel("pack", lambda source: te_pack(source, layout.lanes), expr)
 
-    def channels(self, value: ir.Value, rank: int) -> relax.Expr:
+    def channels(self, value: ir.Value, rank: int, layout: Layout) -> relax.Expr:
         """Return a constant of one number a channel so that it broadcasts over a blocked value of rank `rank`.
 
         Raises:
@@ -83,7 +92,7 @@ class Lowering:
         if array is None:
             raise RefusalError(f"{value.name!r} is no constant")
         ones = (1,) * (rank - 2)
-        return literal(pack_array(array.reshape(1, -1, *ones), self.lanes))
+        return literal(pack_array(array.reshape(1, -1, *ones), layout))
 
     def emit(self, expr: relax.Expr) -> relax.Var:
         """Bind an expression to a variable; a variable stays, since Relax fuses nothing across a second name."""
@@ -99,13 +108,35 @@ class Lowering:
         if array is None:
             raise RefusalError(f"{value.name!r} is neither an input of the region nor made in it")
         dtype_of(value)
-        return literal(pack_array(array, layout.lanes) if layout.is_blocked else array)
+        return literal(pack_array(array, layout) if layout.is_blocked else array)
 
     def _convert(self, lowered: Lowered, layout: Layout) -> relax.Expr:
-        expr, channels = lowered.expr, lowered.shape[1]
-        if lowered.layout.is_blocked:
-            expr = self.kernel("unpack", lambda source: te_unpack(source, channels), expr)
+        expr, channels, own = lowered.expr, lowered.shape[1], lowered.layout
+        if own.is_blocked:
+            stored = len(own.slots) or channels
+            expr = self.kernel("unpack", lambda source: te_unpack(source, stored), expr)
+        if own.slots:
+            expr = self._take_channels(expr, own.places(channels))
         return self.pack(expr, layout) if layout.is_blocked else expr
+
+    def _take_channels(self, expr: relax.Expr, channels: Sequence[int]) -> relax.Var:
+        indices = self.emit(literal(np.asarray(channels, np.int64)))
+        return self.emit(relax.op.take(expr, indices, 1, mode="clip"))  # see `shaping.lower_gather` on the mode
+
+    def _find(self, value: ir.Value) -> Lowered | None:
+        assembly = self._plan.assemblies.get(value)
+        if value not in self._values and assembly is not None:
+            layout = Layout(self.lanes, assembly.slots)
+            self._values[value] = Lowered(self._assemble(assembly), shape_of(value), layout)
+        return self._values.get(value)
+
+    def _assemble(self, assembly: Assembly) -> relax.Expr:
+        sources = [self.in_layout(value, self.result_layout(value)) for value, _, _ in assembly.parts]
+        runs = [(first, end) for _, first, end in assembly.parts]
+        whole = [(0, int(source.ty.shape[1])) for source in sources]
+        if runs != whole:
+            return self.kernel("join_blocks", lambda *parts: te_join_blocks(parts, runs), *sources)
+        return sources[0] if len(sources) == 1 else self.emit(relax.op.concat(sources, 1))
 
 
 def tensor_type(value: ir.Value) -> tvm.ir.Type:

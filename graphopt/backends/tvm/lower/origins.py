@@ -7,7 +7,6 @@ them is the one that an ordinary module holds.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import overload
 
 import onnx_ir as ir
 import tvm
@@ -36,7 +35,7 @@ def lower_with_origins(
     What is emitted for the outputs of the region behind all nodes has the index after the last one's.
     """
     with tvm_target(target):
-        module = legalize(lower(_Marking(nodes), inputs, outputs, target, kernel_of))
+        module = legalize(lower(nodes, inputs, outputs, target, kernel_of, _emit_mark))
         return relax.transform.DeadCodeElimination()(_write_origins(module))
 
 
@@ -49,33 +48,8 @@ def origins(module: tvm.IRModule) -> dict[str, tuple[int, ...]]:
     }
 
 
-class _Marking(Sequence[ir.Node]):
-    """Nodes that leave a mark, a binding that nobody reads, in the function under construction when one is asked for.
-
-    The bindings between two marks are those of one node.
-    """
-
-    def __init__(self, nodes: Sequence[ir.Node]) -> None:
-        self._nodes = nodes
-
-    def __iter__(self) -> Iterator[ir.Node]:
-        for node in self._nodes:
-            _emit_mark()
-            yield node
-        _emit_mark()
-
-    def __len__(self) -> int:
-        return len(self._nodes)
-
-    @overload
-    def __getitem__(self, index: int) -> ir.Node: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[ir.Node]: ...
-    def __getitem__(self, index: int | slice) -> ir.Node | Sequence[ir.Node]:
-        return self._nodes[index]
-
-
 def _emit_mark() -> None:
+    """Leave a binding that nobody reads: those between two marks are of one node."""
     relax.BlockBuilder.current().emit(relax.Tuple([]), name_hint=_MARK)
 
 

@@ -170,7 +170,7 @@ def lower_batch_normalization(lowering: Lowering, node: ir.Node) -> list[Lowered
 
 def _channel_constant(array: Array, layout: Layout, rank: int) -> Array:
     column = array.reshape(1, -1, *(1,) * (rank - 2))
-    return pack_array(column, layout.lanes) if layout.is_blocked else column
+    return pack_array(column, layout) if layout.is_blocked else column
 
 
 def _common_layout(lowering: Lowering, left: ir.Value, right: ir.Value, shape: tuple[int, ...]) -> Layout:
@@ -193,13 +193,7 @@ def _operand(lowering: Lowering, value: ir.Value, layout: Layout, shape: tuple[i
         expr = literal(array) if array is not None else lowering.plain(value)
         return lowering.emit(relax.op.reshape(expr, (*aligned, 1)))
     if array is not None:
-        return literal(_pack_filled(array.reshape(aligned), layout.lanes, fill))
+        return literal(pack_array(array.reshape(aligned), layout, fill))
     if len(own) == len(shape):
         return lowering.in_layout(value, layout)
     return lowering.pack(lowering.emit(relax.op.reshape(lowering.plain(value), aligned)), layout)
-
-
-def _pack_filled(array: Array, lanes: int, fill: int) -> Array:
-    missing = -array.shape[1] % lanes
-    widths = [(0, missing if axis == 1 else 0) for axis in range(array.ndim)]
-    return pack_array(np.pad(array, widths, constant_values=fill), lanes)

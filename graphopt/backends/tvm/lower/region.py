@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import onnx_ir as ir
 import tvm
 from tvm import relax
 
+from graphopt.backends.tvm.lower.channels import plan_channels
 from graphopt.backends.tvm.lower.importer import quiet
 from graphopt.backends.tvm.lower.layout import PLAIN
 from graphopt.backends.tvm.lower.lowered import Lowered, Lowering, tensor_type
@@ -28,18 +29,21 @@ def lower(
     outputs: Sequence[ir.Value],
     target: Target,
     kernel_of: KernelOf | None = None,
+    mark: Callable[[], None] = lambda: None,
 ) -> tvm.IRModule:
     """Lower nodes in topological order to `main(inputs …) -> (outputs …)`, all in ONNX's order of axes.
 
     `inputs` are the values read from outside, without constants: those are read where they stand. A value that
     goes from one kernel to another is an output of the dataflow, and so Relax fuses nothing across it; with data
-    movement and reductions, for which `kernel_of` says nothing, it fuses by its own rules.
+    movement and reductions, for which `kernel_of` says nothing, it fuses by its own rules. `mark` is called while the
+    function is under construction, before each node and behind the last.
 
     Raises:
         RefusalError: a node is beyond this backend; `support.supports` says so beforehand.
 
     """
-    lowering = Lowering(target)
+    plan = plan_channels(nodes, outputs, target.lanes())
+    lowering = Lowering(target, plan)
     builder = lowering.builder
     parameters = [relax.Var(f"input{index}", tensor_type(value)) for index, value in enumerate(inputs)]
     with quiet(), builder.function("main", parameters):
@@ -47,11 +51,13 @@ def lower(
             for value, parameter in zip(inputs, parameters, strict=True):
                 lowering.define(value, Lowered(parameter, shape_of(value), PLAIN))
             for node in nodes:
-                if is_op(node, "Constant"):
+                mark()
+                if is_op(node, "Constant") or node in plan.moves:
                     continue
                 for value, lowered in zip(node.outputs, lower_node(lowering, node), strict=False):
                     stored = kernel_of is not None and _is_stored(node, value, kernel_of)
                     lowering.define(value, _stored(lowering, lowered) if stored else lowered)
+            mark()
             results = builder.emit_output(relax.Tuple([lowering.plain(value) for value in outputs]))
         builder.emit_func_output(results)
     return builder.finalize()

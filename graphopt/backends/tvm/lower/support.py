@@ -8,6 +8,7 @@ import onnx_ir as ir
 import tvm
 from tvm import relax
 
+from graphopt.backends.tvm.lower.channels import ChannelPlan
 from graphopt.backends.tvm.lower.importer import opset, quiet
 from graphopt.backends.tvm.lower.legalize import legalize, without_kernel
 from graphopt.backends.tvm.lower.lowered import Lowered, Lowering, tensor_type
@@ -70,7 +71,7 @@ def _probe(node: ir.Node) -> str | None:
 
 
 def _legalized(node: ir.Node) -> tvm.IRModule:
-    lowering = Lowering(host())
+    lowering = Lowering(host(), ChannelPlan())
     builder = lowering.builder
     values = list(dict.fromkeys(value for value in node.inputs if value is not None and constant(value) is None))
     parameters = [relax.Var(f"input{index}", tensor_type(value)) for index, value in enumerate(values)]

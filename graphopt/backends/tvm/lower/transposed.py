@@ -42,7 +42,7 @@ def lower_conv_transpose(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     result = lowering.kernel("conv_transpose", compute, lowering.blocked(data), packed)
     if addend is not None:
         column = addend.reshape(1, -1, *(1,) * (2 * len(stride)))
-        result = lowering.emit(relax.op.add(result, literal(pack_array(column, lanes))))
+        result = lowering.emit(relax.op.add(result, literal(pack_array(column, Layout(lanes)))))
     layout = Layout(lanes)
     return [Lowered(lowering.emit(relax.op.reshape(result, layout.shape(output_shape))), output_shape, layout)]
 
