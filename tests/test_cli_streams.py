@@ -30,14 +30,23 @@ def test_a_reader_that_leaves_is_no_error(arguments: list[str], unread: TextIO) 
     assert (done.returncode, done.stderr) == (141, "")
 
 
+def test_a_reader_that_leaves_before_the_last_line_of_help_is_no_error(
+    unread: TextIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TYPER_USE_RICH", "0")  # then click prints all of the help, as it always does its last line
+    done = printing(["profile", "--help"], stdout=unread)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
 def test_a_reader_of_errors_that_leaves_is_no_other_error(unread: TextIO) -> None:
     done = printing(["inspect", "absent.onnx"], stderr=unread)
     assert (done.returncode, done.stdout) == (141, "")
 
 
-def test_a_disk_that_is_full_is_one_sentence() -> None:
+@pytest.mark.parametrize("arguments", [["passes"], ["passes", "--help"], ["--help"], ["--version"], []], ids=" ".join)
+def test_a_disk_that_is_full_is_one_sentence(arguments: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
-        done = printing(["passes"], stdout=full)
+        done = printing(arguments, stdout=full)
     assert done.returncode == 8
     assert "cannot be written to stdout: No space left on device" in done.stderr
     assert done.stderr.count("\n") == 1

@@ -14,13 +14,15 @@ The numbers from 3 to 9 stand with their exceptions in graphopt.errors.
 from __future__ import annotations
 
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
 from click import ClickException
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
-from graphopt.cli.console import complain, leave_quietly
+from graphopt.cli.console import complain, leave_quietly, printing
 from graphopt.errors import GraphoptError
 
 _BUG = 70
@@ -39,17 +41,38 @@ class ErrorBoundary(TyperGroup):
                 leave_quietly()
             raise
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the options before the command; `--help` and `--version` print while they are read."""
+        with _boundary(ctx), printing():
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
-        """Run a command; print the traceback too if `--traceback` asks for it."""
-        try:
+        """Run a command, the reading of its own options included."""
+        with _boundary(ctx):
             return super().invoke(ctx)
-        except (typer.Exit, typer.Abort, ClickException):
-            raise  # typer's own ways to end, wrong usage among them
-        except (Exception, KeyboardInterrupt) as error:
-            if ctx.params.get("traceback"):
-                traceback.print_exception(error)
-            complain(_sentence(error))
-            raise typer.Exit(_exit_code(error)) from error
+
+
+class Command(TyperCommand):
+    """One command of graphopt, whose help is printed as results are."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the options; `--help` prints while it is read."""
+        with printing():
+            return super().parse_args(ctx, args)
+
+
+@contextmanager
+def _boundary(ctx: typer.Context) -> Iterator[None]:
+    """End with a sentence and an exit code where the body raises; print the traceback if `--traceback` asks for it."""
+    try:
+        yield
+    except (typer.Exit, typer.Abort, ClickException):
+        raise  # typer's own ways to end, wrong usage among them
+    except (Exception, KeyboardInterrupt) as error:
+        if ctx.params.get("traceback"):
+            traceback.print_exception(error)
+        complain(_sentence(error))
+        raise typer.Exit(_exit_code(error)) from error
 
 
 def _sentence(error: BaseException) -> str:

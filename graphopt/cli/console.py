@@ -27,14 +27,25 @@ def show(*parts: RenderableType) -> None:
 
     """
     output: TextIO | None = sys.stdout  # None where the caller has closed it
-    if output is None:
-        return
+    if output is not None:
+        with printing():
+            _print(parts, output)
+
+
+@contextmanager
+def printing() -> Iterator[None]:
+    """Say what happened where the body, which prints to stdout, cannot; end quietly if nobody reads it.
+
+    Raises:
+        OutputError: what it prints cannot be written.
+
+    """
     try:
-        _print(parts, output)
+        yield
     except BrokenPipeError:
         leave_quietly()
     except OSError as error:
-        _forget(output)
+        _forget(sys.stdout)
         reason = error.strerror or str(error)
         raise OutputError(f"the results cannot be written to stdout: {reason}; send them elsewhere") from error
 

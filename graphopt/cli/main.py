@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from graphopt import __version__
-from graphopt.cli.boundary import ErrorBoundary
+from graphopt.cli.boundary import Command, ErrorBoundary
 from graphopt.cli.console import show
 from graphopt.ir.collector import patient_collector
 
@@ -62,7 +62,7 @@ def build_app(names: Iterable[str] = _COMMANDS) -> typer.Typer:
     )
     for name in names:
         module = import_module(f"graphopt.cli.{name.partition('-')[0]}")
-        app.command(name)(getattr(module, _COMMANDS[name]))
+        app.command(name, cls=Command)(getattr(module, _COMMANDS[name]))
     return app
 
 
