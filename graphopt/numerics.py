@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -14,8 +14,7 @@ DEFAULT_TOLERANCE = 1e-4
 _ROUNDED = frozenset(map(np.dtype, (np.float16, ml_dtypes.bfloat16, np.float32, np.float64)))
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(NamedTuple):
     """How far one output is from its reference.
 
     Attributes:

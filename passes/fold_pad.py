@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import onnx_ir as ir
@@ -21,8 +21,7 @@ SPATIAL = 2
 """The first axis that a window moves along, after batch and channel."""
 
 
-@dataclass(frozen=True)
-class Padding:
+class Padding(NamedTuple):
     """How many elements stand before and after each axis; both have the rank of the tensor."""
 
     begins: tuple[int, ...]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -14,8 +13,7 @@ from graphopt.pipeline.presets import DEFAULT_PRESET, PRESETS
 Dims = tuple[int | str | None, ...]
 
 
-@dataclass(frozen=True)
-class InputShape:
+class InputShape(NamedTuple):
     """A shape to bind: an entry is a size, a name, or None for what the model declares."""
 
     name: str

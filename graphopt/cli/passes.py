@@ -46,7 +46,6 @@ def show_passes(name: PassName = None, *, json: Json = False) -> None:
 
 def _describe(pass_type: type[Pass]) -> dict[str, Any]:
     import inspect
-    from dataclasses import asdict
 
     from graphopt.pipeline.options import options_of
 
@@ -55,7 +54,7 @@ def _describe(pass_type: type[Pass]) -> dict[str, Any]:
         "summary": pass_type.summary(),
         "documentation": inspect.getdoc(pass_type) or "",
         "requires": pass_type.requires,
-        "options": [asdict(option) for option in options_of(pass_type)],
+        "options": [option._asdict() for option in options_of(pass_type)],
     }
 
 

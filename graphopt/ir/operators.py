@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import onnx
 import onnx.helper
@@ -20,8 +20,7 @@ _OPTIONAL = onnx.defs.OpSchema.FormalParameterOption.Optional
 ONNXRUNTIME_DOMAINS = frozenset({"com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc"})
 
 
-@dataclass(frozen=True)
-class Signature:
+class Signature(NamedTuple):
     """What a schema asks of a node; `optional` are the inputs that may be left empty between others."""
 
     inputs: range

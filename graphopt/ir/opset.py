@@ -8,7 +8,7 @@ model of its own, and what the converter answers takes its place, in subgraphs a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import onnx
 import onnx.helper
@@ -38,8 +38,7 @@ CONVERTER_FAILURES = (RuntimeError, version_converter.ConvertError)
 _IR_VERSION = 10
 
 
-@dataclass(frozen=True)
-class Replacement:
+class Replacement(NamedTuple):
     """What a node becomes: new nodes in order, the constants they read, and the values that keep their names."""
 
     node: ir.Node

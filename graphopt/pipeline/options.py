@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from graphopt.errors import PipelineError
 
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 _BOOLS = {"true": True, "false": False}
 
 
-@dataclasses.dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):
     """One option of a pass, for listings: its name, its type and its default, as text."""
 
     name: str

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from graphopt.errors import PipelineError
 from graphopt.pipeline.base import Pass
@@ -22,8 +22,7 @@ from graphopt.spec import Spec, SpecError, scan_spec, skip_space
 FIXPOINT = "fixpoint"
 
 
-@dataclass(frozen=True)
-class Pipeline:
+class Pipeline(NamedTuple):
     """Steps in order."""
 
     steps: tuple[Pass | Fixpoint, ...]
@@ -40,8 +39,7 @@ class Pipeline:
         return ",".join(map(str, self.steps))
 
 
-@dataclass(frozen=True)
-class Fixpoint:
+class Fixpoint(NamedTuple):
     """Steps repeated in order until a whole round changes nothing."""
 
     body: Pipeline

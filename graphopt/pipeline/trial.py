@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
@@ -150,7 +150,7 @@ class Trial:
         return difference(name, expected, actual, scale=self._scales[name])
 
     def _failure(self, kind: str, found: Difference, feeds: Feeds) -> Failure:
-        plain = replace(found, error=float(found.error))
+        plain = found._replace(error=float(found.error))
         return Failure(kind, plain, self._before, self._after, feeds)
 
 

@@ -5,7 +5,7 @@ All arithmetic is in float64; rounding happens once, when the result becomes a c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +18,7 @@ from graphopt.rewrite.pattern import Either, Pattern, const, either, op
 Float64 = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Affine:
+class Affine(NamedTuple):
     """y = scale·x + shift; both float64, of one shape that broadcasts to x."""
 
     scale: Float64

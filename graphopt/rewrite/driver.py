@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import onnx_ir as ir
@@ -74,8 +74,7 @@ def apply_rules(model: ir.Model, rules: Sequence[Rule], ctx: Context, *, skip: C
     return _Rewriting(model, staged(tuple(rules)), ctx, frozenset(skip)).run()
 
 
-@dataclass(frozen=True)
-class _Scope:
+class _Scope(NamedTuple):
     """What a rewrite must know of the graph it happens in."""
 
     opset: int

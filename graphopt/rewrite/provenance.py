@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
@@ -37,8 +36,7 @@ class Origin(NamedTuple):
         return f"{self.pass_name}/{self.rule} at {self.at!r}"
 
 
-@dataclass(frozen=True)
-class Provenance:
+class Provenance(NamedTuple):
     """The past of a node.
 
     Attributes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import onnx_ir as ir
@@ -25,8 +25,7 @@ _ADDENDS = dict.fromkeys(
 ) | {"BatchNormalization": (2, 3, 4)}
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """What is wished for.
 
     Attributes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import onnx_ir as ir
 
@@ -15,8 +15,7 @@ from graphopt.tensors import Array, Feeds
 _IR_VERSION = 10
 
 
-@dataclass(frozen=True)
-class Extract:
+class Extract(NamedTuple):
     """A model, its values by those that they are copies of, and what its inputs are given, where it has any."""
 
     model: ir.Model

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import onnx_ir as ir
 
 from graphopt.ir.walk import nodes_within
 
 
-@dataclass(frozen=True)
-class Scope:
+class Scope(NamedTuple):
     """A graph, and the opsets that its nodes are written in."""
 
     graph: ir.Graph

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import onnx_ir as ir
 
@@ -27,8 +28,7 @@ WIDEST_BRANCHING = 16
 """Nodes among which paths from one value are followed until they meet: HardSwish, GELU and their like have fewer."""
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(NamedTuple):
     """Nodes of one kernel, in topological order; the last, its root, computes what is read outside."""
 
     nodes: tuple[ir.Node, ...]

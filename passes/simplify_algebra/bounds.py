@@ -11,8 +11,7 @@ eliminate-identity it counts as no bound; but no such Clip is made out of operat
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import onnx_ir as ir
@@ -44,8 +43,7 @@ def _bounded(x: Pattern, name: str) -> Either:
     )
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(NamedTuple):
     """The bounds, as numbers of the type of x or as Python's infinities."""
 
     low: float

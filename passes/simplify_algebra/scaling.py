@@ -11,8 +11,7 @@ exact, and do not divide.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import onnx_ir as ir
@@ -44,8 +43,7 @@ def _are_powers_of_two(array: Array) -> bool:
     return bool((np.abs(mantissas) == 0.5).all())
 
 
-@dataclass(frozen=True)
-class Power:
+class Power(NamedTuple):
     """y = (p/q) · x^exponent; p and q broadcast together."""
 
     p: Array

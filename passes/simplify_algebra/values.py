@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import onnx_ir as ir
@@ -15,8 +15,7 @@ from graphopt.ir.walk import is_op
 from graphopt.tensors import Array
 
 
-@dataclass(frozen=True)
-class FloatFormat:
+class FloatFormat(NamedTuple):
     """How a floating-point type is stored (IEEE 754, 3.4).
 
     Attributes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import onnx_ir as ir
 
@@ -13,8 +13,7 @@ from passes.simplify_control_flow.site import body_of, given_through
 _FIXED = 2  # inputs before the values that it carries: trip count and condition
 
 
-@dataclass(frozen=True)
-class Loop:
+class Loop(NamedTuple):
     """A Loop whose body and node agree on what is carried and what is stacked.
 
     Attributes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import onnx_ir as ir
@@ -21,8 +21,7 @@ NAME = "simplify-control-flow"
 Values = Mapping[ir.Value, ir.Value | None]
 
 
-@dataclass(frozen=True)
-class Scope:
+class Scope(NamedTuple):
     """A graph with those in it.
 
     Attributes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import onnx_ir as ir
 
@@ -11,8 +12,7 @@ from graphopt.tensors import Array
 from passes.simplify_movement.facts import Permutation
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where an operator stands: the permutation of its transposed inputs, which those are, and the opset."""
 
     node: ir.Node
