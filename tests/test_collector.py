@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -37,3 +39,20 @@ def test_a_collector_that_is_off_stays_off() -> None:
     gc.set_threshold(0)
     with patient_collector():
         assert gc.get_threshold()[0] == 0
+
+
+def test_a_command_ends_without_a_walk_through_its_objects() -> None:
+    program = """
+import gc, sys
+from graphopt.cli.main import main
+walks = []
+gc.callbacks.append(lambda phase, info: walks.append(info))
+sys.argv = ["graphopt", "passes"]
+try:
+    main()
+except SystemExit:
+    pass
+print(f"{len(walks)} walks")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 walks"

@@ -42,11 +42,11 @@ _COMMANDS = {
 def main() -> None:
     """Run the command line that the process was given."""
     first = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), None)
-    try:
-        with patient_collector():  # importing sympy alone makes enough objects for it to walk them all, twice
+    with patient_collector():  # importing sympy alone makes enough objects for it to walk them all, twice
+        try:
             build_app([first] if first in _COMMANDS else _COMMANDS)()
-    finally:
-        gc.freeze()  # at its end the interpreter would walk them once more, to free what the system frees at once
+        finally:
+            gc.freeze()  # it would walk them when its patience ends, and the interpreter when it frees them one by one
 
 
 def build_app(names: Iterable[str] = _COMMANDS) -> typer.Typer:
