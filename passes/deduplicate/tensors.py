@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 
 import numpy as np
@@ -15,6 +14,8 @@ Content = tuple[ir.DataType, tuple[int, ...], bytes]
 
 _ENDS = 64
 """Bytes at both ends that tell most tensors apart without reading the rest, which may be gigabytes."""
+_DIGEST = 32
+"""Bytes that stand for the data; what is shorter stands for itself."""
 
 
 def shared_outlines(model: ir.Model) -> frozenset[Outline]:
@@ -35,8 +36,15 @@ def outline_of(tensor: ir.TensorProtocol) -> Outline:
 
 
 def content_of(tensor: ir.TensorProtocol) -> Content:
-    """Return what equal tensors share; 32 bytes of BLAKE2 stand for the data, of which no two are known to agree."""
-    return tensor.dtype, tuple(tensor.shape.numpy()), hashlib.blake2b(_data(tensor), digest_size=32).digest()
+    """Return what equal tensors share: BLAKE2, of which no two are known to agree, stands for data longer than it."""
+    data = _data(tensor)
+    return tensor.dtype, tuple(tensor.shape.numpy()), bytes(data) if len(data) < _DIGEST else _digest(data)
+
+
+def _digest(data: bytes | memoryview) -> bytes:
+    import hashlib  # noqa: PLC0415  # it loads OpenSSL, which takes longer than small models need
+
+    return hashlib.blake2b(data, digest_size=_DIGEST).digest()
 
 
 def _data(tensor: ir.TensorProtocol) -> bytes | memoryview:
