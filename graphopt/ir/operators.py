@@ -198,7 +198,8 @@ def _check_signature(node: ir.Node, version: int) -> None:
     for index, value in enumerate(node.inputs):
         if value is None and index not in known.optional:
             raise ModelError(f"node {label(node)} leaves its input {index} empty, which it needs; connect it")
-    for name, attribute in node.attributes.items():
+    given = node.attributes.data
+    for name, attribute in given.items():
         expected = known.attributes.get(name)
         if expected is None:
             raise ModelError(f"node {label(node)} has the attribute {name!r}, unknown at opset {version}; drop it")
@@ -207,10 +208,10 @@ def _check_signature(node: ir.Node, version: int) -> None:
                 f"attribute {name!r} of node {label(node)} is of type {attribute.type.name}, "
                 f"not {expected.name}; mend it"
             )
-    if is_op(node, "Constant") and len(node.attributes) != 1:
-        raise ModelError(f"node {label(node)} has {len(node.attributes)} values where a Constant has one; mend it")
+    if len(given) != 1 and is_op(node, "Constant"):
+        raise ModelError(f"node {label(node)} has {len(given)} values where a Constant has one; mend it")
     for name in known.required:
-        if name not in node.attributes:
+        if name not in given:
             raise ModelError(f"node {label(node)} lacks its required attribute {name!r}; add it")
 
 

@@ -169,7 +169,7 @@ def _check_bodies(
     parameters = frozenset() if function is None else frozenset(function.attributes)
     for node in body:
         check_node(node, imports, model.functions)
-        for attribute in node.attributes.values():
+        for attribute in node.attributes.data.values():
             if attribute.is_ref() and attribute.ref_attr_name not in parameters:
                 raise ModelError(
                     f"attribute {attribute.name!r} of node {label(node)} refers to {attribute.ref_attr_name!r}, "
