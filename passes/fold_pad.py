@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -137,7 +136,6 @@ class PadTwice(Rule):
         return build.like(match.node("pad"), [match["x"], given, match.get("pad.value")])
 
 
-@dataclass(frozen=True)
 class FoldPad(RewritePass):
     """Folds Pad into the convolution or pool that reads it, and into a Pad that does."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar
 
@@ -19,7 +18,6 @@ from graphopt.pipeline.context import Context
 _OUTPUTS_HAVE_MEANING = frozenset({"BatchNormalization"})
 
 
-@dataclass(frozen=True)
 class RemoveDeadNodes(Pass):
     """Remove nodes, optional outputs, initializers and functions that nothing reads.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import onnx_ir as ir
@@ -12,7 +11,6 @@ from graphopt.pipeline.context import Context
 from graphopt.rewrite.provenance import strip_provenance
 
 
-@dataclass(frozen=True)
 class StripProvenance(Pass):
     """Removes from nodes the record of the rewrites that made them, for the smallest file.
 

@@ -19,7 +19,7 @@ from graphopt.spec import Spec
 class Pass(ABC):
     """A transformation of a model that keeps its answers.
 
-    A subclass is a frozen dataclass whose fields are its options: `fold-constants{max-bytes=65536}` is
+    A subclass with options is a frozen dataclass whose fields they are: `fold-constants{max-bytes=65536}` is
     `FoldConstants(max_bytes=65536)`, and `str` prints it back. A pass holds no state between runs, prints
     nothing and asks a target only for facts.
 

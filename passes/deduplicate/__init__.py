@@ -17,7 +17,6 @@ from passes.deduplicate.nodes import NodeKey, NodeKeys
 from passes.deduplicate.tensors import Content, Outline, content_of, outline_of, shared_outlines
 
 
-@dataclass(frozen=True)
 class Deduplicate(Pass):
     """Compute equal expressions once, and store equal initializers once.
 

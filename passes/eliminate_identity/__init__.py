@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import ClassVar
 
 import onnx_ir as ir
@@ -17,7 +16,6 @@ from graphopt.pipeline.context import Context
 from passes.eliminate_identity.facts import FACTS
 
 
-@dataclass(frozen=True)
 class EliminateIdentity(Pass):
     """Remove operators whose output is one of their inputs: Identity, and the others where they do nothing.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from graphopt.rewrite import RewritePass, Rule
@@ -23,7 +22,6 @@ from passes.fold_batch_norm.into_producer import (
 from passes.fold_batch_norm.through_pool import ConvThenPoolThenBatchNorm
 
 
-@dataclass(frozen=True)
 class FoldBatchNorm(RewritePass):
     """Folds BatchNormalization into the weights of what comes before or after it.
 

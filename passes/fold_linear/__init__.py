@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from graphopt.rewrite import RewritePass, Rule
@@ -21,7 +20,6 @@ from passes.fold_linear.selections import ChoiceThenConv, ConvThenChoice
 from passes.fold_linear.transposes import FlattenedThenProduct, TransposeThenGemm, TransposeThenMatMul
 
 
-@dataclass(frozen=True)
 class FoldLinear(RewritePass):
     """Folds arithmetic with constants, biases, transpositions and further products into linear operators.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import onnx_ir as ir
@@ -20,7 +19,6 @@ from passes.fuse_operators.groups import Group, find_groups
 from passes.fuse_operators.outline import Outliner
 
 
-@dataclass(frozen=True)
 class FuseOperators(Pass):
     """Outline what one kernel can compute as functions of the domain `graphopt.fused`, and call these.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -19,7 +18,6 @@ from passes.infer_shapes.elements import is_known
 from passes.infer_shapes.targets import simplify_targets
 
 
-@dataclass(frozen=True)
 class InferShapes(Pass):
     """Infer the shape of every value, and fold the shape arithmetic that shapes decide.
 

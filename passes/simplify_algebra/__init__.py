@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from graphopt.rewrite import RewritePass, Rule
@@ -41,7 +40,6 @@ from passes.simplify_algebra.slopes import SlopeOfOne, UniformSlope
 from passes.simplify_algebra.variadic import NestedExtremum, NestedSum, SumOfTwo
 
 
-@dataclass(frozen=True)
 class SimplifyAlgebra(RewritePass):
     """Merges chains of elementwise operators, and brings what is left into one form.
 

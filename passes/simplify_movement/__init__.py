@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 import onnx_ir as ir
@@ -48,7 +47,6 @@ _MERGING: Sequence[Rule] = (
 )
 
 
-@dataclass(frozen=True)
 class SimplifyMovement(Pass):
     """Merge operators that only move data, remove what they undo, and sink Transposes to where they cancel.
 
