@@ -19,7 +19,7 @@ from graphopt.backends.tvm.compile import compile_region
 from graphopt.backends.tvm.executor import Library, TvmExecutor
 from graphopt.backends.tvm.lower.support import Support
 from graphopt.backends.tvm.schedule.convolution import rows_of_a_task
-from graphopt.backends.tvm.schedule.tile import choose_tile
+from graphopt.backends.tvm.tile import choose_tile
 from graphopt.backends.tvm.weights import WeightWriter, read_weights
 from graphopt.errors import ModelError, TargetError
 from graphopt.targets import parse_target

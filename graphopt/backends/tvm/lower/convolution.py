@@ -20,14 +20,14 @@ from tvm import relax, te, tirx, topi
 
 from graphopt.backends.tvm.kernels import Kernel, mark
 from graphopt.backends.tvm.lower import importer
-from graphopt.backends.tvm.lower.algorithm import winograd_outputs
+from graphopt.backends.tvm.lower.algorithm import Winograd, choose_winograd
 from graphopt.backends.tvm.lower.grouping import Grouping
 from graphopt.backends.tvm.lower.layout import Layout
 from graphopt.backends.tvm.lower.lowered import Lowered, Lowering
 from graphopt.backends.tvm.lower.refusal import RefusalError
 from graphopt.backends.tvm.lower.types import dtype_of, shape_of
 from graphopt.backends.tvm.lower.window import Window, window_of
-from graphopt.backends.tvm.lower.winograd import te_winograd_conv, transform_weights
+from graphopt.backends.tvm.lower.winograd import pack_weights, te_winograd_conv, transform_weights
 from graphopt.ir.constants import constant
 from graphopt.tensors import Array
 
@@ -91,9 +91,9 @@ def _dense(
     if result.slots:
         weights = result.arrange(weights, 0)
         output_shape = (output_shape[0], len(result.slots), *output_shape[2:])
-    outputs = _winograd_outputs(lowering, data, weights, groups, window, output_shape)
-    if outputs is not None:
-        return _winograd(lowering, data, weights, outputs, window, layout, output_shape)
+    way = _winograd_way(lowering, data, weights, groups, window, output_shape)
+    if way is not None:
+        return _winograd(lowering, data, weights, way, window, layout, output_shape)
     inputs = weights.shape[1] * groups
     grouping = Grouping(inputs, weights.shape[0], groups, lowering.lanes, max(layout.lanes, 1))
 
@@ -103,27 +103,28 @@ def _dense(
     return lowering.kernel("conv", compute, lowering.in_layout(data, layout), grouping.pack(weights))
 
 
-def _winograd_outputs(
+def _winograd_way(
     lowering: Lowering, data: ir.Value, weights: Array, groups: int, window: Window, output_shape: tuple[int, ...]
-) -> int | None:
+) -> Winograd | None:
     if groups > 1 or min(weights.shape[:2]) < lowering.lanes or dtype_of(data) != "float32":
         return None
-    return winograd_outputs(window, weights.shape[1::-1], output_shape, lowering.target)
+    return choose_winograd(window, weights.shape[1::-1], output_shape, lowering.target)
 
 
 def _winograd(
     lowering: Lowering,
     data: ir.Value,
     weights: Array,
-    outputs: int,
+    way: Winograd,
     window: Window,
     layout: Layout,
     output_shape: tuple[int, ...],
 ) -> relax.Expr:
     def compute(source: te.Tensor, packed: te.Tensor) -> te.Tensor:
-        return te_winograd_conv(source, packed, window, outputs, output_shape)
+        return te_winograd_conv(source, packed, window, way.outputs, output_shape)
 
-    packed = transform_weights(weights, outputs, lowering.lanes)
+    lanes = lowering.lanes
+    packed = transform_weights(weights, way.outputs, lanes) if way.transformed else pack_weights(weights, lanes)
     return lowering.kernel("winograd_conv", compute, lowering.in_layout(data, layout), packed)
 
 

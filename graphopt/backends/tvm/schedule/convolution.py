@@ -22,8 +22,8 @@ from graphopt.backends.tvm.schedule.kernel import (
     peel_last,
 )
 from graphopt.backends.tvm.schedule.summation import partial_sums, sum_in_registers
-from graphopt.backends.tvm.schedule.tile import choose_tile
 from graphopt.backends.tvm.schedule.window import TASKS_PER_CORE, output_of
+from graphopt.backends.tvm.tile import choose_tile
 from graphopt.targets import Target
 
 

@@ -32,6 +32,10 @@ class Tile:
         whole, rest = divmod(columns, self.columns)
         return whole * self._step(self.columns) + (self._step(rest) if rest else 0.0)
 
+    def slowness(self, columns: int) -> float:
+        """Return how many times longer than the multiply-adds alone `columns` outputs of its blocks take."""
+        return self.cycles(columns) * _PORTS / (columns * self.blocks)
+
     def _step(self, columns: int) -> float:
         return max(columns * self.blocks / _PORTS, (columns + self.blocks) / _PORTS, _LATENCY)
 
