@@ -11,6 +11,7 @@ from typing import Any
 import tvm
 from tvm import tirx
 
+from graphopt.backends.tvm.vectormath.expand import expand_functions
 from graphopt.targets import available_cores
 
 _KERNELS_PER_MODULE = 4
@@ -21,7 +22,11 @@ _LOWERING = {"s_tir.LoopPartition": {"partition_const_loop": True}}
 
 def compile_kernels(module: tvm.IRModule, target: tvm.target.Target) -> list[Any]:
     """Return static libraries (`tvm.runtime.Module`) with the code of every PrimFunc of a module."""
-    kernels = [(name, function) for name, function in module.functions.items() if isinstance(function, tirx.PrimFunc)]
+    kernels = [
+        (name, expand_functions(function))
+        for name, function in module.functions.items()
+        if isinstance(function, tirx.PrimFunc)
+    ]
     count = -(-len(kernels) // _KERNELS_PER_MODULE)
     groups = [dict(kernels[start::count]) for start in range(count)]
     with TemporaryDirectory(prefix="graphopt-") as folder, ThreadPoolExecutor(available_cores()) as pool:

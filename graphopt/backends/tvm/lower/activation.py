@@ -60,10 +60,7 @@ def _sign(x: tirx.Expr, const: Const, _: ir.Node) -> tirx.Expr:
 
 
 def _softplus(x: tirx.Expr, const: Const, _: ir.Node) -> tirx.Expr:
-    """Return ln(1 + eˣ) as max(0, x) + ln(1 + e⁻|ˣ|) with the library's log1p, which keeps small numbers' digits.
-
-    The known substitutes for log1p contain (1 + z) − 1, which TVM simplifies to z.
-    """
+    """Return ln(1 + eˣ) as max(0, x) + ln(1 + e⁻|ˣ|), log1p keeping the digits of small numbers."""
     return tirx.max(const(0), x) + tirx.log1p(tirx.exp(-tirx.abs(x)))
 
 

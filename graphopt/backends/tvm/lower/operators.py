@@ -29,7 +29,7 @@ from graphopt.backends.tvm.lower.pooling import (
 from graphopt.backends.tvm.lower.shaping import lower_concat, lower_gather, lower_reshape, lower_shape, lower_transpose
 from graphopt.backends.tvm.lower.transposed import lower_conv_transpose
 
-_FINITE_UNARY = ("HardSwish", "LeakyRelu", "Sigmoid", "Tanh")
+_FINITE_UNARY = ("Erf", "Gelu", "HardSwish", "LeakyRelu", "Sigmoid", "Tanh")
 _VARIADIC = ("Max", "Min", "Sum")
 
 OPERATORS: EmitterTable = {
