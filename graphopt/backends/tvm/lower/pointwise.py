@@ -33,8 +33,8 @@ def _pick(compare: Combine) -> Combine:
 COMBINE: dict[str, Combine] = {
     "Add": relax.op.add,
     "Div": relax.op.divide,
-    "Max": _pick(relax.op.greater_equal),
-    "Min": _pick(relax.op.less_equal),
+    "Max": _pick(relax.op.greater),
+    "Min": _pick(relax.op.less),
     "Mul": relax.op.multiply,
     "Sub": relax.op.subtract,
     "Sum": relax.op.add,
