@@ -12,6 +12,7 @@ from tvm import relax
 from tvm.relax import vm_build
 
 from graphopt.backends.tvm.codegen import compile_kernels
+from graphopt.backends.tvm.memory.plan import plan_memory
 from graphopt.backends.tvm.weights import WeightWriter
 from graphopt.errors import TargetError
 from graphopt.targets import Target
@@ -27,6 +28,8 @@ class Program:
     """A `tvm.relax.VMExecutable`."""
     weights: tuple[Any, ...]
     """Tensors of the TVM runtime."""
+    arena: int
+    """Bytes that a run needs for all that lies between its inputs and its outputs."""
 
 
 def tvm_target(target: Target) -> tvm.target.Target:
@@ -39,11 +42,39 @@ def build(module: tvm.IRModule, target: Target) -> Program:
     code, weights = _without_constants(module)
     machine = tvm_target(target)
     with machine:
-        lowered = relax.get_pipeline("default")(code)
+        planned = plan_memory(_with_allocations()(code))
+        lowered = _for_virtual_machine()(planned.module)
     builder = relax.ExecBuilder()
     kernels = vm_build._vmcodegen(builder, lowered)  # noqa: SLF001  # the version of TVM is fixed, see `abi`
     libraries = compile_kernels(kernels, machine)
-    return Program(vm_build._vmlink(builder, machine, ext_libs=libraries), weights)  # noqa: SLF001  # likewise
+    return Program(vm_build._vmlink(builder, machine, ext_libs=libraries), weights, planned.arena)  # noqa: SLF001  # likewise
+
+
+def _with_allocations() -> tvm.transform.Pass:
+    """Make kernels take the tensors that they fill, and reshapes say that they copy nothing."""
+    passes = relax.transform
+    return tvm.transform.Sequential(
+        [
+            passes.RewriteDataflowReshape(),
+            passes.ToNonDataflow(),
+            passes.RemovePurityChecking(),
+            passes.CallTIRRewrite(),
+        ]
+    )
+
+
+def _for_virtual_machine() -> tvm.transform.Pass:
+    """Turn all that is left of Relax into calls of the virtual machine's builtin functions."""
+    passes = relax.transform
+    return tvm.transform.Sequential(
+        [
+            passes.KillAfterLastUse(),
+            passes.LowerRuntimeBuiltin(),
+            passes.ComputePrimValue(),
+            passes.VMShapeLower(),
+            passes.AttachGlobalSymbol(),
+        ]
+    )
 
 
 def export(program: Program, path: Path, weights: WeightWriter) -> tuple[int, ...]:

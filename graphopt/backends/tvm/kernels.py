@@ -14,6 +14,9 @@ KERNEL = "graphopt.kernel"
 STORED = {"graphopt.stored": "true"}
 """The annotation of a block whose results several elements of the next one share: it is not computed in place."""
 
+JOIN, SPLIT = "graphopt.join", "graphopt.split"
+"""Attributes of a kernel whose result's bytes are those of its operands, one after the other, or the reverse."""
+
 
 class Kernel(StrEnum):
     """What a marked block computes; loop orders are those of the lowering's docstrings."""

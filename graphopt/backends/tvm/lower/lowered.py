@@ -98,6 +98,10 @@ class Lowering:
         """Bind an expression to a variable; a variable stays, since Relax fuses nothing across a second name."""
         return expr if isinstance(expr, relax.Var) else self.builder.emit(expr)
 
+    def store(self, expr: relax.Expr) -> relax.Var:
+        """Bind an expression across which no kernels are fused: its value is stored."""
+        return self.builder.emit_output(expr)
+
     def kernel(self, name: str, compute: Callable[..., te.Tensor], *arguments: relax.Expr | Array) -> relax.Var:
         """Bind a call of a kernel that `compute` describes in TE; arrays become constants."""
         exprs = [literal(a) if isinstance(a, np.ndarray) else a for a in arguments]

@@ -7,6 +7,7 @@ import onnx_ir as ir
 from graphopt.backends.tvm.lower import importer
 from graphopt.backends.tvm.lower.activation import FORMULAS, lower_activation
 from graphopt.backends.tvm.lower.convolution import lower_conv
+from graphopt.backends.tvm.lower.joining import lower_concat, lower_split
 from graphopt.backends.tvm.lower.linear import lower_gemm, lower_matmul
 from graphopt.backends.tvm.lower.lowered import EmitterTable, Lowered, Lowering
 from graphopt.backends.tvm.lower.pointwise import (
@@ -26,7 +27,7 @@ from graphopt.backends.tvm.lower.pooling import (
     lower_max_pool,
     lower_reduce_mean,
 )
-from graphopt.backends.tvm.lower.shaping import lower_concat, lower_gather, lower_reshape, lower_shape, lower_transpose
+from graphopt.backends.tvm.lower.shaping import lower_gather, lower_reshape, lower_shape, lower_transpose
 from graphopt.backends.tvm.lower.transposed import lower_conv_transpose
 
 _FINITE_UNARY = ("Erf", "Gelu", "HardSwish", "LeakyRelu", "Sigmoid", "Tanh")
@@ -53,6 +54,7 @@ OPERATORS: EmitterTable = {
     "Reshape": lower_reshape,
     "Shape": lower_shape,
     "Size": lower_shape,
+    "Split": lower_split,
     "Squeeze": lower_reshape,
     "Transpose": lower_transpose,
     "Unsqueeze": lower_reshape,

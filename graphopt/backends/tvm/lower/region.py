@@ -71,4 +71,4 @@ def _is_stored(node: ir.Node, value: ir.Value, kernel_of: KernelOf) -> bool:
 
 
 def _stored(lowering: Lowering, lowered: Lowered) -> Lowered:
-    return replace(lowered, expr=lowering.builder.emit_output(lowered.expr))
+    return replace(lowered, expr=lowering.store(lowered.expr))
