@@ -101,7 +101,7 @@ def check(usage: Usage) -> Sharing:
     return sharing
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(usages())
 def test_every_step_finds_what_it_reads(usage: Usage) -> None:
     check(usage)
