@@ -304,7 +304,7 @@ def _alien(folder: Path) -> None:
         (lambda folder: (folder / "manifest.json").unlink(), ModelError, "is no compiled program"),
         (lambda folder: (folder / "manifest.json").write_text("[]"), ModelError, "has format None"),
         (lambda folder: (folder / "manifest.json").write_text("{"), ModelError, "is damaged"),
-        (lambda folder: (folder / "manifest.json").write_text('{"format_version": 2}'), ModelError, "is damaged"),
+        (lambda folder: (folder / "manifest.json").write_text('{"format_version": 3}'), ModelError, "is damaged"),
         (
             lambda folder: (folder / "manifest.json").write_text('{"format_version": 1, "parts": []}'),
             ModelError,

@@ -14,7 +14,7 @@ from graphopt.backends.partition import Executor
 from graphopt.benchmark.case import Case
 from graphopt.benchmark.quiet import OtherLoad, Watch
 from graphopt.benchmark.runtimes import OPPONENTS, PROGRAM, SELF
-from graphopt.benchmark.turn import Turn, answer, take_turn
+from graphopt.benchmark.turn import Turn, answer, peak, take_turn
 from graphopt.benchmark.worker import Run, Worker
 from graphopt.errors import GraphoptError, MeasurementError
 from graphopt.numerics import DEFAULT_TOLERANCE, Difference, differences
@@ -30,6 +30,8 @@ class Score:
     Attributes:
         failure: why it did not run, in words; the rest means nothing then.
         note: what should be known of it, in words.
+        memory: bytes that the model took at most, from loading it to the last run, inputs and outputs included;
+            None where the system does not tell.
         difference: the worst one from graphopt's answers; None for graphopt itself.
 
     """
@@ -40,6 +42,7 @@ class Score:
     difference: Difference | None = None
     failure: str = ""
     note: str = ""
+    memory: int | None = None
 
     @property
     def timing(self) -> Timing:
@@ -125,6 +128,10 @@ def compete(
                 if not scores[name].failure:
                     with _out_on_failure(name, scores):
                         loads.append(_watched(worker, turn, scores[name]))
+        for name, worker in workers.items():
+            if not scores[name].failure:
+                with _out_on_failure(name, scores):
+                    scores[name].memory = _memory(worker)
     return Outcome(case, scores, _total(loads))
 
 
@@ -167,6 +174,11 @@ def _compare(workers: Mapping[str, Worker], scores: Mapping[str, Score]) -> None
                 ours = answers
             else:
                 scores[name].difference = differences(answers, ours)[0]
+
+
+def _memory(worker: Worker) -> int | None:
+    before, after = worker.resident, worker.ask(peak)
+    return None if before is None or after is None else after - before
 
 
 def _watched(worker: Worker, turn: Callable[[Run], Turn], score: Score) -> OtherLoad | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from graphopt.errors import MeasurementError
 from graphopt.tensors import Feeds
@@ -35,15 +36,18 @@ class Runtime:
     Attributes:
         loader: "module:function", called in the worker with a path and a number of threads; returns a Side.
         package: what has to be installed.
+        prepare: "module:function", called in the worker before: imports what the loader would import as it loads,
+            so that it does not count as memory of the model.
 
     """
 
     loader: str
     package: str
+    prepare: str = ""
 
 
 SELF = "graphopt"
-PROGRAM = Runtime("graphopt.benchmark.program:load", "graphopt")
+PROGRAM = Runtime("graphopt.benchmark.program:load", "graphopt", "graphopt.backends.tvm.executor:import_runtime")
 """What graphopt compiled: its path is that of a program's directory, all others' is that of an ONNX file."""
 
 OPPONENTS = {
@@ -59,8 +63,14 @@ def check_installed(opponent: str) -> None:
         raise MeasurementError(f"the opponent {opponent} is not installed; run: pip install {package}")
 
 
-def open_side(loader: str, path: Path, threads: int) -> Side:
-    """Call a loader by its name."""
-    module, _, function = loader.partition(":")
-    side: Side = getattr(import_module(module), function)(path, threads)
-    return side
+def loader_of(runtime: Runtime) -> Callable[[Path, int], Side]:
+    """Import a runtime, and return what loads a model into it."""
+    if runtime.prepare:
+        _named(runtime.prepare)()
+    return _named(runtime.loader)
+
+
+def _named(name: str) -> Callable[..., Any]:
+    module, _, function = name.partition(":")
+    named: Callable[..., Any] = getattr(import_module(module), function)
+    return named

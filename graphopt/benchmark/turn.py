@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from graphopt.benchmark.resident import peak_resident
 from graphopt.benchmark.worker import Run
 from graphopt.runtime.benchmark import SETTLING_RUNS, milliseconds
 from graphopt.tensors import Feeds
@@ -51,6 +52,11 @@ def answer(run: Run) -> Feeds:
         outputs = run()
     _wait_until_idle()
     return outputs
+
+
+def peak(_run: Run) -> int | None:
+    """Return the most bytes that the process had in memory so far; None where the system does not tell."""
+    return peak_resident()
 
 
 def _wait_until_idle() -> bool:

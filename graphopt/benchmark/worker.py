@@ -18,7 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from graphopt.benchmark.runtimes import Runtime, open_side
+from graphopt.benchmark.resident import peak_resident
+from graphopt.benchmark.runtimes import Runtime, loader_of
 from graphopt.errors import GraphoptError, MeasurementError
 from graphopt.tensors import Feeds
 
@@ -31,10 +32,16 @@ _GRACE = 5.0
 
 @dataclass(frozen=True)
 class Opened:
-    """What a worker says of its side once it is loaded; see `Side`."""
+    """What a worker says of its side once it is loaded; see `Side`.
+
+    Attributes:
+        resident: the most bytes that the process had in memory before it loaded the model, None if unknown.
+
+    """
 
     threads: int
     version: str
+    resident: int | None
 
 
 class Worker:
@@ -51,7 +58,7 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         self.name = name
         self._connection, theirs = context.Pipe()
-        arguments = theirs, runtime.loader, path, threads, feeds
+        arguments = theirs, runtime, path, threads, feeds
         self._process = context.Process(target=_serve, args=arguments, name=f"graphopt bench: {name}", daemon=True)
         try:
             with _InterruptsBlocked():  # the mask is inherited: Ctrl-C is for the asking process alone
@@ -61,7 +68,7 @@ class Worker:
         except BaseException:
             self.close()
             raise
-        self.threads, self.version = opened.threads, opened.version
+        self.threads, self.version, self.resident = opened.threads, opened.version, opened.resident
 
     def ask(self, request: Callable[[Run], Reply]) -> Reply:
         """Have the worker call a function that can be pickled; raises as `__init__` does."""
@@ -118,15 +125,17 @@ class _InterruptsBlocked:
         signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
 
 
-def _serve(connection: Connection, loader: str, path: Path, threads: int, feeds: Feeds) -> None:
+def _serve(connection: Connection, runtime: Runtime, path: Path, threads: int, feeds: Feeds) -> None:
     """Be a worker: the body of its process."""
     try:
-        side = open_side(loader, path, threads)
+        load = loader_of(runtime)
+        before = peak_resident()
+        side = load(path, threads)
     except Exception as error:  # noqa: BLE001  # of any runtime: it is reported where the worker was asked for
         connection.send(_portable(error))
         return
     run = partial(side.run, feeds)
-    reply: object = Opened(side.threads, side.version)
+    reply: object = Opened(side.threads, side.version, before)
     while True:
         try:
             connection.send(reply)

@@ -26,7 +26,7 @@ from graphopt.cli.options import (
 from graphopt.cli.output import check_program_folder
 from graphopt.cli.render import fields
 from graphopt.cli.report import explanation
-from graphopt.cli.summary import summary
+from graphopt.cli.summary import quantity, summary
 
 if TYPE_CHECKING:
     from graphopt.runtime.manifest import Placement
@@ -83,7 +83,7 @@ def compile_model(
     if json:
         report = module.report.to_dict()
         described = {"model": str(model), "output": str(output), "target": module.target, "cached": cached}
-        show_json(described | {"batched": module.batched} | report)
+        show_json(described | {"batched": module.batched, "arenas": module.arenas} | report)
         return
     show(summary(module.report.optimization), _program(module, cached=cached))
     if explain:
@@ -99,11 +99,13 @@ def _program(module: CompiledModule, *, cached: bool) -> Table:
     native = [*map(describe, module.variants), *(["and batches that are sums of these"] if module.batched else [])]
     executors = Counter(placement.executor for placement in report.placements)
     seconds = ", ".join(f"{stage} {spent:.2f} s" for stage, spent in report.seconds.items())
+    memory = [quantity(size, "B") for size in module.arenas]
     rows: dict[str, object] = {
         "target": module.target,
         "inputs": module.inputs,
         "outputs": module.outputs,
         "native for": native or ("no shape",),
+        **({"memory": f"{', '.join(memory)} a run, beside weights, inputs and outputs"} if memory else {}),
         "runs in": ", ".join(f"{executor}: {count} nodes" for executor, count in executors.most_common()),
         "time": "found in the cache" if cached else seconds,
     }

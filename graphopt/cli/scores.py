@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from graphopt.cli.render import fields, table
+from graphopt.cli.summary import quantity
 
 if TYPE_CHECKING:
     from graphopt.benchmark.contest import Outcome, Ratio, Score
 
-_HEADS = "model", ">batch", "runtime", ">median ms", ">spread", ">÷ graphopt", ">spread", ">cores", "answers"
+_HEADS = "model", ">batch", "runtime", ">median ms", ">spread", ">÷ graphopt", ">spread", ">cores", ">memory", "answers"
 _SPARE_CORES = 0.1
 """How much more than its threads a process may use: the interpreter has a thread of its own."""
 
@@ -26,7 +27,7 @@ def tables(outcomes: Sequence[Outcome], threads: int) -> list[Table | str]:
 
 
 def document(outcomes: Sequence[Outcome], threads: int) -> dict[str, Any]:
-    """Return the scores as plain data: times in milliseconds, cores on average."""
+    """Return the scores as plain data: times in milliseconds, cores on average, memory in bytes."""
     return {
         "threads": threads,
         "versions": _versions(outcomes),
@@ -56,6 +57,7 @@ def _described(score: Score, ratio: Ratio | None) -> dict[str, object]:
         "repeats": len(timing.samples),
         "threads": score.threads,
         "cores": score.cores,
+        "peak_memory": score.memory,
         "idle_between_turns": score.slept,
         "note": score.note,
     }
@@ -83,6 +85,7 @@ def _rows(outcomes: Sequence[Outcome]) -> Iterator[Sequence[object]]:
                 f"{ratio.value:.2f}" if ratio else "",
                 f"{ratio.spread:.0%}" if ratio and ratio.spread is not None else "",
                 f"{score.cores:.2f}",
+                "" if score.memory is None else quantity(score.memory, "B"),
                 "" if worst is None else f"{'equal' if score.is_equal else 'different'}, {worst.error:.1e}",
             )
 

@@ -70,10 +70,8 @@ def _emit_region(
     if region.executor is Executor.TVM:
         file = package.folder / f"{stem}.so"
         try:
-            places = compile_region(
-                region.nodes, region.inputs, region.outputs, target, file, package.weights, kernel_of
-            )
-            return Part(region.executor, file.name, *names, places), []
+            code = compile_region(region.nodes, region.inputs, region.outputs, target, file, package.weights, kernel_of)
+            return Part(region.executor, file.name, *names, code.weights, code.arena), []
         except CodegenError as error:
             note = [f"onnxruntime runs {stem} ({len(region.nodes)} nodes), since TVM failed on it: {error}"]
     name = f"{stem}.onnx"

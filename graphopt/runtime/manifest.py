@@ -10,7 +10,7 @@ from typing import Any
 from graphopt.errors import ModelError
 from graphopt.tensors import TensorSpec
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 FILE_NAME = "manifest.json"
 WHOLE_MODEL = "optimized.onnx"
 WEIGHTS = "weights.bin"
@@ -24,6 +24,8 @@ class Part:
         executor: "tvm" or "onnxruntime".
         file: its code, in the program's directory.
         weights: where the arrays that it takes begin in the program's file of weights, in bytes.
+        arena: bytes that a run needs for what lies between inputs and outputs; of onnxruntime that is not known,
+            and it is 0.
 
     """
 
@@ -32,6 +34,7 @@ class Part:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     weights: tuple[int, ...] = ()
+    arena: int = 0
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,11 @@ class Variant:
 
     shapes: dict[str, tuple[int, ...]]
     parts: tuple[Part, ...]
+
+    @property
+    def arena(self) -> int:
+        """Return the bytes that a run needs in all its parts; they stay allocated from one run to the next."""
+        return sum(part.arena for part in self.parts)
 
 
 @dataclass(frozen=True)
@@ -158,7 +166,7 @@ def _from_dict(data: dict[str, Any]) -> Manifest:
 
 def _part(data: dict[str, Any]) -> Part:
     inputs, outputs, weights = (tuple(data[name]) for name in ("inputs", "outputs", "weights"))
-    return Part(data["executor"], data["file"], inputs, outputs, weights)
+    return Part(data["executor"], data["file"], inputs, outputs, weights, data["arena"])
 
 
 def _shapes(data: dict[str, list[int]]) -> dict[str, tuple[int, ...]]:

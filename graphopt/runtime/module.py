@@ -59,6 +59,15 @@ class CompiledModule:
         return tuple(dict(variant.shapes) for variant in self._manifest.variants)
 
     @property
+    def arenas(self) -> tuple[int, ...]:
+        """The bytes that a run of each of `variants` needs for what lies between its inputs and its outputs.
+
+        They were planned when the program was compiled, and are kept for the next run; every thread that runs
+        has its own. What onnxruntime takes for its parts comes on top.
+        """
+        return tuple(variant.arena for variant in self._manifest.variants)
+
+    @property
     def batched(self) -> tuple[str, ...]:
         """The inputs whose batch may be any sum of those of `variants`, natively; empty where that is not proved."""
         return self._manifest.batched

@@ -39,8 +39,8 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
     folder = tmp_path_factory.mktemp("program")
     path, weights = folder / "part-0.so", folder / "weights.bin"
     graph = parse(SCALE).graph
-    places = compile_region(list(graph), graph.inputs, graph.outputs, parse_target("cpu"), path, WeightWriter(weights))
-    yield Library(path, weights, places)
+    region = compile_region(list(graph), graph.inputs, graph.outputs, parse_target("cpu"), path, WeightWriter(weights))
+    yield Library(path, weights, region.weights)
     shutil.rmtree(folder)
 
 

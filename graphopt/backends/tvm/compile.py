@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx_ir as ir
@@ -12,6 +13,20 @@ from graphopt.backends.tvm.lower.region import KernelOf, lower
 from graphopt.backends.tvm.schedule.module import schedule
 from graphopt.backends.tvm.weights import WeightWriter
 from graphopt.targets import Target
+
+
+@dataclass(frozen=True)
+class Region:
+    """What a compiled region takes.
+
+    Attributes:
+        weights: where they begin in the file of weights.
+        arena: bytes that a run needs between its inputs and its outputs.
+
+    """
+
+    weights: tuple[int, ...]
+    arena: int
 
 
 class CodegenError(Exception):
@@ -26,8 +41,8 @@ def compile_region(
     path: Path,
     weights: WeightWriter,
     kernel_of: KernelOf | None = None,
-) -> tuple[int, ...]:
-    """Write nodes in topological order as a shared library; return where its weights begin in the file of weights.
+) -> Region:
+    """Write nodes in topological order as a shared library, and their weights to the file of weights.
 
     `kernel_of` says which nodes share a kernel; without it Relax decides.
 
@@ -41,4 +56,4 @@ def compile_region(
     except Exception as error:  # TVM raises Python's own classes, which share no closer base
         reason = str(error).strip().rpartition("\n")[2]
         raise CodegenError(f"{type(error).__name__}: {reason}") from error
-    return export(program, path, weights)
+    return Region(export(program, path, weights), program.arena)

@@ -41,6 +41,19 @@ class Library:
     places: tuple[int, ...]
 
 
+def import_runtime() -> Any:
+    """Return the package TVM.
+
+    Raises:
+        TargetError: it is missing or of a version that crashes.
+
+    """
+    check_abi()
+    import tvm  # noqa: PLC0415  # after the check, and only where something is run
+
+    return tvm
+
+
 class TvmExecutor:
     """Runs `main` of a compiled module. Any number of Python threads may call one executor.
 
@@ -56,11 +69,8 @@ class TvmExecutor:
             ModelError: the code or the weights are missing or damaged.
 
         """
-        check_abi()
         _announce_threads(threads)
-        import tvm  # noqa: PLC0415  # after the check, and only where something is run
-
-        self._tvm = tvm
+        self._tvm = tvm = import_runtime()
         self._threads = threads
         if isinstance(program, Library):
             self._code = _load_code(program.path)
