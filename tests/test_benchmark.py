@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.table import Table
 
-from graphopt.benchmark import quiet, runtimes
+from graphopt.benchmark import quiet, resident, runtimes
 from graphopt.benchmark.case import Case, Recipe, open_case
 from graphopt.benchmark.contest import Outcome, Score, compete
 from graphopt.benchmark.quiet import OtherLoad, Watch, busy_seconds
@@ -136,6 +136,26 @@ def test_the_ratio_is_of_medians_and_its_spread_of_turns(tmp_path: Path) -> None
     ours, theirs = score(1, 2, 4, 8, 8), score(2, 4, 8, 16, 16)
     ratio = Outcome(case(tmp_path), {SELF: ours, "it": theirs}, None).ratios["it"]
     assert (ratio.value, ratio.spread) == (2, 0)
+
+
+def test_memory_is_what_a_process_had_at_most() -> None:
+    before = resident.peak_resident()
+    assert before is not None
+    taken = np.ones(2 * before // 8)
+    assert resident.peak_resident() >= taken.nbytes
+    del taken
+    assert resident.peak_resident() >= 2 * before - 8, "it does not fall"
+
+
+@pytest.mark.parametrize("content", [None, "VmRSS: 1 kB"])
+def test_a_system_that_does_not_tell_leaves_memory_open(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None
+) -> None:
+    status = tmp_path / "status"
+    if content is not None:
+        status.write_text(content)
+    monkeypatch.setattr(resident, "_STATUS", status)
+    assert resident.peak_resident() is None
 
 
 def test_what_a_side_takes_beyond_its_share_is_remarked(tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ def test_models_at_batches_beside_onnxruntime() -> None:
     assert theirs["worst"]["error"] <= 1e-4
     assert ours["threads"] == theirs["threads"] == 1
     assert ours["repeats"] == 4
+    assert min(ours["peak_memory"], theirs["peak_memory"]) > 0
 
 
 def test_alone() -> None:

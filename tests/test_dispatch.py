@@ -339,6 +339,9 @@ def test_the_command_makes_variants_and_runs_the_first(tmp_path: Path, monkeypat
     told = json.loads(command("compile", "m.onnx", "-o", "p", *shapes, "--json"))
     assert told["shapes"] == [{"x": [2, 3, 8, 8]}, {"x": [1, 3, 5, 8]}]
     assert told["batched"] == ["x"]
+    assert len(told["arenas"]) == 2
+    assert told["arenas"][0] > told["arenas"][1] > 0
+    assert "a run, beside weights, inputs and outputs" in text
     assert "and batches that are sums of these" in text
     assert json.loads(command("run", "p", "--json"))["outputs"][0]["shape"] == [2, 4, 8, 8]
     assert "given twice" in command("run", "m.onnx", *shapes, code=2)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 
 import onnx_ir as ir
-import tvm
 from tvm import relax, topi
 
-from graphopt.backends.tvm.kernels import JOIN, SPLIT
+from graphopt.backends.tvm.kernels import SPLIT
 from graphopt.backends.tvm.lower import importer
-from graphopt.backends.tvm.lower.layout import PLAIN
+from graphopt.backends.tvm.lower.layout import PLAIN, Layout, cuts_memory
 from graphopt.backends.tvm.lower.lowered import Lowered, Lowering
 from graphopt.backends.tvm.lower.refusal import RefusalError
 from graphopt.backends.tvm.lower.types import dtype_of, shape_of
-from graphopt.backends.tvm.memory.usage import ALIGNMENT
 from graphopt.ir.constants import constant
 
 
@@ -27,6 +24,8 @@ def lower_concat(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     axis = node.attributes.get_int("axis", 0) % len(shape)
     layouts = {lowering.layout(value) for value in inputs}
     layout = next((layout for layout in layouts if layout.is_blocked), PLAIN)
+    if axis == 1 and layout.slots:
+        layout = Layout(lowering.lanes)
     if axis == 1 and not _fill_blocks(lowering.lanes, [shape_of(value)[1] for value in inputs]):
         layout = PLAIN
     if axis == 0 and layout.is_blocked:
@@ -34,17 +33,7 @@ def lower_concat(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     parts = [lowering.in_layout(value, layout) for value in inputs]
     if len(parts) == 1:
         return [Lowered(parts[0], shape, layout)]
-    shapes = [layout.shape(shape_of(value)) for value in inputs]
-    if not _cuts_memory(shapes, axis, dtype_of(inputs[0])) or any(constant(value) is not None for value in inputs):
-        return [Lowered(lowering.emit(relax.op.concat(parts, axis)), shape, layout)]
-    joined = lowering.builder.emit_te(
-        topi.concatenate,
-        [lowering.store(part) for part in parts],
-        axis,
-        primfunc_name_hint="concatenate",
-        primfunc_attrs={JOIN: 1},
-    )
-    return [Lowered(lowering.store(joined), shape, layout)]
+    return [Lowered(lowering.join(parts, axis), shape, layout)]
 
 
 def lower_split(lowering: Lowering, node: ir.Node) -> list[Lowered]:
@@ -57,10 +46,12 @@ def lower_split(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     axis = node.attributes.get_int("axis", 0) % len(shape_of(data))
     extents = [shape_of(value)[axis] for value in node.outputs]
     layout = lowering.layout(data)
+    if axis == 1 and layout.slots:
+        layout = Layout(lowering.lanes)
     if layout.is_blocked and axis == 1 and not _fill_blocks(lowering.lanes, extents):
         layout = PLAIN
     shapes = [layout.shape(shape_of(value)) for value in node.outputs]
-    if sum(extents) != shape_of(data)[axis] or not _cuts_memory(shapes, axis, dtype_of(data)):
+    if sum(extents) != shape_of(data)[axis] or not cuts_memory(shapes, axis, dtype_of(data)):
         return importer.convert(lowering, node)
     pieces = lowering.builder.emit_te(
         topi.split,
@@ -77,11 +68,3 @@ def lower_split(lowering: Lowering, node: ir.Node) -> list[Lowered]:
 def _fill_blocks(lanes: int, channels: Sequence[int]) -> bool:
     """Whether channels of parts that follow each other fill whole blocks, but for the last."""
     return not any(count % lanes for count in channels[:-1])
-
-
-def _cuts_memory(shapes: Sequence[tuple[int, ...]], axis: int, dtype: str) -> bool:
-    """Whether parts of some stored shapes, put together along an axis, lie one after the other, each well aligned."""
-    if math.prod(shapes[0][:axis]) != 1:
-        return False
-    bits = tvm.DataType(dtype).bits
-    return all(math.prod(shape) * bits // 8 % ALIGNMENT == 0 for shape in shapes[:-1])

@@ -9,6 +9,7 @@ multiplies them by zero weights, and whoever leaves the layout drops them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ import numpy as np
 import tvm
 from tvm import te, topi
 
+from graphopt.backends.tvm.memory.usage import ALIGNMENT
 from graphopt.tensors import Array
 
 PADDING = -1
@@ -91,6 +93,14 @@ def split_blocks(blocks: Sequence[int]) -> list[tuple[int, int]]:
         else:
             runs.append((block, block + 1))
     return runs
+
+
+def cuts_memory(shapes: Sequence[tuple[int, ...]], axis: int, dtype: str) -> bool:
+    """Whether parts of some stored shapes, put together along an axis, lie one after the other, each well aligned."""
+    if math.prod(shapes[0][:axis]) != 1:
+        return False
+    bits = tvm.DataType(dtype).bits
+    return all(math.prod(shape) * bits // 8 % ALIGNMENT == 0 for shape in shapes[:-1])
 
 
 def te_pack(source: te.Tensor, lanes: int) -> te.Tensor:

@@ -8,10 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 import tvm
-from tvm import relax, te
+from tvm import relax, te, topi
 
+from graphopt.backends.tvm.kernels import JOIN
 from graphopt.backends.tvm.lower.channels import Assembly, ChannelPlan
-from graphopt.backends.tvm.lower.layout import PLAIN, Layout, pack_array, te_join_blocks, te_pack, te_unpack
+from graphopt.backends.tvm.lower.layout import (
+    PLAIN,
+    Layout,
+    cuts_memory,
+    pack_array,
+    te_join_blocks,
+    te_pack,
+    te_unpack,
+)
 from graphopt.backends.tvm.lower.refusal import RefusalError
 from graphopt.backends.tvm.lower.types import dtype_of, literal, shape_of
 from graphopt.ir.constants import constant
@@ -102,6 +111,21 @@ class Lowering:
         """Bind an expression across which no kernels are fused: its value is stored."""
         return self.builder.emit_output(expr)
 
+    def join(self, parts: Sequence[relax.Expr], axis: int) -> relax.Var:
+        """Bind the concatenation of parts; where they cut memory, by a kernel that its planning can leave out."""
+        shapes = [tuple(int(extent) for extent in part.ty.shape) for part in parts]
+        known = all(isinstance(part, relax.Var) for part in parts)
+        if not known or not cuts_memory(shapes, axis, str(parts[0].ty.dtype)):
+            return self.emit(relax.op.concat(list(parts), axis))
+        joined = self.builder.emit_te(
+            topi.concatenate,
+            [self.store(part) for part in parts],
+            axis,
+            primfunc_name_hint="concatenate",
+            primfunc_attrs={JOIN: 1},
+        )
+        return self.store(joined)
+
     def kernel(self, name: str, compute: Callable[..., te.Tensor], *arguments: relax.Expr | Array) -> relax.Var:
         """Bind a call of a kernel that `compute` describes in TE; arrays become constants."""
         exprs = [literal(a) if isinstance(a, np.ndarray) else a for a in arguments]
@@ -140,7 +164,7 @@ class Lowering:
         whole = [(0, int(source.ty.shape[1])) for source in sources]
         if runs != whole:
             return self.kernel("join_blocks", lambda *parts: te_join_blocks(parts, runs), *sources)
-        return sources[0] if len(sources) == 1 else self.emit(relax.op.concat(sources, 1))
+        return sources[0] if len(sources) == 1 else self.join(sources, 1)
 
 
 def tensor_type(value: ir.Value) -> tvm.ir.Type:
