@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from graphopt.compiler.compile import compile  # noqa: A004  # the name that the tool is known by
     from graphopt.compiler.optimize import optimize
     from graphopt.compiler.reshape import rebatch, reshape
+    from graphopt.compiler.tune import tune
     from graphopt.errors import (
         CalibrationError,
         GraphoptError,
@@ -54,6 +55,7 @@ __all__ = [
     "rebatch",
     "rename",
     "reshape",
+    "tune",
 ]
 __version__ = "0.1.0"
 
@@ -69,6 +71,7 @@ _HOMES = {
     "rebatch": "graphopt.compiler.reshape",
     "rename": "graphopt.ir.rename",
     "reshape": "graphopt.compiler.reshape",
+    "tune": "graphopt.compiler.tune",
 }
 
 

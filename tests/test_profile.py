@@ -10,11 +10,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from graphopt.backends.tvm.compile import CodegenError
+from graphopt.backends.tvm.kernels import readable
 from graphopt.backends.tvm.roofline import Roofline
 from graphopt.benchmark import profile as profiling
 from graphopt.benchmark import quiet
 from graphopt.benchmark.bound import Bound, Cost
-from graphopt.benchmark.profile import readable
 from graphopt.cli.main import build_app
 from graphopt.ir.save import save
 from tests.networks import network

@@ -13,6 +13,7 @@ from graphopt.backends.ort.reference import reference_session
 from graphopt.backends.partition import Executor, Region
 from graphopt.backends.tvm.executor import TvmExecutor
 from graphopt.backends.tvm.lower.region import KernelOf
+from graphopt.backends.tvm.schedule.choices import DecisionTable
 from graphopt.backends.tvm.timing import TimingExecutor
 from graphopt.backends.tvm.traced import compile_traced
 from graphopt.ir.extract import extract
@@ -56,10 +57,10 @@ class Part(Protocol):
 class TvmPart:
     """A region that TVM compiled."""
 
-    def __init__(self, region: Region, target: Target, kernel_of: KernelOf) -> None:
+    def __init__(self, region: Region, target: Target, kernel_of: KernelOf, decisions: DecisionTable) -> None:
         """Compile it; raises CodegenError."""
         self.region = region
-        traced = compile_traced(region.nodes, region.inputs, region.outputs, target, kernel_of)
+        traced = compile_traced(region.nodes, region.inputs, region.outputs, target, kernel_of, decisions)
         self._origins = traced.origins
         self._timing = TimingExecutor(traced.program, target.cores)
         self.run = TvmExecutor(traced.program, target.cores).run

@@ -5,7 +5,6 @@ The program is compiled anew for this, with every kernel once a call, so that ea
 
 from __future__ import annotations
 
-import re
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +14,14 @@ import onnx_ir as ir
 
 from graphopt.backends.partition import Executor, partition
 from graphopt.backends.tvm.compile import CodegenError
+from graphopt.backends.tvm.kernels import readable
 from graphopt.backends.tvm.lower.support import supports
 from graphopt.backends.tvm.roofline import Roofline, measure_roofline
 from graphopt.benchmark.bound import Cost
 from graphopt.benchmark.case import Case
 from graphopt.benchmark.parts import OnnxruntimePart, Part, Step, TvmPart
 from graphopt.benchmark.quiet import OtherLoad, Watch
+from graphopt.compiler import tuned
 from graphopt.compiler.compile import SHAPE_FOLDING
 from graphopt.compiler.emit import carry_constant_outputs
 from graphopt.compiler.kernels import kernels_of
@@ -33,8 +34,6 @@ from graphopt.targets import Target
 from graphopt.tensors import Array, Feeds
 
 _WARM_UP = 3
-_NUMBER = re.compile(r"\d+(?=_|$)")
-_FUSED = "fused_"
 
 
 @dataclass(frozen=True)
@@ -92,11 +91,6 @@ def profile(case: Case, *, repeats: int, on_step: Callable[[str], None] = lambda
     return Profile(tuple(_kernels(runs)), whole, roofline, watch.stop())
 
 
-def readable(kernel: str) -> str:
-    """Return the name of a kernel without what TVM puts there to tell equal ones apart."""
-    return _NUMBER.sub("", kernel.removeprefix(_FUSED))
-
-
 def _optimized(case: Case) -> ir.Model:
     """Optimize as `graphopt.compile` does for fixed shapes."""
     if nameless := [value.name for value in case.model.graph.inputs if value.shape is None]:
@@ -110,12 +104,12 @@ def _optimized(case: Case) -> ir.Model:
 
 
 def _parts(model: ir.Model, target: Target) -> list[Part]:
-    kernel_of = kernels_of(model, target)
+    kernel_of, decisions = kernels_of(model, target), tuned.decisions(target)
     parts: list[Part] = []
     for region in partition(model.graph, supports).regions:
         try:
             if region.executor is Executor.TVM:
-                parts.append(TvmPart(region, target, kernel_of))
+                parts.append(TvmPart(region, target, kernel_of, decisions))
                 continue
         except CodegenError:
             pass  # onnxruntime runs it, as it does in the program

@@ -26,7 +26,7 @@ from graphopt.cli.console import complain, leave_quietly, printing
 from graphopt.errors import GraphoptError
 
 _BUG = 70
-_INTERRUPTED = 130
+INTERRUPTED = 130
 
 
 class ErrorBoundary(TyperGroup):
@@ -91,6 +91,6 @@ def _exit_code(error: BaseException) -> int:
         case GraphoptError():
             return error.exit_code
         case KeyboardInterrupt():
-            return _INTERRUPTED
+            return INTERRUPTED
         case _:
             return _BUG

@@ -34,6 +34,7 @@ _COMMANDS = {
     "passes": "show_passes",
     "bench": "bench_model",
     "profile": "profile_model",
+    "tune": "tune_model",
     "cache": "manage_cache",
 }
 """By name, the function of a command: in the module of that name, or in `why` for `why-not`."""

@@ -98,6 +98,12 @@ InputShapes = Annotated[
         show_default=False,
     ),
 ]
+Batch = Annotated[
+    int | None,
+    typer.Option(
+        "--batch", min=1, metavar="N", help="The size of free leading dimensions; 1 by default.", show_default=False
+    ),
+]
 SeveralInputShapes = Annotated[
     list[InputShape] | None,
     typer.Option(

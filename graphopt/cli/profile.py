@@ -10,6 +10,7 @@ import typer
 
 from graphopt.cli.console import progress, say, show, show_json
 from graphopt.cli.options import (
+    Batch,
     InputShapes,
     Json,
     ModelPath,
@@ -27,12 +28,6 @@ from graphopt.cli.summary import quantity
 if TYPE_CHECKING:
     from graphopt.benchmark.profile import Kernel, Profile
 
-Batch = Annotated[
-    int | None,
-    typer.Option(
-        "--batch", min=1, metavar="N", help="The size of free leading dimensions; 1 by default.", show_default=False
-    ),
-]
 Repeats = Annotated[int, typer.Option("--repeats", min=1, metavar="N", help="Runs; the medians count.")]
 Top = Annotated[
     int | None,

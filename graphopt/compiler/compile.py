@@ -13,6 +13,8 @@ from tempfile import TemporaryDirectory
 import onnx_ir as ir
 
 from graphopt import __version__
+from graphopt.backends.tvm.schedule.choices import DecisionTable
+from graphopt.compiler import tuned
 from graphopt.compiler.emit import Emitted, emit
 from graphopt.compiler.identity import cache_key
 from graphopt.compiler.optimize import optimize
@@ -58,6 +60,8 @@ def compile(  # noqa: A001  # the name that the tool is known by
     touch each other (`graphopt.ir.batchwise`); the notes of the report say what hinders it. The program takes every
     other shape that the model takes as well, and then runs the optimized model in onnxruntime.
 
+    Kernels for which `graphopt.tune` measured better schedules on this target get those.
+
     Args:
         model: a path, serialized bytes, a ModelProto or an IR model; it stays untouched.
         target: what to compile for (`graphopt.targets`): `cpu` is this machine.
@@ -83,12 +87,13 @@ def compile(  # noqa: A001  # the name that the tool is known by
     check_interface(loaded)
     if len(rows) > 1:
         check_rows(loaded, rows)
-    build = _Build(loaded, rows, facts, pipeline, on_stage)
+    decisions = {} if facts.kind == "onnxruntime" else tuned.decisions(facts)
+    build = _Build(loaded, rows, facts, pipeline, decisions, on_stage)
     if not cache:
         owner = TemporaryDirectory(prefix="graphopt-")
         build(Path(owner.name))
         return CompiledModule(Path(owner.name), owner=owner)
-    key = cache_key(model, loaded, target=facts, rows=rows, pipeline=pipeline)
+    key = cache_key(model, loaded, target=facts, rows=rows, pipeline=pipeline, decisions=decisions)
     try:
         return CompiledModule(program_cache.entry(key, build))
     except ModelError:  # a damaged entry: whatever happened to it, it can be made again
@@ -104,6 +109,7 @@ class _Build:
     rows: Sequence[Row]
     target: Target
     pipeline: str
+    decisions: DecisionTable
     on_stage: Callable[[str], None] | None
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -131,7 +137,7 @@ class _Build:
                 inline_kernels(specialization.model)  # other shapes may make other kernels
                 specialized, _ = optimize(specialization.model, SHAPE_FOLDING, target=self.target)
             with self._stage("generate code"):
-                emitted[shapes] = emit(specialized, self.target, package)
+                emitted[shapes] = emit(specialized, self.target, package, self.decisions)
         return list(emitted.values())
 
     def _prove(self, optimized: ir.Model, emitted: Sequence[Emitted]) -> Batchwise:

@@ -11,6 +11,7 @@ from graphopt.backends.partition import Executor, Partition, Region, partition
 from graphopt.backends.tvm.compile import CodegenError, compile_region
 from graphopt.backends.tvm.lower.region import KernelOf
 from graphopt.backends.tvm.lower.support import supports
+from graphopt.backends.tvm.schedule.choices import DecisionTable
 from graphopt.compiler.kernels import kernels_of
 from graphopt.compiler.package import Package
 from graphopt.inspect.statistics import static_shape
@@ -30,8 +31,8 @@ class Emitted:
     notes: tuple[str, ...]
 
 
-def emit(model: ir.Model, target: Target, package: Package) -> Emitted:
-    """Compile the regions of a model with static shapes into a package.
+def emit(model: ir.Model, target: Target, package: Package, decisions: DecisionTable) -> Emitted:
+    """Compile the regions of a model with static shapes into a package; `decisions` are for schedules.
 
     No part is emitted where onnxruntime would run everything: the whole optimized model serves then.
     """
@@ -44,7 +45,7 @@ def emit(model: ir.Model, target: Target, package: Package) -> Emitted:
     notes: list[str] = []
     kernel_of = kernels_of(model, target)
     for region in cut.regions:
-        part, note = _emit_region(model, region, target, package, kernel_of)
+        part, note = _emit_region(model, region, target, package, kernel_of, decisions)
         parts.append(part)
         notes.extend(note)
     return Emitted(shapes, tuple(parts), _placements(cut), tuple(notes))
@@ -62,7 +63,12 @@ def carry_constant_outputs(graph: ir.Graph) -> None:
 
 
 def _emit_region(
-    model: ir.Model, region: Region, target: Target, package: Package, kernel_of: KernelOf
+    model: ir.Model,
+    region: Region,
+    target: Target,
+    package: Package,
+    kernel_of: KernelOf,
+    decisions: DecisionTable,
 ) -> tuple[Part, list[str]]:
     names = tuple(str(value.name) for value in region.inputs), tuple(str(value.name) for value in region.outputs)
     stem = package.next_name()
@@ -70,7 +76,9 @@ def _emit_region(
     if region.executor is Executor.TVM:
         file = package.folder / f"{stem}.so"
         try:
-            code = compile_region(region.nodes, region.inputs, region.outputs, target, file, package.weights, kernel_of)
+            code = compile_region(
+                region.nodes, region.inputs, region.outputs, target, file, package.weights, kernel_of, decisions
+            )
             return Part(region.executor, file.name, *names, code.weights, code.arena), []
         except CodegenError as error:
             note = [f"onnxruntime runs {stem} ({len(region.nodes)} nodes), since TVM failed on it: {error}"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import platform
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
@@ -14,6 +15,7 @@ import onnx
 import onnx_ir as ir
 
 import graphopt
+from graphopt.backends.tvm.schedule.choices import DecisionTable
 from graphopt.compiler.table import Row
 from graphopt.ir.load import Source
 from graphopt.ir.tensors import slots
@@ -23,9 +25,18 @@ from graphopt.targets import Target
 _TOOLS = ("apache-tvm", "onnx", "onnx-ir", "onnxruntime")
 
 
-def cache_key(source: Source, loaded: ir.Model, *, target: Target, rows: Sequence[Row], pipeline: str) -> str:
-    """Hash the model's content, the request, and the versions of all that takes part."""
-    request = [str(target), ",".join(sorted(target.features)), pipeline, repr(tuple(rows))]
+def cache_key(
+    source: Source,
+    loaded: ir.Model,
+    *,
+    target: Target,
+    rows: Sequence[Row],
+    pipeline: str,
+    decisions: DecisionTable,
+) -> str:
+    """Hash the model's content, the request, what was measured, and the versions of all that takes part."""
+    measured = json.dumps({key: dict(decided) for key, decided in decisions.items()}, sort_keys=True)
+    request = [str(target), ",".join(sorted(target.features)), pipeline, repr(tuple(rows)), measured]
     machine = [platform.machine(), _own_sources(), *(version(tool) for tool in _TOOLS)]
     return key_of([*_content(source, loaded), *(text.encode() for text in (*request, *machine))])
 

@@ -1,7 +1,7 @@
 """A content-addressed store of compiled programs: the same request is built once on a machine.
 
-An entry is a directory named by the hash of everything it depends on. Writers build beside it and rename, so
-that a reader sees a whole entry or none, and of two writers at once the first wins.
+An entry is a directory named by the hash of everything it depends on; a file there is none. Writers build beside it
+and rename, so that a reader sees a whole entry or none, and of two writers at once the first wins.
 """
 
 from __future__ import annotations
@@ -58,13 +58,17 @@ def discard(key: str) -> None:
 
 def size() -> int:
     """Return the bytes of all entries."""
-    return sum(path.stat().st_size for path in cache_folder().rglob("*") if path.is_file())
+    return sum(path.stat().st_size for entry in _entries() for path in entry.rglob("*") if path.is_file())
 
 
 def clear() -> int:
     """Remove all entries; return how many there were."""
-    folder = cache_folder()
-    entries = list(folder.iterdir()) if folder.is_dir() else []
+    entries = _entries()
     for path in entries:
         remove(path)
     return len(entries)
+
+
+def _entries() -> list[Path]:
+    folder = cache_folder()
+    return [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []

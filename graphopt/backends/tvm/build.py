@@ -84,14 +84,19 @@ def export(program: Program, path: Path, weights: WeightWriter) -> tuple[int, ..
         TargetError: no C linker is installed.
 
     """
-    linker = next(filter(None, map(shutil.which, _LINKERS)), None)
-    if linker is None:
+    program.executable.export_library(str(path), cc=linker())
+    return tuple(weights.add(weight.numpy()) for weight in program.weights)
+
+
+def linker() -> str:
+    """Return the path of a C compiler, which links libraries; raises TargetError where there is none."""
+    found = next(filter(None, map(shutil.which, _LINKERS)), None)
+    if found is None:
         raise TargetError(
             f"a library is linked by a C compiler, and none of {', '.join(_LINKERS)} is on the PATH; "
             "install one (Debian: apt install gcc)"
         )
-    program.executable.export_library(str(path), cc=linker)
-    return tuple(weights.add(weight.numpy()) for weight in program.weights)
+    return found
 
 
 @relax.expr_functor.mutator

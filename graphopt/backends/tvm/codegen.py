@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -34,8 +35,13 @@ def compile_kernels(module: tvm.IRModule, target: tvm.target.Target) -> list[Any
         return list(pool.map(partial(_compile, target=target), groups, paths))
 
 
-def _compile(kernels: dict[tvm.ir.GlobalVar, tirx.PrimFunc], path: Path, *, target: tvm.target.Target) -> Any:
+def generate(kernels: Mapping[Any, tirx.PrimFunc], target: tvm.target.Target) -> Any:
+    """Return the code of kernels as a `tvm.runtime.Module`."""
     with tvm.transform.PassContext(config=_LOWERING):  # each thread has its own
-        library = tvm.tirx.build(tvm.IRModule(kernels), target=target)
+        return tvm.tirx.build(tvm.IRModule(dict(kernels)), target=target)
+
+
+def _compile(kernels: dict[tvm.ir.GlobalVar, tirx.PrimFunc], path: Path, *, target: tvm.target.Target) -> Any:
+    library = generate(kernels, target)
     library.write_to_file(str(path))
     return tvm.runtime.load_static_library(str(path), [name.name_hint for name in kernels])

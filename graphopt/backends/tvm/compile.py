@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from graphopt.backends.tvm.build import build, export
 from graphopt.backends.tvm.lower.region import KernelOf, lower
+from graphopt.backends.tvm.schedule.choices import ANALYSIS, DecisionTable
 from graphopt.backends.tvm.schedule.module import schedule
 from graphopt.backends.tvm.weights import WeightWriter
 from graphopt.targets import Target
@@ -41,10 +42,11 @@ def compile_region(
     path: Path,
     weights: WeightWriter,
     kernel_of: KernelOf | None = None,
+    decisions: DecisionTable = ANALYSIS,
 ) -> Region:
     """Write nodes in topological order as a shared library, and their weights to the file of weights.
 
-    `kernel_of` says which nodes share a kernel; without it Relax decides.
+    `kernel_of` says which nodes share a kernel; without it Relax decides. `decisions` are for schedules.
 
     Raises:
         TargetError: no C linker is installed.
@@ -52,7 +54,7 @@ def compile_region(
 
     """
     try:
-        program = build(schedule(lower(nodes, inputs, outputs, target, kernel_of), target), target)
+        program = build(schedule(lower(nodes, inputs, outputs, target, kernel_of), target, decisions), target)
     except Exception as error:  # TVM raises Python's own classes, which share no closer base
         reason = str(error).strip().rpartition("\n")[2]
         raise CodegenError(f"{type(error).__name__}: {reason}") from error

@@ -21,7 +21,7 @@ from graphopt.tensors import Array
 
 _ALIGNMENT = 64
 """Bytes; TVM's kernels read vectors from tensors aligned to this."""
-_BIG_CORES = 1
+BIG_CORES = 1
 """`runtime.config_threadpool`'s default affinity mode; without binding it only counts."""
 
 
@@ -69,7 +69,7 @@ class TvmExecutor:
             ModelError: the code or the weights are missing or damaged.
 
         """
-        _announce_threads(threads)
+        announce_threads(threads)
         self._tvm = tvm = import_runtime()
         self._threads = threads
         if isinstance(program, Library):
@@ -84,7 +84,7 @@ class TvmExecutor:
     def run(self, arrays: Sequence[Array]) -> list[Array]:
         """Run once. Inputs are read in place where aligned; outputs are views of fresh memory of the runtime."""
         if getattr(self._pool, "threads", None) != self._threads:
-            self._configure(_BIG_CORES, self._threads)
+            self._configure(BIG_CORES, self._threads)
             self._pool.threads = self._threads
         main = self._take()
         try:
@@ -120,7 +120,7 @@ def _load_code(library: Path) -> Any:
     return code
 
 
-def _announce_threads(threads: int) -> None:
+def announce_threads(threads: int) -> None:
     """Let TVM's pools, which are made at the first run of a thread, be large enough and bound to no core.
 
     TVM reads both from the environment only: without them x86 gets half the hardware threads, and two workers

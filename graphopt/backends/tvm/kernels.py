@@ -6,10 +6,13 @@ finds the block by it. A block without one gets the generic schedule.
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 from tvm import s_tir, tirx
 
+_NUMBER = re.compile(r"\d+(?=_|$)")
+_FUSED = "fused_"
 KERNEL = "graphopt.kernel"
 STORED = {"graphopt.stored": "true"}
 """The annotation of a block whose results several elements of the next one share: it is not computed in place."""
@@ -48,3 +51,8 @@ def mark(kernel: Kernel) -> dict[str, str]:
 def is_schedulable(function: tirx.PrimFunc) -> bool:
     """Whether a kernel consists of blocks; sorts, scans and scatters come as finished loops."""
     return isinstance(function.body, s_tir.SBlockRealize) and function.body.block.name_hint == "root"
+
+
+def readable(name: str) -> str:
+    """Return the name of a kernel without what TVM puts there to tell equal ones apart."""
+    return _NUMBER.sub("", name.removeprefix(_FUSED))

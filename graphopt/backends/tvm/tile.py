@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from graphopt.targets import Target
 
 _LATENCY = 5
 """Cycles until a sum can be added to again, and one for what does not fall into place."""
-_BLOCKS = 1, 2
+_BLOCKS, _BLOCKS_TO_TRY = (1, 2), (1, 2, 3, 4)
 """Blocks of channels: more weights would come from as many places that share a set of the cache."""
 _PORTS = 2
 """Multiply-adds, and loads, that a core starts in one cycle."""
@@ -21,6 +21,9 @@ class Tile:
 
     columns: int
     blocks: int
+
+    def __str__(self) -> str:
+        return f"{self.columns}x{self.blocks}"
 
     @property
     def registers(self) -> int:
@@ -50,10 +53,17 @@ def choose_tile(blocks: int, columns: int, target: Target) -> Tile:
     def cost(tile: Tile) -> tuple[float, int]:
         return round(tile.cycles(columns) / tile.blocks, 1), columns % tile.columns
 
-    return min(_candidates(blocks, columns, target.vector_registers * 5 // 8), key=cost)
+    return min(_candidates(blocks, columns, target.vector_registers * 5 // 8, _BLOCKS), key=cost)
 
 
-def _candidates(blocks: int, columns: int, registers: int) -> Iterator[Tile]:
-    for count in (count for count in _BLOCKS if blocks % count == 0):
+def tiles(blocks: int, columns: int, target: Target) -> Iterator[Tile]:
+    """Yield what a measurement may prefer to `choose_tile`: tiles that use the registers, even if some are spilled."""
+    for tile in _candidates(blocks, columns, target.vector_registers - 2, _BLOCKS_TO_TRY):
+        if tile.columns == columns or tile.registers >= target.vector_registers // 4:
+            yield tile
+
+
+def _candidates(blocks: int, columns: int, registers: int, counts: Sequence[int]) -> Iterator[Tile]:
+    for count in (count for count in counts if blocks % count == 0):
         for width in range(1, min(columns, registers // count) + 1):
             yield Tile(width, count)

@@ -48,6 +48,15 @@ def origins(module: tvm.IRModule) -> dict[str, tuple[int, ...]]:
     }
 
 
+def without_origins(module: tvm.IRModule) -> tvm.IRModule:
+    """Return a module whose kernels are those of an ordinary one."""
+    plain = {
+        name: _without_origin(function) if isinstance(function, tirx.PrimFunc) else function
+        for name, function in module.functions.items()
+    }
+    return tvm.IRModule(plain, attrs=module.attrs)
+
+
 def _emit_mark() -> None:
     """Leave a binding that nobody reads: those between two marks are of one node."""
     relax.BlockBuilder.current().emit(relax.Tuple([]), name_hint=_MARK)
@@ -91,6 +100,16 @@ def _with_origin(kernel: tirx.PrimFunc, node: int) -> tirx.PrimFunc:
     schedule = s_tir.Schedule(kernel)
     for block in schedule.get_child_blocks(schedule.get_sblock("root")):
         schedule.annotate(block, _ORIGIN, str(node))
+    return schedule.mod["main"].with_attrs(kernel.attrs) if kernel.attrs else schedule.mod["main"]
+
+
+def _without_origin(kernel: tirx.PrimFunc) -> tirx.PrimFunc:
+    if not is_schedulable(kernel):
+        return kernel.without_attr(_ORIGIN)
+    schedule = s_tir.Schedule(kernel)
+    for block in schedule.get_child_blocks(schedule.get_sblock("root")):
+        if _ORIGIN in schedule.get(block).annotations:
+            schedule.unannotate(block, _ORIGIN)
     return schedule.mod["main"].with_attrs(kernel.attrs) if kernel.attrs else schedule.mod["main"]
 
 

@@ -2,6 +2,8 @@
 
     module       fuses operators into kernels, then schedules each
     kernel       the shape of a kernel: its blocks and loops, what is inlined
+    choices      what a schedule leaves open, and who decides it
+    workload     the key by which a decision finds its kernel
     templates    the table from marked kernels to schedules
     generic      any kernel: parallel outside, vectors inside, reductions apart from their initialization
     convolution  windows: direct convolution, depthwise convolution, pooling

@@ -12,6 +12,7 @@ from graphopt.backends.tvm.schedule.kernel import (
     KernelSchedule,
     Loop,
     divisor_up_to,
+    divisors,
     keep_in_registers,
     peel_last,
 )
@@ -49,13 +50,15 @@ def _split_rows(kernel: KernelSchedule, planes: list[Loop]) -> tuple[list[Loop],
     wanted = TASKS_PER_CORE * kernel.target.cores
     others = math.prod(map(kernel.extent, [batch, blocks, *rows[:-1]]))
     extent = kernel.extent(rows[-1])
-    chunk = divisor_up_to(extent, max(1, extent * others // wanted))
+    default = divisor_up_to(extent, max(1, extent * others // wanted))
+    chunk = kernel.choose("rows", divisors(extent, extent), default)
     outer, inner = kernel.schedule.split(rows[-1], [None, chunk])
     return [batch, blocks, *rows[:-1], outer], [inner]
 
 
 def _columns(kernel: KernelSchedule, extent: int) -> int:
-    """Return as many columns as fill half of the registers, or fewer that leave no narrow tile at the end."""
+    """Choose as many columns as fill half of the registers, or fewer that leave no narrow tile at the end."""
     most = min(extent, kernel.target.vector_registers // 2)
     even = divisor_up_to(extent, most)
-    return even if 2 * even > most else most
+    widest = min(extent, kernel.target.vector_registers - 2)
+    return kernel.choose("columns", range(1, widest + 1), even if 2 * even > most else most)

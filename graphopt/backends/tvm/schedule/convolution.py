@@ -18,12 +18,13 @@ from graphopt.backends.tvm.schedule.kernel import (
     Block,
     KernelSchedule,
     divisor_up_to,
+    divisors,
     keep_in_registers,
     peel_last,
 )
 from graphopt.backends.tvm.schedule.summation import partial_sums, sum_in_registers
 from graphopt.backends.tvm.schedule.window import TASKS_PER_CORE, output_of
-from graphopt.backends.tvm.tile import choose_tile
+from graphopt.backends.tvm.tile import choose_tile, tiles
 from graphopt.targets import Target
 
 
@@ -74,7 +75,8 @@ def _schedule(kernel: KernelSchedule, block: Block, output: Block, chunk: int | 
     n, blocks, *rows, column, lane = schedule.get_loops(output)
     if not rows:
         rows = [schedule.add_unit_loop(column)]
-    tile = choose_tile(kernel.extent(blocks), kernel.extent(column), kernel.target)
+    shape = kernel.extent(blocks), kernel.extent(column), kernel.target
+    tile = kernel.choose("tile", tiles(*shape), choose_tile(*shape))
     blocks, block_inner = schedule.split(blocks, [None, tile.blocks])
     column, column_inner = schedule.split(column, [None, tile.columns])
     registers = [block_inner, column_inner, lane]
@@ -99,7 +101,9 @@ def _rows_of_a_task(kernel: KernelSchedule, block: Block) -> int | None:
     data, weights = (
         math.prod(map(int, region.source.shape)) * FLOAT_BYTES for region in kernel.schedule.get(block).reads
     )
-    return rows_of_a_task(rows or [1], blocks // tile.blocks, (data // batch, weights), batch, kernel.target)
+    rows = rows or [1]
+    default = rows_of_a_task(rows, blocks // tile.blocks, (data // batch, weights), batch, kernel.target)
+    return kernel.choose("rows", [None, *divisors(rows[-1], rows[-1])], default)
 
 
 def rows_of_a_task(rows: Sequence[int], tiles: int, sizes: Sequence[int], batch: int, target: Target) -> int | None:

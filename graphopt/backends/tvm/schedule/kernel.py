@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import tvm
 from tvm import s_tir, tirx
 
 from graphopt.backends.tvm.kernels import KERNEL, STORED, Kernel
+from graphopt.backends.tvm.schedule.choices import Choices, Option
 from graphopt.targets import Target
 
 Block = Any
@@ -28,6 +29,11 @@ class KernelSchedule:
 
     schedule: s_tir.Schedule
     target: Target
+    choices: Choices = field(default_factory=Choices)
+
+    def choose(self, knob: str, options: Iterable[Option], default: Option) -> Option:
+        """Return the option that is decided for a knob of this kernel, the default where none is; see `choices`."""
+        return self.choices.choose(knob, options, default)
 
     def blocks(self) -> list[Block]:
         """Return the blocks, in order of execution."""
@@ -101,9 +107,14 @@ def _extent(axis: tirx.IterVar) -> int:
     return int(extent) if isinstance(extent, tirx.IntImm) else -1
 
 
+def divisors(extent: int, most: int) -> Iterator[int]:
+    """Yield the divisors of an extent that are at most `most`, the largest first."""
+    return (size for size in range(min(extent, most), 0, -1) if extent % size == 0)
+
+
 def divisor_up_to(extent: int, most: int) -> int:
     """Return the largest divisor of an extent that is at most `most`."""
-    return next(size for size in range(min(extent, most), 0, -1) if extent % size == 0)
+    return next(divisors(extent, most))
 
 
 def keep_in_registers(kernel: KernelSchedule, tile: Sequence[Loop]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule, divisor_up_to, keep_in_registers
+from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule, divisor_up_to, divisors, keep_in_registers
 
 _PANELS = 4
 """Panels that a single row is multiplied with at a time, so that sums do not wait for each other."""
@@ -17,8 +17,7 @@ def schedule_dense(kernel: KernelSchedule, block: Block) -> bool:
     (output,) = consumers
     row, panel, lane, _ = schedule.get_loops(block)
     rows, panels, lanes = map(kernel.extent, (row, panel, lane))
-    tile_rows = divisor_up_to(rows, kernel.target.vector_registers - 4)
-    tile_panels = 1 if tile_rows > 1 else divisor_up_to(panels, _PANELS)
+    tile_rows, tile_panels = _tile(kernel, rows, panels)
     m, n = schedule.get_loops(output)
     m_outer, m_inner = schedule.split(m, [None, tile_rows])
     n_outer, n_inner = schedule.split(n, [None, tile_panels * lanes])
@@ -32,3 +31,10 @@ def schedule_dense(kernel: KernelSchedule, block: Block) -> bool:
     start = schedule.decompose_reduction(block, depth)
     keep_in_registers(kernel, schedule.get_loops(start)[1:])
     return True
+
+
+def _tile(kernel: KernelSchedule, rows: int, panels: int) -> tuple[int, int]:
+    registers = kernel.target.vector_registers
+    tile_rows = kernel.choose("rows", divisors(rows, registers - 2), divisor_up_to(rows, registers - 4))
+    default = 1 if tile_rows > 1 else divisor_up_to(panels, _PANELS)
+    return tile_rows, kernel.choose("panels", divisors(panels, registers // tile_rows), default)

@@ -8,24 +8,36 @@ from tvm import relax, s_tir, tirx
 from graphopt.backends.tvm.build import tvm_target
 from graphopt.backends.tvm.kernels import is_schedulable
 from graphopt.backends.tvm.lower.legalize import legalize
+from graphopt.backends.tvm.schedule.choices import ANALYSIS, Choices, DecisionTable
 from graphopt.backends.tvm.schedule.kernel import KernelSchedule
 from graphopt.backends.tvm.schedule.templates import apply_template
+from graphopt.backends.tvm.schedule.workload import workload_key
 from graphopt.targets import Target
 
 
-def schedule(module: tvm.IRModule, target: Target) -> tvm.IRModule:
+def schedule(module: tvm.IRModule, target: Target, decisions: DecisionTable = ANALYSIS) -> tvm.IRModule:
     """Return a module of scheduled kernels, operators fused where Relax's fusion rules allow it."""
+    return schedule_kernels(fuse(module, target), target, decisions)
+
+
+def fuse(module: tvm.IRModule, target: Target) -> tvm.IRModule:
+    """Return a module whose operators are kernels, as large as they will be."""
     with tvm_target(target):
-        module = _fuse()(legalize(module))
+        return _fuse()(legalize(module))
+
+
+def schedule_kernels(module: tvm.IRModule, target: Target, decisions: DecisionTable) -> tvm.IRModule:
+    """Arrange the loops of a fused module's kernels, as decided where there is a decision."""
     for name, function in module.functions.items():
         if isinstance(function, tirx.PrimFunc) and is_schedulable(function):
-            module.update_func(name, schedule_kernel(function, target))
+            choices = Choices(decisions.get(workload_key(function), {}) if decisions else {})
+            module.update_func(name, schedule_kernel(function, target, choices))
     return module
 
 
-def schedule_kernel(function: tirx.PrimFunc, target: Target) -> tirx.PrimFunc:
-    """Return a kernel with its loops arranged for a target."""
-    kernel = KernelSchedule(s_tir.Schedule(_narrow(function)), target)
+def schedule_kernel(function: tirx.PrimFunc, target: Target, choices: Choices | None = None) -> tirx.PrimFunc:
+    """Return a kernel with its loops arranged for a target; `choices` decide, and learn what was asked for."""
+    kernel = KernelSchedule(s_tir.Schedule(_narrow(function)), target, Choices() if choices is None else choices)
     apply_template(kernel)
     (scheduled,) = kernel.schedule.mod.functions.values()
     return scheduled.with_attrs(function.attrs) if function.attrs else scheduled

@@ -14,7 +14,7 @@ Three orders (kernels and letters as in lower/winograd.py):
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from graphopt.backends.tvm.machine import (
@@ -30,10 +30,11 @@ from graphopt.backends.tvm.schedule.kernel import (
     KernelSchedule,
     Loop,
     divisor_up_to,
+    divisors,
     keep_in_registers,
     peel_last,
 )
-from graphopt.backends.tvm.tile import choose_tile
+from graphopt.backends.tvm.tile import Tile, choose_tile, tiles
 from graphopt.targets import Target
 
 _TASKS_PER_CORE = 2
@@ -83,8 +84,10 @@ def schedule_winograd(kernel: KernelSchedule, products: Block) -> bool:
     for block in (stages.tiles, stages.products):  # the transforms walk through all products of a tile
         schedule.storage_align(block, 0, axis=0, factor=WAY_BYTES // FLOAT_BYTES, offset=LINE_BYTES // FLOAT_BYTES)
     _, _, batch, *grid, _ = kernel.shape(stages.tiles)
-    task = None if stages.weights else tiles_of_a_task(grid, batch, _sizes(kernel, stages), kernel.target)
+    task = None if stages.weights else _task(kernel, stages, grid, batch)
     n, o, y, x, lane = schedule.get_loops(stages.output)
+    shape = kernel.extent(o), batch * math.prod(grid) if task is None else math.prod(task), kernel.target
+    tile = kernel.choose("tile", tiles(*shape), choose_tile(*shape))
     *_, step, _, _ = kernel.shape(stages.columns)
     (y, i), (x, j) = schedule.split(y, [None, step]), schedule.split(x, [None, step])
     keep_in_registers(kernel, [i, j, lane])
@@ -92,16 +95,16 @@ def schedule_winograd(kernel: KernelSchedule, products: Block) -> bool:
         schedule.reorder(n, o, y, x, i, j, lane)
         schedule.parallel(schedule.fuse(n, o, y))
         _transform_output(kernel, stages, x)
-        _sum_products(kernel, stages, None)
+        _sum_products(kernel, stages, tile, None)
         _transform_input(kernel, stages, None)
         return True
     (y, y_inner), (x, x_inner) = schedule.split(y, [None, task[0]]), schedule.split(x, [None, task[1]])
-    o, o_inner = schedule.split(o, [None, choose_tile(kernel.extent(o), math.prod(task), kernel.target).blocks])
+    o, o_inner = schedule.split(o, [None, tile.blocks])
     schedule.reorder(n, y, x, o, o_inner, y_inner, x_inner, i, j, lane)
     outer = schedule.fuse(n, y, x)
     schedule.parallel(outer)
     _transform_output(kernel, stages, x_inner)
-    _sum_products(kernel, stages, o)
+    _sum_products(kernel, stages, tile, o)
     _transform_input(kernel, stages, outer)
     return True
 
@@ -123,6 +126,20 @@ def tiles_of_a_task(grid: Sequence[int], batch: int, sizes: Sizes, target: Targe
     by_tiles = max(products, repeated_cycles(sizes.weights, tasks, target))
     by_kernels = max(products, memory_cycles(sizes.weights)) + repeated_cycles(count * sizes.transformed, 2, target)
     return (rows, columns) if by_tiles <= by_kernels else None
+
+
+def _task(kernel: KernelSchedule, stages: _Stages, grid: Sequence[int], batch: int) -> tuple[int, int] | None:
+    sizes = _sizes(kernel, stages)
+    default = tiles_of_a_task(grid, batch, sizes, kernel.target)
+    return kernel.choose("task", [None, *_tasks(grid, kernel.target.l2_bytes // sizes.tile)], default)
+
+
+def _tasks(grid: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
+    """Yield the tasks of up to `most` tiles: parts of a row, or whole rows."""
+    height, width = grid
+    for columns in divisors(width, max(1, most)):
+        for rows in divisors(height, most // columns) if columns == width else (1,):
+            yield rows, columns
 
 
 def _stages_of(kernel: KernelSchedule, products: Block) -> _Stages | None:
@@ -161,7 +178,7 @@ def _transform_output(kernel: KernelSchedule, stages: _Stages, at: Loop) -> None
     keep_in_registers(kernel, schedule.get_loops(stages.columns)[-3:])
 
 
-def _sum_products(kernel: KernelSchedule, stages: _Stages, at: Loop | None) -> None:
+def _sum_products(kernel: KernelSchedule, stages: _Stages, tile: Tile, at: Loop | None) -> None:
     """Keep the sums of a few tiles in registers; all channels of their inputs lie side by side."""
     schedule, block = kernel.schedule, stages.products
     lanes = kernel.shape(stages.tiles)[-1]
@@ -169,7 +186,6 @@ def _sum_products(kernel: KernelSchedule, stages: _Stages, at: Loop | None) -> N
         schedule.compute_at(block, at, preserve_unit_loops=True)
     product, o, n, y, x, lane, channel = schedule.get_loops(block)[-7:]
     column = schedule.fuse(n, y, x)
-    tile = choose_tile(kernel.extent(o), kernel.extent(column), kernel.target)
     o, o_inner = schedule.split(o, [None, tile.blocks])
     column, column_inner = schedule.split(column, [None, tile.columns])
     channel, inner = schedule.split(channel, [None, lanes])
