@@ -197,4 +197,4 @@ def test_the_cache_is_shown_and_cleared(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "cache" / "entry" / "code").write_bytes(bytes(1500))
     assert "1.5 kB" in runner.invoke(cli.build_app(), ["cache"]).stdout
     cleared = json.loads(runner.invoke(cli.build_app(), ["cache", "--clear", "--json"]).stdout)
-    assert cleared == {"folder": str(tmp_path / "cache"), "bytes": 0, "removed": 1}
+    assert cleared == {"folder": str(tmp_path / "cache"), "bytes": 0, "tuned": {}, "damage": None, "removed": 1}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from graphopt.cli.console import progress, show, show_json
+from graphopt.cli.console import progress, say, show, show_json
 from graphopt.cli.options import (
     Explain,
     Json,
@@ -63,10 +63,13 @@ def compile_model(
       graphopt compile model.onnx -o program --target onnxruntime --explain
 
     """
+    from graphopt.compiler import tuned
     from graphopt.compiler.compile import compile
 
     text, shapes = pipeline_text(pipeline, preset), shape_table_of(input_shape)
     check_program_folder(output)
+    if damage := tuned.read().damage:
+        say(f"warning: {damage}: kernels are scheduled by analysis")
     stages: list[str] = []
     with progress("compiling") as step:
 

@@ -70,6 +70,6 @@ def test_a_failure_of_tvm_is_a_codegen_error(monkeypatch: pytest.MonkeyPatch) ->
     def fail(*_: object) -> None:
         raise ValueError("first\nlast line")
 
-    monkeypatch.setattr(traced, "schedule", fail)
+    monkeypatch.setattr(traced, "schedule_kernels", fail)
     with pytest.raises(CodegenError, match="^ValueError: last line$"):
         compiled(TWINS)

@@ -69,14 +69,14 @@ class _Here:
 class TrackedMachines:
     """The servers that a tracker has under a key; each is taken for one comparison at a time."""
 
-    def __init__(self, address: str, key: str) -> None:
-        """Ask the tracker at HOST:PORT how many there are.
+    def __init__(self, address: str, key: str, *, patience: float = _PATIENCE) -> None:
+        """Ask the tracker at HOST:PORT how many there are; `patience` is in seconds.
 
         Raises:
             MeasurementError: the address is none, nothing answers there as a tracker does, or no server has the key.
 
         """
-        self._address, self._key = _parse(address), key
+        self._address, self._key, self._patience = _parse(address), key, patience
         with self._tracker() as tracker:
             served = [info["key"].removeprefix("server:") for info in tracker.summary()["server_info"]]
         self.width = served.count(key)
@@ -100,7 +100,7 @@ class TrackedMachines:
                 server = tracker.request(self._key, session_timeout=_SESSION_SECONDS, max_retry=1)
             server.get_function("runtime.config_threadpool")(BIG_CORES, threads)
             yield _There(server, server.cpu())
-        except RuntimeError as error:  # of TVM: whatever it is, the server did not do what ran here
+        except (OSError, RuntimeError) as error:  # TVM's own are of the latter
             reason = str(error).strip().rpartition("\n")[2]
             raise MeasurementError(f"a server with the key {self._key!r} failed: {reason}; look at its log") from error
 
@@ -108,9 +108,9 @@ class TrackedMachines:
     def _tracker(self) -> Iterator[Any]:
         host, port = self._address
         before = socket.getdefaulttimeout()
-        socket.setdefaulttimeout(_PATIENCE)  # the client of TVM sets none, and tries a closed port for a minute
+        socket.setdefaulttimeout(self._patience)  # the client of TVM sets none, and tries a closed port for a minute
         try:
-            socket.create_connection(self._address, _PATIENCE).close()
+            socket.create_connection(self._address).close()
             tracker = rpc.connect_tracker(host, port)
         except (OSError, RuntimeError) as error:
             raise MeasurementError(
