@@ -119,7 +119,7 @@ def test_the_schedule_takes_what_was_found(fake: type[FakeMeter], monkeypatch: p
 
 def test_the_next_search_goes_on_from_there(fake: type[FakeMeter]) -> None:
     first = graphopt.tune("model.onnx", TARGET, trials=1).kernels[0].choices
-    seen: list[graphopt.compiler.tune.Tuning] = []  # type: ignore[name-defined]
+    seen: list[tuning.Tuning] = []
     graphopt.tune("model.onnx", TARGET, trials=1, on_progress=seen.append)
     assert first is not None
     assert seen[0].kernels[0].choices == first
@@ -132,7 +132,8 @@ def test_the_table_and_its_totals(fake: type[FakeMeter]) -> None:
     assert "50.0%" in result.stdout
     assert "1000.000 ms → 500.000 ms a run, 50.0%" in result.stdout
     assert str(tuned.path()) in result.stdout
-    assert list(tuned.read().of(TARGET).values())[0].after == 0.5
+    (record,) = tuned.read().of(TARGET).values()
+    assert record.after == 0.5
 
 
 def test_what_was_found_outlives_an_interrupt(fake: type[FakeMeter], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +149,7 @@ def test_what_was_found_outlives_an_interrupt(fake: type[FakeMeter], monkeypatch
 
 def test_time_ends_a_search(fake: type[FakeMeter], monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(100))
-    monkeypatch.setattr(tuning.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("graphopt.compiler.tune.time.monotonic", lambda: float(next(clock)))
     assert graphopt.tune("model.onnx", TARGET, seconds=5.0).trials < 5
 
 
@@ -187,9 +188,19 @@ def test_programs_and_tuned_kernels_are_cleared_apart() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "{}", '{"format": 1}', '{"format": 2, "machines": {}}', '{"format": 1, "machines": {"m": {"k": {}}}}',
-     '{"format": 1, "machines": {"m": {"k": {"name": "", "choices": [], "before": 1, "after": 1}}}}', "\x00", "null"],
-)  # fmt: skip
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        "null",
+        "\x00",
+        '{"format": 1}',
+        '{"format": 2, "machines": {}}',
+        '{"format": 1, "machines": {"m": {"k": {}}}}',
+        '{"format": 1, "machines": {"m": {"k": {"name": "", "choices": [], "before": 1, "after": 1}}}}',
+    ],
+)
 def test_a_damaged_file_is_one_sentence_and_no_more(text: str, fake: type[FakeMeter]) -> None:
     tuned.check_place()
     tuned.path().write_text(text, encoding="utf-8")

@@ -65,9 +65,9 @@ def test_several_servers_measure_at_the_same_time(tracker: str) -> None:
 
 def test_a_server_that_fails_is_one_sentence(tracker: str) -> None:
     place = TrackedMachines(tracker, "box")
-    with pytest.raises(MeasurementError, match="a server with the key 'box' failed: .*; look at its log"):
-        with place.session(1) as session:
-            session.load(Path(__file__))
+    sentence = "a server with the key 'box' failed: .*; look at its log"
+    with pytest.raises(MeasurementError, match=sentence), place.session(1) as session:
+        session.load(Path(__file__))
 
 
 def test_a_key_that_no_server_has_is_refused(tracker: str) -> None:

@@ -8,6 +8,7 @@
     abi       the one version of TVM's foreign-function layer that works
     executor  the runtime side; imports no part of the compiler
     traced    a region whose kernels are known by their nodes, to be run by `timing` with a clock at each
+    tuning    measured choices for schedules, in place of those of analysis
     roofline  what the machine can do at most, as a measure for them
 
 Of these only `lower` knows ONNX, and only `executor` is needed to run.
