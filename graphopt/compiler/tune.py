@@ -111,7 +111,7 @@ def tune(
     Args:
         model, target, shapes, pipeline: as for `graphopt.compile`; `cpu{cores=2}` is for two threads.
         trials: how many candidates to measure, over all kernels.
-        seconds: after which no further candidate is taken up.
+        seconds: after which no further candidate is taken up; timing every kernel once at the start always happens.
         seed: of the order in which candidates come.
         tracker: measure on the servers that a tracker has, instead of here; all of them at the same time.
         on_progress: called with what was found after each step.

@@ -87,7 +87,7 @@ def read() -> Contents:
 
 
 def store(target: Target, key: str, record: Record) -> None:
-    """Write one record into the file as it is by then, so that several may tune at once.
+    """Write one record into the file as it is by then: others may tune as well, though not write at the same moment.
 
     Raises:
         OutputError: the place is not writable, or the disk is full.

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from tvm import rpc
 
+from graphopt.backends.tvm.tuning import measure
 from graphopt.backends.tvm.tuning.measure import Meter
-from graphopt.backends.tvm.tuning.places import TrackedMachines
-from graphopt.backends.tvm.tuning.search import Trial
+from graphopt.backends.tvm.tuning.places import ThisMachine, TrackedMachines
+from graphopt.backends.tvm.tuning.search import Comparison, Trial
 from graphopt.backends.tvm.tuning.space import Space
 from graphopt.errors import MeasurementError
 from tests.backends.test_tuning import KNOBS, TARGET, asked, tasks
@@ -68,6 +69,23 @@ def test_a_server_that_fails_is_one_sentence(tracker: str) -> None:
     sentence = "a server with the key 'box' failed: .*; look at its log"
     with pytest.raises(MeasurementError, match=sentence), place.session(1) as session:
         session.load(Path(__file__))
+
+
+def test_a_measurement_is_repeated_where_a_server_went_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    (task,) = tasks(KNOBS["dense"])
+    meter = Meter(ThisMachine(), TARGET)
+    failures = [MeasurementError("gone")]
+
+    def compare(*_: object) -> Comparison:
+        if failures:
+            raise failures.pop()
+        return Comparison([1.0], [1.0])
+
+    monkeypatch.setattr(measure, "compare", compare)
+    assert meter([Trial(task, {}, {})]) == [Comparison([1.0], [1.0])]
+    failures.extend([MeasurementError("gone for good"), MeasurementError("gone")])
+    with pytest.raises(MeasurementError, match="for good"):
+        meter([Trial(task, {}, {})])
 
 
 def test_a_key_that_no_server_has_is_refused(tracker: str) -> None:

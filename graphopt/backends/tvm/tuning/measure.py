@@ -7,6 +7,7 @@ import json
 import statistics
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,6 +22,7 @@ from graphopt.backends.tvm.schedule.choices import Decisions
 from graphopt.backends.tvm.tuning.places import Place, Session
 from graphopt.backends.tvm.tuning.search import Comparison, Trial
 from graphopt.backends.tvm.tuning.tasks import Task
+from graphopt.errors import MeasurementError
 from graphopt.numerics import difference
 from graphopt.targets import Target, available_cores
 from graphopt.tensors import Array
@@ -29,10 +31,13 @@ _PAIRS = 12
 _BURST_SECONDS = 0.003
 """How long one version runs in a row; but at least once, and at most `_MOST_RUNS` times."""
 _MOST_RUNS = 10
+_CLOCK_SECONDS = 1e-9
 _COLD_WEIGHTS = "cache_flush_cpu_non_first_arg"
 """Before each run, all but the first argument leaves the caches: between two runs of a kernel in a model all the other
 kernels run, and only its input was made just before."""
 _SYMBOL = "kernel"
+_ATTEMPTS = 2
+"""A machine may go away while it measures; another one may be there."""
 
 
 class Meter:
@@ -54,34 +59,44 @@ class Meter:
             MeasurementError: a machine failed.
 
         """
-        versions = [(trial.task, decisions) for trial in trials for decisions in (trial.reference, trial.candidate)]
-        with ThreadPoolExecutor(available_cores()) as pool:
-            libraries = list(pool.map(lambda version: self._library(*version), versions))
-        pairs = list(zip(trials, libraries[::2], libraries[1::2], strict=True))
+        self._compile(trials)
         if self.width == 1:
-            return [self._measure(*pair) for pair in pairs]
+            return [self._measure(trial) for trial in trials]
         with ThreadPoolExecutor(self.width) as pool:
-            return list(pool.map(lambda pair: self._measure(*pair), pairs))
+            return list(pool.map(self._measure, trials))
+
+    def _compile(self, trials: Sequence[Trial]) -> None:
+        """Compile the versions that are new, on all cores: nothing is measured meanwhile."""
+        sides = ((trial.task, decisions) for trial in trials for decisions in (trial.reference, trial.candidate))
+        new = {key: side for side in sides if (key := _version(*side)) not in self._libraries}
+        with ThreadPoolExecutor(available_cores()) as pool:
+            self._libraries.update(zip(new, pool.map(lambda side: self._library(*side), new.values()), strict=True))
 
     def _library(self, task: Task, decisions: Decisions) -> Path | None:
         """Return the library of a version; None where there can be none."""
-        key = task.key, json.dumps(dict(decisions), sort_keys=True)
-        if key not in self._libraries:
-            path = Path(self._folder.name) / f"{next(self._names)}.so"
-            try:
-                function, _ = task.arrange(decisions, self._target)
-                code = generate({_SYMBOL: function.with_attr("global_symbol", _SYMBOL)}, tvm_target(self._target))
-                code.export_library(str(path), cc=self._linker)
-                self._libraries[key] = path
-            except Exception:  # noqa: BLE001  # TVM raises Python's own classes; what cannot be built cannot win
-                self._libraries[key] = None
-        return self._libraries[key]
+        path = Path(self._folder.name) / f"{next(self._names)}.so"
+        try:
+            function, _ = task.arrange(decisions, self._target)
+            code = generate({_SYMBOL: function.with_attr("global_symbol", _SYMBOL)}, tvm_target(self._target))
+            code.export_library(str(path), cc=self._linker)
+        except Exception:  # noqa: BLE001  # TVM raises Python's own classes; what cannot be built cannot win
+            return None
+        return path
 
-    def _measure(self, trial: Trial, reference: Path | None, candidate: Path | None) -> Comparison | None:
+    def _measure(self, trial: Trial) -> Comparison | None:
+        reference, candidate = (
+            self._libraries[_version(trial.task, decisions)] for decisions in (trial.reference, trial.candidate)
+        )
         if reference is None or candidate is None:
             return None
+        for _ in range(_ATTEMPTS - 1):
+            with suppress(MeasurementError):
+                return self._measure_in_session(trial.task, reference, candidate)
+        return self._measure_in_session(trial.task, reference, candidate)
+
+    def _measure_in_session(self, task: Task, reference: Path, candidate: Path) -> Comparison:
         with self._place.session(self._target.cores) as session:
-            return compare(session, trial.task.function, reference, candidate)
+            return compare(session, task.function, reference, candidate)
 
 
 def compare(session: Session, function: tirx.PrimFunc, reference: Path, candidate: Path) -> Comparison:
@@ -101,7 +116,7 @@ def compare(session: Session, function: tirx.PrimFunc, reference: Path, candidat
         sides.append(_Side(session.load(library), arguments, session.device))
     errors = (difference("", *(side.arguments[index].numpy() for side in sides)).error for index in made)
     error = max(errors, default=0.0)
-    seconds = max(min(side.run(2)) for side in sides)
+    seconds = max(_CLOCK_SECONDS, *(min(side.run(2)) for side in sides))
     runs = min(max(1, int(_BURST_SECONDS / seconds)), _MOST_RUNS)
     pairs = [[statistics.median(side.run(runs)) for side in sides] for _ in range(_PAIRS)]
     return Comparison([pair[0] for pair in pairs], [pair[1] for pair in pairs], error)
@@ -119,6 +134,10 @@ class _Side:
         """Return the seconds of each run."""
         timer = self._library.time_evaluator(_SYMBOL, self._device, number=1, repeat=times, f_preproc=_COLD_WEIGHTS)
         return list(timer(*self.arguments).results)
+
+
+def _version(task: Task, decisions: Decisions) -> tuple[str, str]:
+    return task.key, json.dumps(dict(decisions), sort_keys=True)
 
 
 def outputs_of(function: tirx.PrimFunc) -> list[int]:

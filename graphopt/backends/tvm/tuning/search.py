@@ -17,6 +17,8 @@ from graphopt.backends.tvm.tuning.tasks import Task
 TOLERANCE = 1e-4
 """Of the largest output: how far a candidate may be from the default, since sums are made in another order."""
 _LEAST_GAIN = 0.01
+_BEGUN_TOGETHER = 8
+"""Kernels timed in one go at the start, so that they are compiled on all cores."""
 
 
 @dataclass(frozen=True)
@@ -122,8 +124,8 @@ class Search:
             if task.key in known and (better := space.add(known[task.key])) != default:
                 state.choices = better
             begun.append((state, Trial(task, default, state.best)))
-        for start in range(0, len(begun), self.width):
-            batch = begun[start : start + self.width]
+        for start in range(0, len(begun), _BEGUN_TOGETHER):
+            batch = begun[start : start + _BEGUN_TOGETHER]
             for (state, _), found in zip(batch, self.measure([trial for _, trial in batch]), strict=True):
                 if found is not None:
                     self._take_up(state, found)
