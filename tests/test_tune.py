@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 import graphopt
 from graphopt.backends.tvm.tuning.places import TrackedMachines
 from graphopt.backends.tvm.tuning.search import Comparison, Trial
+from graphopt.benchmark import quiet
 from graphopt.cli.main import build_app
 from graphopt.compiler import tune as tuning
 from graphopt.compiler import tuned
@@ -37,6 +38,7 @@ TARGET = parse_target("cpu{cores=1}")
 def _here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GRAPHOPT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(quiet, "QUIET", 1e9)
     save(network(CONV), tmp_path / "model.onnx")
 
 
@@ -145,6 +147,13 @@ def test_what_was_found_outlives_an_interrupt(fake: type[FakeMeter], monkeypatch
     assert len(tuned.decisions(TARGET)) == 1
     with pytest.raises(KeyboardInterrupt):
         graphopt.tune("model.onnx", TARGET)
+
+
+def test_a_busy_machine_is_warned_of(fake: type[FakeMeter], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quiet, "QUIET", -1.0)
+    assert "cores busy meanwhile: the times are not to be trusted" in run("tune", "model.onnx", "--trials", 1).stderr
+    monkeypatch.setattr(quiet, "QUIET", 1e9)
+    assert run("tune", "model.onnx", "--trials", 1).stderr == ""
 
 
 def test_time_ends_a_search(fake: type[FakeMeter], monkeypatch: pytest.MonkeyPatch) -> None:

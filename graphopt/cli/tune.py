@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -81,8 +83,9 @@ def tune_model(
     """
     text, shapes, fleet = pipeline_text(pipeline, preset), shapes_of(input_shape), _tracker(tracker, key)
     from graphopt.benchmark.case import Recipe, open_case
+    from graphopt.benchmark.quiet import Watch
     from graphopt.compiler import tuned
-    from graphopt.compiler.tune import Tuning, tune
+    from graphopt.compiler.tune import tune
     from graphopt.targets import parse_target
 
     facts = parse_target(target)
@@ -91,29 +94,12 @@ def tune_model(
     fixed = {name: array.shape for name, array in case.feeds.items()}
     if damage := tuned.read().damage:
         say(f"warning: {damage}: it is begun anew")
-    found = Tuning((), 0, 0.0)
-    interrupted = False
-    with progress("tuning") as step:
-
-        def on_progress(tuning: Tuning) -> None:
-            nonlocal found
-            found = tuning
-            step(_status(tuning, trials))
-
-        try:
-            tune(
-                model,
-                recipe.target,
-                shapes=fixed,
-                pipeline=text,
-                trials=trials,
-                seconds=time,
-                seed=seed,
-                tracker=fleet,
-                on_progress=on_progress,
-            )
-        except KeyboardInterrupt:
-            interrupted = True
+    watch = Watch()
+    start = partial(tune, model, recipe.target, shapes=fixed, pipeline=text, trials=trials, seconds=time, seed=seed)
+    found, interrupted = _search(partial(start, tracker=fleet), trials)
+    others = watch.stop(sum(os.times()[2:4])) if fleet is None else None  # less what the linker used, our child
+    if others is not None and not others.is_quiet:
+        say(f"warning: {others} meanwhile: the times are not to be trusted")
     if json:
         show_json({"model": str(model), "target": str(recipe.target), **_document(found)})
     else:
@@ -123,6 +109,24 @@ def tune_model(
             f"interrupted after {found.trials} trials; what they found is kept, and the next `graphopt tune` goes on"
         )
         raise typer.Exit(INTERRUPTED)
+
+
+def _search(start: Callable[..., Tuning], trials: int) -> tuple[Tuning, bool]:
+    """Run a search beside its progress; return what it found, and whether it was interrupted."""
+    from graphopt.compiler.tune import Tuning
+
+    found = Tuning((), 0, 0.0)
+    with progress("tuning") as step:
+
+        def on_progress(tuning: Tuning) -> None:
+            nonlocal found
+            found = tuning
+            step(_status(tuning, trials))
+
+        try:
+            return start(on_progress=on_progress), False
+        except KeyboardInterrupt:
+            return found, True
 
 
 def _tracker(address: str | None, key: str | None) -> Tracker | None:
