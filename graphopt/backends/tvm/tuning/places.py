@@ -6,6 +6,7 @@ Servers are TVM's own, `python -m tvm.exec.rpc_server --tracker HOST:PORT --key 
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from graphopt.errors import MeasurementError
 
 _PATIENCE = 30.0
 """Seconds to wait for an answer of the tracker, or for a server that is busy."""
+_TIMEOUT_LOCK = threading.Lock()
 _SESSION_SECONDS = 600
 """How long one comparison may take before its server gives up."""
 
@@ -107,18 +109,15 @@ class TrackedMachines:
     @contextmanager
     def _tracker(self) -> Iterator[Any]:
         host, port = self._address
-        before = socket.getdefaulttimeout()
-        socket.setdefaulttimeout(self._patience)  # the client of TVM sets none, and tries a closed port for a minute
         try:
-            socket.create_connection(self._address).close()
-            tracker = rpc.connect_tracker(host, port)
+            with _socket_timeout(self._patience):
+                socket.create_connection(self._address).close()  # TVM tries a closed port for a minute
+                tracker = rpc.connect_tracker(host, port)
         except (OSError, RuntimeError) as error:
             raise MeasurementError(
                 f"no tracker answers at {host}:{port} ({error}); start one by"
                 f" `python -m tvm.exec.rpc_tracker --port {port}`"
             ) from error
-        finally:
-            socket.setdefaulttimeout(before)
         try:
             yield tracker
         finally:
@@ -133,6 +132,18 @@ class _There:
     def load(self, library: Path) -> Any:
         self.server.upload(str(library))
         return self.server.load_module(library.name)
+
+
+@contextmanager
+def _socket_timeout(seconds: float) -> Iterator[None]:
+    """Give the sockets that are made meanwhile a timeout, since TVM's client gives them none."""
+    with _TIMEOUT_LOCK:
+        before = socket.getdefaulttimeout()
+        socket.setdefaulttimeout(seconds)
+        try:
+            yield
+        finally:
+            socket.setdefaulttimeout(before)
 
 
 def _parse(address: str) -> tuple[str, int]:
