@@ -26,7 +26,7 @@ from graphopt.targets import Target
 
 FILE_NAME = "tuned.json"
 _FORMAT = 1
-_SCHEDULES = "backends/tvm/schedule"
+_SCHEDULES = "backends/tvm/schedule/*.py", "backends/tvm/tile.py", "backends/tvm/machine.py"
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,7 @@ def _record(data: dict[str, Any]) -> Record:
 def _schedules() -> str:
     """Hash the code that the choices are of."""
     digest = hashlib.sha256()
-    for source in sorted((Path(str(graphopt.__file__)).parent / _SCHEDULES).glob("*.py")):
+    root = Path(str(graphopt.__file__)).parent
+    for source in sorted(path for pattern in _SCHEDULES for path in root.glob(pattern)):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]

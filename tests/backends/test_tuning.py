@@ -36,7 +36,9 @@ KNOBS = {
     "{ y = Conv <group = 16, pads = [1,1,1,1]> (x, w) }",
     "pool": "g (float[1,16,8,8] x) => (float[1,16,4,4] y) { y = MaxPool <kernel_shape = [2,2], strides = [2,2]> (x) }",
     "dense": "g (float[6,20] x) => (float[6,32] y) <float[20,32] w> { y = MatMul (x, w) }",
-    "winograd": "g (float[1,32,28,28] x) => (float[1,32,28,28] y) <float[32,32,3,3] w> "
+    "winograd": "g (float[1,16,56,56] x) => (float[1,16,56,56] y) <float[16,16,3,3] w> "
+    "{ y = Conv <pads = [1,1,1,1]> (x, w) }",
+    "winograd with weights as they are": "g (float[1,32,28,28] x) => (float[1,32,28,28] y) <float[32,32,3,3] w> "
     "{ y = Conv <pads = [1,1,1,1]> (x, w) }",
 }
 EXPECTED = {
@@ -46,6 +48,7 @@ EXPECTED = {
     "pool": {"columns", "rows"},
     "dense": {"rows", "panels"},
     "winograd": {"task", "tile"},
+    "winograd with weights as they are": {"tile"},
 }
 
 
