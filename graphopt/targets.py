@@ -8,6 +8,7 @@ import os
 import platform
 from collections.abc import Collection
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 import archspec.cpu
@@ -16,6 +17,18 @@ from graphopt.errors import TargetError
 from graphopt.spec import Spec, SpecError, parse_spec
 
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+
+
+class Precision(StrEnum):
+    """In which numbers products are computed that a model asks for in float32; sums are always float32."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
+AUTO = "auto"
+"""The precision of a target that takes bfloat16 where the processor multiplies it natively."""
+PRECISIONS = (*Precision, AUTO)
 
 
 @dataclass(frozen=True)
@@ -32,6 +45,7 @@ class Target:
         cores: how many the program may use.
         l1_bytes, l2_bytes: data caches of one core.
         winograd: whether a convolution may be computed with fewer products that err by a few roundings more.
+        precision: of the factors of long sums of products. It is a permission: what is faster otherwise stays exact.
 
     """
 
@@ -43,6 +57,7 @@ class Target:
     l1_bytes: int
     l2_bytes: int
     winograd: bool = True
+    precision: Precision = Precision.FP32
 
     @property
     def int8_dot(self) -> bool:
@@ -51,8 +66,8 @@ class Target:
 
     @property
     def bf16(self) -> bool:
-        """Whether the processor multiplies bfloat16 pairs natively."""
-        return not self.features.isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
+        """Whether one instruction multiplies two bfloat16 pairs and adds them into a float32 lane."""
+        return "avx512_bf16" in self.features
 
     @property
     def vector_registers(self) -> int:
@@ -65,23 +80,28 @@ class Target:
 
     def __str__(self) -> str:
         options = {"mcpu": self.mcpu, "cores": str(self.cores)}
-        return str(Spec(self.kind, options if self.winograd else options | {"winograd": "false"}))
+        if not self.winograd:
+            options["winograd"] = "false"
+        if self.precision is not Precision.FP32:
+            options["precision"] = self.precision
+        return str(Spec(self.kind, options))
 
 
 KINDS = {
     "cpu": "native code for this machine's processor, compiled by TVM through LLVM",
     "onnxruntime": "an optimized ONNX file, run by onnxruntime",
 }
-_OPTIONS = ("mcpu", "cores", "winograd")
+_OPTIONS = ("mcpu", "cores", "winograd", "precision")
 
 
 def parse_target(text: str) -> Target:
     """Read a target such as `cpu`, `cpu{cores=1}` or `cpu{mcpu=haswell}`; what is not said is detected here.
 
-    `cpu{winograd=false}` computes every product of a convolution.
+    `cpu{winograd=false}` computes every product of a convolution, `cpu{precision=bf16}` multiplies in bfloat16.
 
     Raises:
-        TargetError: unknown kind, option or processor, or one that this machine cannot execute.
+        TargetError: unknown kind, option or processor, or one that this machine cannot execute; bfloat16 where the
+            processor does not multiply it.
 
     """
     try:
@@ -100,7 +120,24 @@ def parse_target(text: str) -> Target:
         target = dataclasses.replace(target, cores=_core_count(spec.options["cores"]))
     if "winograd" in spec.options:
         target = dataclasses.replace(target, winograd=_truth("winograd", spec.options["winograd"]))
-    return target
+    return with_precision(target, spec.options["precision"]) if "precision" in spec.options else target
+
+
+def with_precision(target: Target, precision: str) -> Target:
+    """Return a target with one of `PRECISIONS`.
+
+    Raises:
+        TargetError: there is no such precision, or the processor does not multiply bfloat16 natively.
+
+    """
+    if precision not in PRECISIONS:
+        raise TargetError(f"unknown precision {precision!r}; there are {', '.join(PRECISIONS)}")
+    native = target.kind == "cpu" and target.bf16
+    if precision == AUTO:
+        return dataclasses.replace(target, precision=Precision.BF16 if native else Precision.FP32)
+    if precision == Precision.BF16 and not native:
+        raise TargetError(_why_no_bf16(target))
+    return dataclasses.replace(target, precision=Precision(precision))
 
 
 def host(kind: str = "cpu") -> Target:
@@ -156,6 +193,15 @@ def _vector_bits(features: frozenset[str]) -> int:
     if "avx512f" in features:
         return 512
     return 256 if "avx2" in features else 128
+
+
+def _why_no_bf16(target: Target) -> str:
+    if target.kind != "cpu":
+        return f"target {target.kind!r} has no precision but that of the model; take fp32, or target cpu"
+    return (
+        f"the processor {target.mcpu!r} cannot multiply in bf16: it lacks avx512_bf16; take fp32, or auto, which is "
+        "bf16 only where the processor has it"
+    )
 
 
 def _core_count(text: str) -> int:

@@ -15,7 +15,7 @@ from graphopt.backends.tvm.codegen import compile_kernels
 from graphopt.backends.tvm.memory.plan import plan_memory
 from graphopt.backends.tvm.weights import WeightWriter
 from graphopt.errors import TargetError
-from graphopt.targets import Target
+from graphopt.targets import Precision, Target
 
 _LINKERS = ("g++", "gcc", "clang++", "clang", "c++", "cc")
 
@@ -34,7 +34,10 @@ class Program:
 
 def tvm_target(target: Target) -> tvm.target.Target:
     """Return a target as TVM knows it."""
-    return tvm.target.Target({"kind": "llvm", "mcpu": target.mcpu, "num-cores": target.cores})
+    facts = {"kind": "llvm", "mcpu": target.mcpu, "num-cores": target.cores}
+    if target.precision is Precision.BF16 and target.bf16:
+        facts["mattr"] = ["+avx512bf16"]  # archspec takes a Cooper Lake for its predecessor, which lacks it
+    return tvm.target.Target(facts)
 
 
 def build(module: tvm.IRModule, target: Target) -> Program:

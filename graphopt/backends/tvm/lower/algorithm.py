@@ -6,11 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, prod
 
-from graphopt.backends.tvm.lower.window import Window
+import onnx_ir as ir
+
+from graphopt.backends.tvm.bfloat16 import PAIR
+from graphopt.backends.tvm.lower.types import dtype_of, shape_of
+from graphopt.backends.tvm.lower.window import Window, window_of
 from graphopt.backends.tvm.lower.winograd import TAPS
 from graphopt.backends.tvm.machine import FLOAT_BYTES, memory_cycles, product_cycles, repeated_cycles
 from graphopt.backends.tvm.tile import choose_tile
-from graphopt.targets import Target
+from graphopt.targets import Precision, Target
+from graphopt.tensors import Array
 
 _TRANSFORM_CYCLES = 1.5
 """Of a core, for one vector of channels, times the cube of the tile's size: additions, and registers spilled."""
@@ -29,6 +34,16 @@ class Winograd:
 
     outputs: int
     transformed: bool
+
+
+def winograd_of(node: ir.Node, weights: Array, target: Target) -> Winograd | None:
+    """Return how Winograd's convolution computes a Conv of constant weights, None if another one does."""
+    data = node.inputs[0]
+    grouped = node.attributes.get_int("group", 1) > 1
+    if data is None or grouped or min(weights.shape[:2]) < target.lanes() or dtype_of(data) != "float32":
+        return None
+    window = window_of(node, shape_of(data)[2:], weights.shape[2:])
+    return choose_winograd(window, weights.shape[1::-1], shape_of(node.outputs[0]), target)
 
 
 def choose_winograd(
@@ -52,10 +67,9 @@ def choose_winograd(
 
 def _direct_cycles(channels: Sequence[int], output_shape: Sequence[int], target: Target) -> float:
     batch, _, *extents = output_shape
-    pairs = TAPS**2 * _pairs(channels, target)
-    return _product_cycles(pairs, batch * prod(extents[:-1]), extents[-1], channels, target) + memory_cycles(
-        pairs * FLOAT_BYTES
-    )
+    pairs, rows = TAPS**2 * _pairs(channels, target), batch * prod(extents[:-1])
+    cycles = _product_cycles(pairs, rows, extents[-1], channels, target) + memory_cycles(pairs * FLOAT_BYTES)
+    return cycles / PAIR if target.precision is Precision.BF16 else cycles
 
 
 def _winograd_cycles(way: Winograd, channels: Sequence[int], output_shape: Sequence[int], target: Target) -> float:

@@ -6,24 +6,28 @@ three channels is read as it is) and v in the output:
     dense      Y[n, o, s, v] = Σ_{c, k, i} X[n, first(o) + c·i, s·stride + k·dilation] · W[o, c, k, i, v]
     depthwise  Y[n, o, s, v] = Σ_k X[n, o, s·stride + k·dilation, v] · W[o, k, v]
 
-Groups are a matter of first(o), see `grouping`. The bias is an operator of its own; fusion brings it and what
-follows into the kernel.
+Groups are a matter of first(o), see `grouping`. Where products take bfloat16 (`precision`), X is rounded and i counts
+pairs: X[…, 2 i + j] · W[o, c, k, i, v, j], summed over j as well; see `bfloat16`. The bias is an
+operator of its own; fusion brings it and what follows into the kernel.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import onnx_ir as ir
 from tvm import relax, te, tirx, topi
 
+from graphopt.backends.tvm.bfloat16 import PAIR, pack_pairs, widened
 from graphopt.backends.tvm.kernels import Kernel, mark
 from graphopt.backends.tvm.lower import importer
-from graphopt.backends.tvm.lower.algorithm import Winograd, choose_winograd
+from graphopt.backends.tvm.lower.algorithm import Winograd, winograd_of
 from graphopt.backends.tvm.lower.grouping import Grouping
 from graphopt.backends.tvm.lower.layout import Layout
 from graphopt.backends.tvm.lower.lowered import Lowered, Lowering
+from graphopt.backends.tvm.lower.precision import is_depthwise, multiplies_rounded
 from graphopt.backends.tvm.lower.refusal import RefusalError
 from graphopt.backends.tvm.lower.types import dtype_of, shape_of
 from graphopt.backends.tvm.lower.window import Window, window_of
@@ -44,14 +48,13 @@ def lower_conv(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     window = window_of(node, shape_of(data)[2:], array.shape[2:])
     groups = node.attributes.get_int("group", 1)
     _check_operands(node, array, shape_of(data)[1], groups)
-    depthwise = groups == array.shape[0] == array.shape[1] * groups
     output_shape = shape_of(node.outputs[0])
-    if depthwise:
+    if is_depthwise(array, groups):
         layout = _blocked_layout(lowering, data)
         result = _depthwise(lowering, data, array, window, layout, output_shape)
     else:
         layout = lowering.result_layout(node.outputs[0])
-        result = _dense(lowering, data, array, groups, window, layout, output_shape)
+        result = _dense(lowering, node, data, array, window, layout)
     if bias and bias[0] is not None:
         result = lowering.emit(relax.op.add(result, lowering.channels(bias[0], len(output_shape), layout)))
     return [Lowered(result, output_shape, layout)]
@@ -76,39 +79,36 @@ def _check_operands(node: ir.Node, weights: Array, channels: int, groups: int) -
 
 
 def _dense(
-    lowering: Lowering,
-    data: ir.Value,
-    weights: Array,
-    groups: int,
-    window: Window,
-    result: Layout,
-    output_shape: tuple[int, ...],
+    lowering: Lowering, node: ir.Node, data: ir.Value, weights: Array, window: Window, result: Layout
 ) -> relax.Expr:
     """Lower a convolution that is not depthwise; channels in slots are channels like others, some without weights."""
-    layout = lowering.layout(data) if weights.shape[1] * groups < lowering.lanes else _blocked_layout(lowering, data)
+    way, groups = winograd_of(node, weights, lowering.target), node.attributes.get_int("group", 1)
+    layout = _read_layout(lowering, node, data, weights.shape[1] * groups)
+    output_shape = shape_of(node.outputs[0])
     if layout.slots:
         weights = layout.arrange(weights, 1)
     if result.slots:
         weights = result.arrange(weights, 0)
         output_shape = (output_shape[0], len(result.slots), *output_shape[2:])
-    way = _winograd_way(lowering, data, weights, groups, window, output_shape)
     if way is not None:
         return _winograd(lowering, data, weights, way, window, layout, output_shape)
-    inputs = weights.shape[1] * groups
-    grouping = Grouping(inputs, weights.shape[0], groups, lowering.lanes, max(layout.lanes, 1))
+    inputs, step = weights.shape[1] * groups, PAIR if layout.rounded else 1
+    grouping = Grouping(inputs, weights.shape[0], groups, lowering.lanes, max(layout.lanes, 1), step)
+    packed = grouping.pack(weights)
 
-    def compute(source: te.Tensor, packed: te.Tensor) -> te.Tensor:
-        return te_conv(source, packed, layout, grouping, window, output_shape)
+    def compute(source: te.Tensor, factors: te.Tensor) -> te.Tensor:
+        return te_conv(source, factors, layout, grouping, window, output_shape)
 
-    return lowering.kernel("conv", compute, lowering.in_layout(data, layout), grouping.pack(weights))
+    name, factors = ("rounded_conv", pack_pairs(packed)) if layout.rounded else ("conv", packed)
+    return lowering.kernel(name, compute, lowering.in_layout(data, layout), factors)
 
 
-def _winograd_way(
-    lowering: Lowering, data: ir.Value, weights: Array, groups: int, window: Window, output_shape: tuple[int, ...]
-) -> Winograd | None:
-    if groups > 1 or min(weights.shape[:2]) < lowering.lanes or dtype_of(data) != "float32":
-        return None
-    return choose_winograd(window, weights.shape[1::-1], output_shape, lowering.target)
+def _read_layout(lowering: Lowering, node: ir.Node, data: ir.Value, inputs: int) -> Layout:
+    """Return how the input is read: few channels as they are, or where they are multiplied in pairs, as one block."""
+    layout = lowering.layout(data) if inputs < lowering.lanes else _blocked_layout(lowering, data)
+    if not multiplies_rounded(node, lowering.target):
+        return layout
+    return replace(layout, lanes=layout.lanes or inputs + inputs % PAIR, rounded=True)
 
 
 def _winograd(
@@ -153,22 +153,31 @@ def te_conv(
     window: Window,
     output_shape: tuple[int, ...],
 ) -> te.Tensor:
-    """Describe the dense kernel; `source` is [N, C, *S] or [N, C / i, *S, i], `packed` as `Grouping.pack` makes it."""
+    """Describe the dense kernel; `source` is [N, C, *S] or [N, C / i, *S, i], `packed` as `Grouping.pack` makes it.
+
+    Where the layout is rounded, `packed` is that in pairs, [blocks, width / i, *K, i / 2, lanes, 2].
+    """
     padded = pad_spatial(source, window, output_shape[2:], 0.0)
-    _, outer, *taps, inner, _ = (int(extent) for extent in packed.shape)
-    blocks = te.reduce_axis((0, outer), "c")
-    kernel = reduce_axes(taps)
-    lane = te.reduce_axis((0, inner), "i")
+    blocks = te.reduce_axis((0, int(packed.shape[1])), "c")
+    kernel = reduce_axes(window.kernel)
+    lane = te.reduce_axis((0, int(packed.shape[2 + len(kernel)])), "i")
+    part = te.reduce_axis((0, PAIR), "j")
+    inner = int(lane.dom.extent)
 
     def element(n: tirx.Var, o: tirx.Var, *rest: tirx.Var) -> tirx.Expr:
         *position, v = rest
         at = places(position, kernel, window)
+        if layout.rounded:
+            pair = grouping.first(o) // PAIR + blocks * inner + lane
+            value = padded(n, pair // inner, *at, pair % inner * PAIR + part)
+            product = widened(value) * widened(packed(o, blocks, *kernel, lane, v, part))
+            return te.sum(product, axis=[blocks, *kernel, lane, part])
         channel = grouping.first(o) + blocks * inner + lane
         value = padded(n, channel // inner, *at, channel % inner) if layout.is_blocked else padded(n, channel, *at)
         return te.sum(value * packed(o, blocks, *kernel, lane, v), axis=[blocks, *kernel, lane])
 
     shape = Layout(grouping.lanes).shape(output_shape)
-    kind = Kernel.POINTWISE_CONV if window.is_pointwise and layout.is_blocked else Kernel.CONV
+    kind = Kernel.POINTWISE_CONV if window.is_pointwise and layout.lanes == grouping.lanes else Kernel.CONV
     return te.compute(shape, element, name="conv", attrs=mark(kind))
 
 

@@ -15,8 +15,8 @@ from graphopt.tensors import Array
 class Grouping:
     """Groups of a convolution, seen from blocks of `lanes` output channels.
 
-    Each block reads one run of `width` input channels starting at `first(block)`: all that any of its lanes
-    needs. Where a block straddles groups, lanes have zero weights for the other groups' channels.
+    Each block reads one run of `width` input channels starting at `first(block)`, a multiple of `step`: all that any
+    of its lanes needs. Lanes have zero weights for the channels of other groups.
     """
 
     inputs: int
@@ -24,6 +24,7 @@ class Grouping:
     groups: int
     lanes: int
     input_lanes: int
+    step: int = 1
 
     @property
     def blocks(self) -> int:
@@ -33,14 +34,16 @@ class Grouping:
     @cached_property
     def width(self) -> int:
         """How many input channels each block reads, in whole blocks of the input."""
-        touched = max(last - first + 1 for first, last in map(self._groups_of, range(self.blocks)))
-        return min(self._round(touched * self._group_inputs), self._round(self.inputs))
+        touched = max(self._end(block) - self._start(block) for block in range(self.blocks))
+        return min(self._round(touched), self._round(self.inputs))
 
     def first(self, block: tvm.tirx.Var) -> tvm.tirx.Expr | int:
         """Return the first input channel that a block reads, as an expression of the block."""
         if self.groups == 1:
             return 0
         start = block * self.lanes // self._group_outputs * self._group_inputs
+        if self.step > 1:
+            start = start // self.step * self.step
         last = self._round(self.inputs) - self.width
         return start if self._start(self.blocks - 1) <= last else tvm.tirx.min(start, last)
 
@@ -74,7 +77,10 @@ class Grouping:
         return block * self.lanes // self._group_outputs, last_channel // self._group_outputs
 
     def _start(self, block: int) -> int:
-        return self._groups_of(block)[0] * self._group_inputs
+        return self._groups_of(block)[0] * self._group_inputs // self.step * self.step
+
+    def _end(self, block: int) -> int:
+        return (self._groups_of(block)[1] + 1) * self._group_inputs
 
     def _round(self, channels: int) -> int:
         return -(-channels // self.input_lanes) * self.input_lanes

@@ -5,6 +5,8 @@
 C, the last lanes are padding; or `slots` say which channel stands where, and what is padding (see `channels`).
 Padding lanes hold *some number* that no channel of the value is: whoever reads across channels (a convolution)
 multiplies them by zero weights, and whoever leaves the layout drops them.
+
+Either may be rounded: its float32 numbers are stored as bfloat16, see `bfloat16`.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import numpy as np
 import tvm
 from tvm import te, topi
 
+from graphopt.backends.tvm.bfloat16 import rounded
 from graphopt.backends.tvm.memory.usage import ALIGNMENT
 from graphopt.tensors import Array
 
@@ -31,11 +34,13 @@ class Layout:
     Attributes:
         lanes: how many channels a block has.
         slots: the channel that each lane of each block holds, or `PADDING`; where empty, channels stand in order.
+        rounded: whether numbers are stored as bfloat16.
 
     """
 
     lanes: int = 0
     slots: tuple[int, ...] = ()
+    rounded: bool = False
 
     @property
     def is_blocked(self) -> bool:
@@ -135,3 +140,8 @@ def te_join_blocks(sources: Sequence[te.Tensor], runs: Sequence[tuple[int, int]]
         for source, (first, end) in zip(sources, runs, strict=True)
     ]
     return topi.concatenate(parts, axis=1)
+
+
+def te_round(source: te.Tensor) -> te.Tensor:
+    """Compute float32 → bfloat16, element by element."""
+    return te.compute(source.shape, lambda *place: rounded(source(*place)), name="round")

@@ -2,7 +2,8 @@
 
     Y[m, o, l] = Σ_k X[m, k] · W[o, k, l]       with n = o · lanes + l
 
-The weights are packed at compile time in panels of `lanes` columns, so that one step of k reads one vector.
+The weights are packed at compile time in panels of `lanes` columns, so that one step of k reads one vector. Where
+products take bfloat16 (`precision`), X is rounded and k counts pairs: X[m, 2 k + j] · W[o, k, l, j], summed over j too.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import math
 
 import numpy as np
 import onnx_ir as ir
-from tvm import relax, te, tirx
+from tvm import relax, te, tirx, topi
 
+from graphopt.backends.tvm.bfloat16 import PAIR, STORED, pack_pairs, widened
 from graphopt.backends.tvm.kernels import Kernel, mark
 from graphopt.backends.tvm.lower import importer
-from graphopt.backends.tvm.lower.layout import pad_axis
+from graphopt.backends.tvm.lower.layout import Layout, pad_axis
 from graphopt.backends.tvm.lower.lowered import Lowered, Lowering
+from graphopt.backends.tvm.lower.precision import multiplies_rounded
 from graphopt.backends.tvm.lower.types import dtype_of, shape_of
 from graphopt.ir.constants import constant
 from graphopt.tensors import Array
@@ -31,7 +34,8 @@ def lower_gemm(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     if node.attributes.get_int("transB", 0) != 0:
         weights = weights.T
     scaled = np.asarray(weights, np.float32) * np.float32(node.attributes.get_float("alpha", 1.0))
-    result = _rows_times_panels(lowering, lowering.plain(left), scaled)
+    layout = Layout(rounded=multiplies_rounded(node, lowering.target))
+    result = _rows_times_panels(lowering, lowering.in_layout(left, layout), scaled)
     if bias and bias[0] is not None:
         beta = node.attributes.get_float("beta", 1.0)
         addend = lowering.plain(bias[0])
@@ -50,7 +54,7 @@ def lower_matmul(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     depth, columns = weights.shape
     shape = shape_of(left)
     rows = math.prod(shape[:-1])
-    flat = lowering.plain(left)
+    flat = lowering.in_layout(left, Layout(rounded=multiplies_rounded(node, lowering.target)))
     if len(shape) != 2:
         flat = lowering.emit(relax.op.reshape(flat, (rows, depth)))
     result = _rows_times_panels(lowering, flat, weights)
@@ -63,6 +67,8 @@ def _rows_times_panels(lowering: Lowering, rows: relax.Expr, weights: Array) -> 
     depth, columns = weights.shape
     lanes = lowering.lanes
     panels = np.ascontiguousarray(pad_axis(weights, 1, lanes).reshape(depth, -1, lanes).transpose(1, 0, 2))
+    if rows.ty.dtype == STORED:
+        panels = pack_pairs(pad_axis(panels, 1, PAIR))
 
     def compute(left: te.Tensor, right: te.Tensor) -> te.Tensor:
         return te_dense(left, right, columns)
@@ -71,13 +77,20 @@ def _rows_times_panels(lowering: Lowering, rows: relax.Expr, weights: Array) -> 
 
 
 def te_dense(left: te.Tensor, right: te.Tensor, columns: int) -> te.Tensor:
-    """Describe [M, K] × panels [N / lanes, K, lanes] → [M, N], N cut to `columns`."""
-    count, depth = (int(extent) for extent in left.shape)
-    panels, _, lanes = (int(extent) for extent in right.shape)
+    """Describe [M, K] × panels [N / lanes, K, lanes] → [M, N], N cut to `columns`.
+
+    Rounded rows come with panels in pairs, [N / lanes, ceil(K / 2), lanes, 2].
+    """
+    count = int(left.shape[0])
+    panels, depth, lanes, *pair = (int(extent) for extent in right.shape)
     k = te.reduce_axis((0, depth), "k")
+    j = te.reduce_axis((0, PAIR), "j")
+    rows = topi.nn.pad(left, [0, 0], [0, depth * PAIR - int(left.shape[1])]) if pair else left
 
     def product(m: tirx.Var, o: tirx.Var, lane: tirx.Var) -> tirx.Expr:
-        return te.sum(left(m, k) * right(o, k, lane), axis=k)
+        if pair:
+            return te.sum(widened(rows(m, k * PAIR + j)) * widened(right(o, k, lane, j)), axis=[k, j])
+        return te.sum(rows(m, k) * right(o, k, lane), axis=k)
 
     blocked = te.compute((count, panels, lanes), product, name="dense", attrs=mark(Kernel.DENSE))
     return te.compute((count, columns), lambda m, n: blocked(m, n // lanes, n % lanes), name="rows")

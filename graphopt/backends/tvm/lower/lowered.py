@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
 import tvm
 from tvm import relax, te, topi
 
+from graphopt.backends.tvm.bfloat16 import round_array
 from graphopt.backends.tvm.kernels import JOIN
 from graphopt.backends.tvm.lower.channels import Assembly, ChannelPlan
 from graphopt.backends.tvm.lower.layout import (
@@ -19,6 +20,7 @@ from graphopt.backends.tvm.lower.layout import (
     pack_array,
     te_join_blocks,
     te_pack,
+    te_round,
     te_unpack,
 )
 from graphopt.backends.tvm.lower.refusal import RefusalError
@@ -84,6 +86,11 @@ class Lowering:
             self._converted[key] = self._constant(value, layout) if lowered is None else self._convert(lowered, layout)
         return self._converted[key]
 
+    def rounded(self, lowered: Lowered) -> Lowered:
+        """Return a value of float32 rounded, its axes as they are."""
+        layout = replace(lowered.layout, rounded=True)
+        return replace(lowered, expr=self.kernel("round", te_round, lowered.expr), layout=layout)
+
     def pack(self, expr: relax.Expr, layout: Layout) -> relax.Var:
         """Bring an expression of shape [N, C, *S] in ONNX's order of axes into a blocked layout."""
         if layout.slots:
@@ -136,9 +143,15 @@ class Lowering:
         if array is None:
             raise RefusalError(f"{value.name!r} is neither an input of the region nor made in it")
         dtype_of(value)
+        if layout.rounded:
+            array = round_array(array)
         return literal(pack_array(array, layout) if layout.is_blocked else array)
 
     def _convert(self, lowered: Lowered, layout: Layout) -> relax.Expr:
+        if layout.rounded and not lowered.layout.rounded:
+            lowered = self.rounded(lowered)
+        if layout == lowered.layout:
+            return lowered.expr
         expr, channels, own = lowered.expr, lowered.shape[1], lowered.layout
         if own.is_blocked:
             stored = len(own.slots) or channels

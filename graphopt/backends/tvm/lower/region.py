@@ -14,6 +14,7 @@ from graphopt.backends.tvm.lower.importer import quiet
 from graphopt.backends.tvm.lower.layout import PLAIN
 from graphopt.backends.tvm.lower.lowered import Lowered, Lowering, tensor_type
 from graphopt.backends.tvm.lower.operators import lower_node
+from graphopt.backends.tvm.lower.precision import is_read_rounded
 from graphopt.backends.tvm.lower.types import shape_of
 from graphopt.ir.fusible import is_fusible
 from graphopt.ir.walk import is_op
@@ -55,8 +56,10 @@ def lower(
                 if is_op(node, "Constant") or node in plan.moves:
                     continue
                 for value, lowered in zip(node.outputs, lower_node(lowering, node), strict=False):
+                    rounded = value not in outputs and is_read_rounded(value, target)
+                    result = lowering.rounded(lowered) if rounded else lowered
                     stored = kernel_of is not None and _is_stored(node, value, kernel_of)
-                    lowering.define(value, _stored(lowering, lowered) if stored else lowered)
+                    lowering.define(value, _stored(lowering, result) if stored else result)
             mark()
             results = builder.emit_output(relax.Tuple([lowering.plain(value) for value in outputs]))
         builder.emit_func_output(results)

@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import tvm
 from tvm import tirx
 
-from graphopt.backends.tvm.machine import FLOAT_BYTES, repeated_cycles
+from graphopt.backends.tvm.machine import repeated_cycles
 from graphopt.backends.tvm.schedule.generic import schedule_block
 from graphopt.backends.tvm.schedule.kernel import (
     Block,
@@ -99,7 +100,8 @@ def _rows_of_a_task(kernel: KernelSchedule, block: Block) -> int | None:
     batch, blocks, *rows, columns, _ = kernel.shape(block)
     tile = choose_tile(blocks, columns, kernel.target)
     data, weights = (
-        math.prod(map(int, region.source.shape)) * FLOAT_BYTES for region in kernel.schedule.get(block).reads
+        math.prod(map(int, region.source.shape)) * tvm.DataType(region.source.dtype).bits // 8
+        for region in kernel.schedule.get(block).reads
     )
     rows = rows or [1]
     default = rows_of_a_task(rows, blocks // tile.blocks, (data // batch, weights), batch, kernel.target)

@@ -10,6 +10,7 @@ from typing import Any
 import tvm
 from tvm import s_tir, tirx
 
+from graphopt.backends.tvm.bfloat16 import STORED as STORED_BFLOAT16
 from graphopt.backends.tvm.kernels import KERNEL, STORED, Kernel
 from graphopt.backends.tvm.schedule.choices import Choices, Option
 from graphopt.targets import Target
@@ -19,6 +20,7 @@ Block = Any
 Loop = Any
 """A loop's handle within one schedule (`tvm.s_tir.schedule.LoopRV`)."""
 
+_FLOAT_BITS = 32
 PARALLEL_FROM = 1 << 13
 """Elementary steps from which starting the other threads pays: about two microseconds of work."""
 
@@ -64,9 +66,10 @@ class KernelSchedule:
         return math.prod(map(self.extent, self.schedule.get_loops(block)))
 
     def lanes(self, block: Block) -> int:
-        """Return how many elements of what a block writes fill a vector register."""
+        """Return how many elements of what a block writes fill a vector register; bfloat16 come from float32."""
         dtype = self.schedule.get(block).writes[0].source.dtype
-        return max(1, self.target.lanes(max(8, tvm.DataType(dtype).bits)))
+        bits = _FLOAT_BITS if dtype == STORED_BFLOAT16 else max(8, tvm.DataType(dtype).bits)
+        return max(1, self.target.lanes(bits))
 
     def is_regular(self, block: Block) -> bool:
         """Whether a block stands in a perfect nest of one loop an axis, in the order of its axes."""
@@ -121,7 +124,12 @@ def keep_in_registers(kernel: KernelSchedule, tile: Sequence[Loop]) -> None:
     """Make a tile's innermost loop one vector and unroll the others, so that LLVM keeps the tile in registers."""
     *others, lane = tile
     kernel.schedule.vectorize(lane)
-    for loop in others:
+    unroll(kernel, others)
+
+
+def unroll(kernel: KernelSchedule, loops: Sequence[Loop]) -> None:
+    """Unroll loops."""
+    for loop in loops:
         kernel.schedule.unroll(loop)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule, divisor_up_to, divisors, keep_in_registers
+from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule, divisor_up_to, divisors
+from graphopt.backends.tvm.schedule.summation import sum_in_registers
 
 _PANELS = 4
 """Panels that a single row is multiplied with at a time, so that sums do not wait for each other."""
@@ -15,7 +16,7 @@ def schedule_dense(kernel: KernelSchedule, block: Block) -> bool:
     if len(consumers) != 1 or len(schedule.get_loops(consumers[0])) != 2:
         return False
     (output,) = consumers
-    row, panel, lane, _ = schedule.get_loops(block)
+    (row, panel, lane), _ = kernel.reduction_axes(block)
     rows, panels, lanes = map(kernel.extent, (row, panel, lane))
     tile_rows, tile_panels = _tile(kernel, rows, panels)
     m, n = schedule.get_loops(output)
@@ -25,11 +26,7 @@ def schedule_dense(kernel: KernelSchedule, block: Block) -> bool:
     task = schedule.fuse(m_outer, n_outer)
     schedule.parallel(task)
     schedule.compute_at(block, task, preserve_unit_loops=True)
-    _, row, panel, lane, depth = schedule.get_loops(block)
-    schedule.reorder(depth, row, panel, lane)
-    keep_in_registers(kernel, [row, panel, lane])
-    start = schedule.decompose_reduction(block, depth)
-    keep_in_registers(kernel, schedule.get_loops(start)[1:])
+    sum_in_registers(kernel, block, None, depth=1)
     return True
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 
-from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule, divisor_up_to, keep_in_registers
+from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule, divisor_up_to, keep_in_registers, unroll
+from graphopt.backends.tvm.schedule.pairs import mark_pair, multiplies_pairs
 
 _PART = 256
 """Products summed one after the other."""
@@ -39,8 +40,14 @@ def sum_in_registers(kernel: KernelSchedule, block: Block, partial: Block | None
     """
     schedule = kernel.schedule
     tile, reducing = kernel.reduction_axes(block, below=depth)
-    schedule.reorder(*reducing, *tile)
-    keep_in_registers(kernel, tile)
+    *columns, lane = tile
+    pair = reducing.pop() if multiplies_pairs(kernel, block) else None
+    if pair is None:
+        schedule.reorder(*reducing, *tile)
+        keep_in_registers(kernel, tile)
+    else:
+        schedule.reorder(*reducing, *columns, pair, lane)
+        unroll(kernel, columns)
     if partial is not None:
         schedule.compute_at(partial, reducing[0], preserve_unit_loops=True)
         sum_in_registers(kernel, partial, None, depth=depth + 1)
@@ -50,3 +57,5 @@ def sum_in_registers(kernel: KernelSchedule, block: Block, partial: Block | None
                 schedule.unroll(loop)
     start = schedule.decompose_reduction(block, reducing[0])
     keep_in_registers(kernel, schedule.get_loops(start)[depth:])
+    if pair is not None:
+        mark_pair(kernel, block, pair)
