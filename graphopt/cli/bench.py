@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,12 +15,14 @@ from graphopt.cli.options import (
     InputShapes,
     Json,
     PipelineText,
+    PrecisionName,
     PresetName,
     Seed,
     TargetText,
     Threads,
     pipeline_text,
     shapes_of,
+    target_of,
 )
 from graphopt.cli.output import check_file
 from graphopt.cli.scores import document, tables
@@ -70,6 +71,7 @@ def bench_model(
     pipeline: PipelineText = None,
     preset: PresetName = None,
     threads: Threads = None,
+    precision: PrecisionName = None,
     require_quiet: RequireQuiet = False,
     plot: Plot = None,
     seed: Seed = 0,
@@ -92,10 +94,8 @@ def bench_model(
     if plot:
         _check_plot(plot)
     from graphopt.benchmark.case import Recipe
-    from graphopt.targets import parse_target
 
-    facts = parse_target(target)
-    recipe = Recipe(dataclasses.replace(facts, cores=threads or facts.cores), text, shapes, seed)
+    recipe = Recipe(target_of(target, threads, precision), text, shapes, seed)
     quiet = _Quiet(required=require_quiet)
     with progress("benchmarking") as step:
         outcomes = _measure(_cases(models, batches, recipe), opponents, repeats, quiet, step)

@@ -16,6 +16,7 @@ from graphopt.cli.options import (
     ModelPath,
     NoCache,
     PipelineText,
+    PrecisionName,
     PresetName,
     SeveralInputShapes,
     TargetText,
@@ -46,6 +47,7 @@ def compile_model(
     pipeline: PipelineText = None,
     preset: PresetName = None,
     threads: Threads = None,
+    precision: PrecisionName = None,
     no_cache: NoCache = False,
     explain: Explain = False,
     json: Json = False,
@@ -60,6 +62,7 @@ def compile_model(
       graphopt compile model.onnx -o program
       graphopt compile model.onnx -o program --input-shape x:8,3,224,224 --threads 2
       graphopt compile model.onnx -o program --input-shape x:1,3,224,224 --input-shape x:8,3,224,224
+      graphopt compile model.onnx -o program --precision auto
       graphopt compile model.onnx -o program --target onnxruntime --explain
 
     """
@@ -78,7 +81,14 @@ def compile_model(
             step(stage)
 
         module = compile(
-            model, target, shapes=shapes, pipeline=text, threads=threads, cache=not no_cache, on_stage=on_stage
+            model,
+            target,
+            shapes=shapes,
+            pipeline=text,
+            threads=threads,
+            precision=precision,
+            cache=not no_cache,
+            on_stage=on_stage,
         )
         step("saving")
         module.save(output)

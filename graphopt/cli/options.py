@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from graphopt.errors import PipelineError
 from graphopt.pipeline.presets import DEFAULT_PRESET, PRESETS
+
+if TYPE_CHECKING:
+    from graphopt.targets import Target
 
 Dims = tuple[int | str | None, ...]
 
@@ -77,6 +80,18 @@ def pipeline_text(pipeline: str | None, preset: str | None) -> str:
     return pipeline if pipeline is not None else preset or DEFAULT_PRESET
 
 
+def target_of(text: str, threads: int | None, precision: str | None) -> Target:
+    """Read a target; the other options go before what it says. Raises TargetError."""
+    import dataclasses
+
+    from graphopt.targets import parse_target, with_precision
+
+    target = parse_target(text)
+    if threads is not None:
+        target = dataclasses.replace(target, cores=threads)
+    return target if precision is None else with_precision(target, precision)
+
+
 def _dim(entry: str, text: str) -> int | str | None:
     if entry == "?":
         return None
@@ -135,6 +150,16 @@ TargetText = Annotated[
 Threads = Annotated[
     int | None,
     typer.Option("--threads", min=1, metavar="N", help="How many threads to use; all cores by default."),
+]
+PrecisionName = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        metavar="NAME",
+        help="What convolutions and matrix products multiply in: fp32, bf16 where the processor has it, or auto, which "
+        "is bf16 where it has it. By default what the target says, and fp32 where it says nothing.",
+        show_default=False,
+    ),
 ]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither look for a cached program nor keep this one.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Of everything random.")]

@@ -15,12 +15,14 @@ from graphopt.cli.options import (
     Json,
     ModelPath,
     PipelineText,
+    PrecisionName,
     PresetName,
     Seed,
     TargetText,
     Threads,
     pipeline_text,
     shapes_of,
+    target_of,
 )
 from graphopt.cli.render import fields, table
 from graphopt.cli.summary import quantity
@@ -50,6 +52,7 @@ def profile_model(
     pipeline: PipelineText = None,
     preset: PresetName = None,
     threads: Threads = None,
+    precision: PrecisionName = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
@@ -68,10 +71,8 @@ def profile_model(
     text, shapes = pipeline_text(pipeline, preset), shapes_of(input_shape)
     from graphopt.benchmark.case import Recipe, open_case
     from graphopt.benchmark.profile import profile
-    from graphopt.targets import parse_target
 
-    facts = parse_target(target)
-    recipe = Recipe(dataclasses.replace(facts, cores=threads or facts.cores), text, shapes, seed)
+    recipe = Recipe(target_of(target, threads, precision), text, shapes, seed)
     with progress("profiling") as step:
         case = open_case(model, batch, recipe)
         found = profile(case, repeats=repeats, on_step=step)

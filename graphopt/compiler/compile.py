@@ -35,7 +35,7 @@ from graphopt.runtime import cache as program_cache
 from graphopt.runtime.integrity import digests
 from graphopt.runtime.manifest import WHOLE_MODEL, CompileReport, Manifest, Placement, Variant
 from graphopt.runtime.module import CompiledModule
-from graphopt.targets import Target, parse_target
+from graphopt.targets import Target, parse_target, with_precision
 
 SHAPE_FOLDING = "O1"
 """Run again once shapes are fixed: code needs them as constants, whatever pipeline the user chose."""
@@ -48,6 +48,7 @@ def compile(  # noqa: A001  # the name that the tool is known by
     shapes: ShapeTable | None = None,
     pipeline: str = DEFAULT_PRESET,
     threads: int | None = None,
+    precision: str | None = None,
     cache: bool = True,
     on_stage: Callable[[str], None] | None = None,
 ) -> CompiledModule:
@@ -70,6 +71,9 @@ def compile(  # noqa: A001  # the name that the tool is known by
             in a dimension where all sets say the same.
         pipeline: a preset or the text of a pipeline of passes.
         threads: how many threads the program uses; all cores this process may run on by default.
+        precision: of the factors of convolutions and matrix products, whose sums are float32 in any case: `fp32`,
+            `bf16`, or `auto`, which is `bf16` where the processor multiplies it natively and `fp32` elsewhere. By
+            default what the target says, as in `cpu{precision=bf16}`, and `fp32` where it says nothing.
         cache: keep the program, and find it again at the next equal request (`graphopt.runtime.cache`).
         on_stage: called with the name of each stage before it starts.
 
@@ -82,6 +86,8 @@ def compile(  # noqa: A001  # the name that the tool is known by
     facts = target if isinstance(target, Target) else parse_target(target)
     if threads is not None:
         facts = _with_threads(facts, threads)
+    if precision is not None:
+        facts = with_precision(facts, precision)
     rows = rows_of(shapes)
     loaded = load(model, shapes=common(rows))
     check_interface(loaded)
