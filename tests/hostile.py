@@ -277,6 +277,7 @@ BAD = [
     Bad("unknown-target", TargetError, "did you mean 'cpu'", target="cpuu"),
     Bad("unknown-target-option", TargetError, "'threads'", target="cpu{threads=2}"),
     Bad("target-option-of-no-use", TargetError, "cores=0", target="cpu{cores=0}"),
+    Bad("unknown-precision", TargetError, "there are fp32, bf16, auto", target="cpu{precision=int4}"),
     Bad("unknown-processor", TargetError, "did you mean 'haswell'", target="cpu{mcpu=hasswell}"),
     Bad("target-unclosed", TargetError, "cannot read target", target="cpu{"),
     Bad("shape-of-no-input", ModelError, "no input 'z'", shapes={"z": [1, 3]}),

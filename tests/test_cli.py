@@ -155,6 +155,9 @@ def test_input_shapes(text: str, shape: InputShape) -> None:
         (["optimize", "absent.onnx", "-o", "."], 8, "it is a directory"),
         (["compile", "absent.onnx", "-o", "full"], 8, "would be lost"),
         (["compile", "absent.onnx", "-o", "program", "--target", "gpu"], 5, "gpu"),
+        (["compile", "absent.onnx", "-o", "program", "--precision", "fp16"], 5, "fp32, bf16, auto"),
+        (["bench", "absent.onnx", "--target", "onnxruntime", "--precision", "bf16"], 5, "that of the model"),
+        (["profile", "absent.onnx", "--target", "onnxruntime", "--precision", "bf16"], 5, "that of the model"),
     ],
 )
 def test_the_user_can_mend_it(

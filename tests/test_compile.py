@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from graphopt.numerics import differences
 from graphopt.pipeline.numeric_check import NumericCheck
 from graphopt.runtime import cache
 from graphopt.runtime.manifest import Manifest
+from graphopt.targets import Precision, host
 from tests.networks import CONV_BN_RELU, network
 
 FALLBACK = """
@@ -337,6 +339,25 @@ def test_the_manifest_reads_back_equal(tmp_path: Path) -> None:
 def test_threads_below_one_are_refused() -> None:
     with pytest.raises(TargetError, match="threads=0 must be at least 1"):
         graphopt.compile(network(), threads=0)
+
+
+def test_auto_is_fp32_where_the_processor_does_not_multiply_bf16(own_cache: Path) -> None:
+    without = replace(host(), features=host().features - {"avx512_bf16"})
+    program, same = graphopt.compile(network(), without), graphopt.compile(network(), without, precision="auto")
+    assert len(list(own_cache.iterdir())) == 1
+    x = np.ones((1, 3, 8, 8), np.float32)
+    for name, array in program(x).items():
+        np.testing.assert_array_equal(same(x)[name], array)
+    with pytest.raises(TargetError, match="cannot multiply in bf16"):
+        graphopt.compile(network(), without, precision="bf16")
+
+
+def test_a_program_says_its_precision_and_is_cached_by_it(own_cache: Path, tmp_path: Path) -> None:
+    rounding = replace(host(), precision=Precision.BF16)
+    single, program = graphopt.compile(network(), rounding, precision="fp32"), graphopt.compile(network(), rounding)
+    assert len(list(own_cache.iterdir())) == 2
+    program.save(tmp_path / "program")
+    assert Manifest.read(tmp_path / "program").target == str(rounding) == str(single.target)[:-1] + " precision=bf16}"
 
 
 def test_a_module_measures_itself_and_prints() -> None:
