@@ -15,14 +15,14 @@ from graphopt.benchmark import quiet, resident, runtimes
 from graphopt.benchmark.case import Case, Recipe, open_case
 from graphopt.benchmark.contest import Outcome, Score, compete
 from graphopt.benchmark.quiet import OtherLoad, Watch, busy_seconds
-from graphopt.benchmark.runtimes import OPPONENTS, SELF
+from graphopt.benchmark.runtimes import OPPONENTS, SELF, loader_of
 from graphopt.benchmark.turn import Turn, answer, take_turn
 from graphopt.benchmark.worker import Worker
 from graphopt.cli.scores import tables
 from graphopt.errors import MeasurementError, ModelError, RunError
 from graphopt.ir.save import save
 from graphopt.runtime.benchmark import BURST, SETTLING_RUNS
-from graphopt.targets import parse_target
+from graphopt.targets import Precision, parse_target
 from graphopt.tensors import Feeds
 from tests.fake_runtimes import FAKES
 from tests.networks import network
@@ -219,6 +219,17 @@ def test_openvino_answers_and_says_its_threads(tmp_path: Path) -> None:
     outcome = compete(case(tmp_path, names + " z = Neg (a)\n x2 = Identity (x) }"), ["openvino"], repeats=4)
     score = outcome.scores["openvino"]
     assert (score.failure, score.threads, score.is_equal) == ("", 1, True)
+
+
+@pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is no dependency of the tests: extra `bench`")
+@pytest.mark.parametrize("precision", Precision)
+def test_openvino_is_asked_for_the_precision_of_the_program(tmp_path: Path, precision: Precision) -> None:
+    path = case(tmp_path).write_model(tmp_path)
+    side = loader_of(OPPONENTS["openvino"].at(precision))(path, 1)
+    x = np.ones((1, 3), np.float32)
+    np.testing.assert_array_equal(next(iter(side.run({"x": x}).values())), 2 * x)
+    assert OPPONENTS["openvino"].at(precision).loader.endswith("bf16") is (precision is Precision.BF16)
+    assert OPPONENTS["onnxruntime"].at(precision) == OPPONENTS["onnxruntime"]
 
 
 @pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is no dependency of the tests: extra `bench`")

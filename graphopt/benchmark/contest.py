@@ -157,7 +157,8 @@ def _foreign_nodes(module: CompiledModule) -> str:
 
 def _start(name: str, path: Path, case: Case, score: Score) -> Worker:
     threads = case.recipe.target.cores
-    worker = Worker(name, PROGRAM if name == SELF else OPPONENTS[name], path, threads, case.feeds)
+    runtime = PROGRAM if name == SELF else OPPONENTS[name].at(case.recipe.target.precision)
+    worker = Worker(name, runtime, path, threads, case.feeds)
     score.version, score.threads = worker.version, worker.threads
     if worker.threads != threads:
         worker.close()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from graphopt.errors import MeasurementError
+from graphopt.targets import Precision
 from graphopt.tensors import Feeds
 
 
@@ -38,12 +39,18 @@ class Runtime:
         package: what has to be installed.
         prepare: "module:function", called in the worker before: imports what the loader would import as it loads,
             so that it does not count as memory of the model.
+        bf16_loader: the loader where products may take bfloat16; empty where the runtime knows no other precision.
 
     """
 
     loader: str
     package: str
     prepare: str = ""
+    bf16_loader: str = ""
+
+    def at(self, precision: Precision) -> Self:
+        """Return the runtime on a par with a program of a precision."""
+        return replace(self, loader=self.bf16_loader) if precision is Precision.BF16 and self.bf16_loader else self
 
 
 SELF = "graphopt"
@@ -52,7 +59,9 @@ PROGRAM = Runtime("graphopt.benchmark.program:load", "graphopt", "graphopt.backe
 
 OPPONENTS = {
     "onnxruntime": Runtime("graphopt.benchmark.onnxruntime:load", "onnxruntime"),
-    "openvino": Runtime("graphopt.benchmark.openvino:load", "openvino"),
+    "openvino": Runtime(
+        "graphopt.benchmark.openvino:load", "openvino", bf16_loader="graphopt.benchmark.openvino:load_bf16"
+    ),
 }
 
 

@@ -10,6 +10,7 @@
     linear       rows times packed panels
     tile         how much is kept in registers
     summation    long sums, in registers and in parts
+    pairs        products of bfloat16, by an instruction that TVM does not know
 
-Lowering and scheduling share one thing only, the marks of `kernels`.
+Lowering and scheduling share only the marks of `kernels` and how `bfloat16` is stored.
 """
