@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from graphopt.backends.tvm.abi import ALIGNMENT
 from graphopt.backends.tvm.memory.arena import arrange, live_bytes
 from graphopt.backends.tvm.memory.sharing import Sharing, Span, share
-from graphopt.backends.tvm.memory.usage import ALIGNMENT, Role, Step, Usage
+from graphopt.backends.tvm.memory.usage import Role, Step, Usage
 
 LINE = ALIGNMENT
 IN_PLACE = frozenset({(0, 0)})

@@ -1,4 +1,4 @@
-"""The one version of TVM's foreign-function layer that this TVM works with."""
+"""What compiled code and the runtime rely on: one version of TVM's foreign-function layer, and aligned tensors."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 from graphopt.errors import TargetError
 
 WORKING_FFI = frozenset({"0.1.14.post0", "0.1.14.post1"})
+ALIGNMENT = 64
+"""Bytes; TVM's kernels read vectors from tensors aligned to this."""
 
 
 def check_abi() -> None:

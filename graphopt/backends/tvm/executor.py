@@ -14,13 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from graphopt.backends.tvm.abi import check_abi
+from graphopt.backends.tvm.abi import ALIGNMENT, check_abi
 from graphopt.backends.tvm.weights import read_weights
 from graphopt.errors import ModelError
 from graphopt.tensors import Array
 
-_ALIGNMENT = 64
-"""Bytes; TVM's kernels read vectors from tensors aligned to this."""
 BIG_CORES = 1
 """`runtime.config_threadpool`'s default affinity mode; without binding it only counts."""
 
@@ -104,7 +102,7 @@ class TvmExecutor:
     def _tensor(self, array: Array) -> Any:
         runtime = self._tvm.runtime
         flags = array.flags
-        if flags.c_contiguous and flags.writeable and array.ctypes.data % _ALIGNMENT == 0:
+        if flags.c_contiguous and flags.writeable and array.ctypes.data % ALIGNMENT == 0:
             return runtime.from_dlpack(array)
         return runtime.tensor(np.asarray(array, order="C"))
 

@@ -15,6 +15,7 @@ import numpy as np
 import tvm
 from tvm import relax, s_tir, te
 
+from graphopt.backends.tvm.abi import ALIGNMENT
 from graphopt.backends.tvm.build import Program, build
 from graphopt.backends.tvm.timing import TimingExecutor
 from graphopt.targets import Target, last_cache_bytes
@@ -27,7 +28,6 @@ _ROUNDS, _TAPS = 1 << 8, 256
 undisturbed."""
 _STREAMS = 8
 """Sums that a core reads into at a time, so that none waits for another."""
-_ALIGNMENT = 64
 _LEAST_BYTES, _MOST_BYTES = 64 << 20, 1 << 30
 
 
@@ -119,8 +119,8 @@ def reads(target: Target, size: int) -> Probe:
 def _ones(shape: tuple[int, ...]) -> Array:
     """Return ones that begin where vector loads want it, or each run would copy them all."""
     size = int(np.prod(shape))
-    room = np.ones(size + _ALIGNMENT // 4, np.float32)
-    start = -room.ctypes.data % _ALIGNMENT // 4
+    room = np.ones(size + ALIGNMENT // 4, np.float32)
+    start = -room.ctypes.data % ALIGNMENT // 4
     return room[start : start + size].reshape(shape)
 
 

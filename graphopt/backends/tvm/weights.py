@@ -14,10 +14,9 @@ from typing import BinaryIO
 
 import numpy as np
 
+from graphopt.backends.tvm.abi import ALIGNMENT
 from graphopt.errors import ModelError
 from graphopt.tensors import Array
-
-_ALIGNMENT = 64
 
 
 class WeightWriter:
@@ -40,7 +39,7 @@ class WeightWriter:
             with self._path.open("ab") as file:
                 np.lib.format.write_array(file, array, version=(1, 0), allow_pickle=False)
                 self._contents[place] = file.tell() - array.nbytes
-                file.write(bytes(-file.tell() % _ALIGNMENT))
+                file.write(bytes(-file.tell() % ALIGNMENT))
                 self._end = file.tell()
         return place
 

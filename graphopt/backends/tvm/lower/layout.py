@@ -19,8 +19,8 @@ import numpy as np
 import tvm
 from tvm import te, topi
 
+from graphopt.backends.tvm.abi import ALIGNMENT
 from graphopt.backends.tvm.bfloat16 import rounded
-from graphopt.backends.tvm.memory.usage import ALIGNMENT
 from graphopt.tensors import Array
 
 PADDING = -1

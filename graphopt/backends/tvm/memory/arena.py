@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from graphopt.backends.tvm.abi import ALIGNMENT
 from graphopt.backends.tvm.memory.sharing import Span
-from graphopt.backends.tvm.memory.usage import ALIGNMENT
 
 
 @dataclass(frozen=True)

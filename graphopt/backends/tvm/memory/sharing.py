@@ -13,7 +13,8 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from graphopt.backends.tvm.memory.usage import ALIGNMENT, Role, Usage
+from graphopt.backends.tvm.abi import ALIGNMENT
+from graphopt.backends.tvm.memory.usage import Role, Usage
 
 
 @dataclass(frozen=True)

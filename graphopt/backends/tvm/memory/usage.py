@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
-ALIGNMENT = 64
-"""Bytes; kernels read vectors from tensors aligned to this."""
-
 
 class Role(Enum):
     """What a step does, as far as it says where its operands could lie."""
