@@ -181,6 +181,11 @@ def test_tiles_take_whole_blocks_and_fit_the_registers(blocks: int, columns: int
     assert tile.registers < target.vector_registers
 
 
+def test_of_tiles_that_take_as_long_the_one_that_loads_less_is_chosen() -> None:
+    target = parse_target("cpu{mcpu=haswell}")
+    assert str(choose_tile(64, 7, target)) == "5x2", "one block of seven columns loads its inputs twice as often"
+
+
 def test_tasks_go_by_what_need_not_pass_the_cache_again() -> None:
     target = dataclasses.replace(parse_target("cpu"), cores=2, l2_bytes=1 << 20)
     small, large = 1 << 18, 1 << 23

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from graphopt.targets import Target
 
@@ -35,6 +36,10 @@ class Tile:
         whole, rest = divmod(columns, self.columns)
         return whole * self._step(self.columns) + (self._step(rest) if rest else 0.0)
 
+    def loads(self, columns: int) -> int:
+        """Return how many vectors of weights and single inputs a product of `columns` outputs of every block loads."""
+        return ceil(columns / self.columns) * self.blocks + columns
+
     def slowness(self, columns: int) -> float:
         """Return how many times longer than the multiply-adds alone `columns` outputs of its blocks take."""
         return self.cycles(columns) * _PORTS / (columns * self.blocks)
@@ -44,14 +49,14 @@ class Tile:
 
 
 def choose_tile(blocks: int, columns: int, target: Target) -> Tile:
-    """Choose the tile for rows of `columns` outputs of `blocks` blocks: fewest cycles, then fewest narrow tiles.
+    """Choose the tile for rows of `columns` outputs of `blocks` blocks: fewest cycles, loads, then narrow tiles.
 
     Five registers of eight hold the sums; LLVM spills some where more are asked for, since it loads several inputs
     ahead.
     """
 
-    def cost(tile: Tile) -> tuple[float, int]:
-        return round(tile.cycles(columns) / tile.blocks, 1), columns % tile.columns
+    def cost(tile: Tile) -> tuple[float, float, int]:
+        return round(tile.cycles(columns) / tile.blocks, 1), tile.loads(columns) / tile.blocks, columns % tile.columns
 
     return min(_candidates(blocks, columns, target.vector_registers * 5 // 8, _BLOCKS), key=cost)
 
