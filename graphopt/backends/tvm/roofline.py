@@ -23,9 +23,11 @@ from graphopt.tensors import Array
 
 _SECONDS = 0.5
 """How long each probe is repeated: longer than other programs keep a core in one go."""
-_ROUNDS, _TAPS = 1 << 8, 256
-"""Taps fit into the first cache; rounds make work of them that is long beside a start, and short enough to pass
-undisturbed."""
+_ROUNDS, _TAPS = 1 << 12, 32
+"""Taps fit into the first cache; rounds make work of them that is long beside the waking of a thread, and short enough
+to pass undisturbed."""
+_FACTORS = 2
+"""By which each element of a row is multiplied."""
 _STREAMS = 8
 """Sums that a core reads into at a time, so that none waits for another."""
 _LEAST_BYTES, _MOST_BYTES = 64 << 20, 1 << 30
@@ -82,22 +84,25 @@ class Probe:
 
 
 def multiply_adds(target: Target, rounds: int, taps: int) -> Probe:
-    """Multiply and add on registers, with one load a tap.
+    """Multiply and add on registers, with a load for every two operations.
 
-    sums[thread, j, lane] = Σ over rounds and taps of factor[j, lane] · row[tap, lane]. The row changes with the
-    tap, or LLVM would multiply once and only add from then on.
+    sums[thread, j, k, lane] = Σ over rounds and taps of factor[j, lane] · row[tap, k, lane]. The row changes with the
+    tap, or LLVM would multiply once and only add from then on; factors and sums fit into the registers together, or
+    loading the factors would take as long as the operations.
     """
     lanes = target.lanes()
-    tile = target.vector_registers * 5 // 8  # enough that no sum waits for itself, and none is spilled
-    shape = target.cores, tile, lanes
+    columns = target.vector_registers * 5 // 8 // _FACTORS  # enough that no sum waits for itself, and none is spilled
+    shape = target.cores, _FACTORS, columns, lanes
 
     def compute(factor: te.Tensor, row: te.Tensor) -> te.Tensor:
         again, tap = te.reduce_axis((0, rounds), "round"), te.reduce_axis((0, taps), "tap")
         return te.compute(
-            shape, lambda _, j, lane: te.sum(factor[j, lane] * row[tap, lane], axis=[again, tap]), name="probe"
+            shape,
+            lambda _, j, k, lane: te.sum(factor[j, lane] * row[tap, k, lane], axis=[again, tap]),
+            name="probe",
         )
 
-    inputs = np.full((tile, lanes), 1e-3, np.float32), np.full((taps, lanes), 1e-3, np.float32)
+    inputs = np.full((_FACTORS, lanes), 1e-3, np.float32), np.full((taps, columns, lanes), 1e-3, np.float32)
     return _probe(compute, inputs, 2 * rounds * taps * int(np.prod(shape)), target)
 
 
@@ -138,17 +143,23 @@ def _probe(compute: Callable[..., te.Tensor], inputs: Sequence[Array], work: int
 
 
 def _arranged(kernel: tvm.tirx.PrimFunc) -> tvm.tirx.PrimFunc:
-    """Keep the sums [thread, j, lane] in registers, a vector a j, while all is summed; a thread each."""
+    """Keep the sums [thread, …, lane] in registers, a vector each, while all is summed; a thread each."""
     schedule = s_tir.Schedule(kernel)
     block = schedule.get_sblock("probe")
+    rank = len(schedule.get(block).writes[0].region)
     thread, *_ = schedule.get_loops(schedule.cache_write(block, 0, "global"))
     schedule.parallel(thread)
     schedule.compute_at(block, thread, preserve_unit_loops=True)
-    _, j, lane, *depth = schedule.get_loops(block)[-len(schedule.get(block).iter_vars) :]
-    schedule.reorder(*depth, j, lane)
-    schedule.vectorize(lane)
-    schedule.unroll(j)
-    *_, j, lane = schedule.get_loops(schedule.decompose_reduction(block, depth[0]))
-    schedule.vectorize(lane)
-    schedule.unroll(j)
+    loops = schedule.get_loops(block)[-len(schedule.get(block).iter_vars) :]
+    sums, depth = loops[1:rank], loops[rank:]
+    schedule.reorder(*depth, *sums)
+    _in_registers(schedule, sums)
+    _in_registers(schedule, schedule.get_loops(schedule.decompose_reduction(block, depth[0]))[1 - rank :])
     return schedule.mod["main"].with_attrs(kernel.attrs)
+
+
+def _in_registers(schedule: s_tir.Schedule, loops: Sequence[s_tir.schedule.LoopRV]) -> None:
+    *others, lane = loops
+    schedule.vectorize(lane)
+    for loop in others:
+        schedule.unroll(loop)
