@@ -184,6 +184,7 @@ def test_tiles_take_whole_blocks_and_fit_the_registers(blocks: int, columns: int
 def test_of_tiles_that_take_as_long_the_one_that_loads_less_is_chosen() -> None:
     target = parse_target("cpu{mcpu=haswell}")
     assert str(choose_tile(64, 7, target)) == "5x2", "one block of seven columns loads its inputs twice as often"
+    assert str(choose_tile(125, 169, target)) == "2x5", "a thousand channels are no pairs of blocks"
 
 
 def test_tasks_go_by_what_need_not_pass_the_cache_again() -> None:

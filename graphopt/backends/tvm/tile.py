@@ -10,8 +10,10 @@ from graphopt.targets import Target
 
 _LATENCY = 5
 """Cycles until a sum can be added to again, and one for what does not fall into place."""
-_BLOCKS, _BLOCKS_TO_TRY = (1, 2), (1, 2, 3, 4)
-"""Blocks of channels: more weights would come from as many places that share a set of the cache."""
+_PAIRS, _ODD = (1, 2), (1, 3, 5)
+"""Blocks of channels: two where that divides them, since weights come from as many places that share a set of the
+cache; one block alone would load an input for every product."""
+_BLOCKS_TO_TRY = 1, 2, 3, 4, 5
 _PORTS = 2
 """Multiply-adds, and loads, that a core starts in one cycle."""
 
@@ -58,7 +60,8 @@ def choose_tile(blocks: int, columns: int, target: Target) -> Tile:
     def cost(tile: Tile) -> tuple[float, float, int]:
         return round(tile.cycles(columns) / tile.blocks, 1), tile.loads(columns) / tile.blocks, columns % tile.columns
 
-    return min(_candidates(blocks, columns, target.vector_registers * 5 // 8, _BLOCKS), key=cost)
+    counts = _ODD if blocks % 2 else _PAIRS
+    return min(_candidates(blocks, columns, target.vector_registers * 5 // 8, counts), key=cost)
 
 
 def tiles(blocks: int, columns: int, target: Target) -> Iterator[Tile]:
