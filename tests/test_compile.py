@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Never
 
 import numpy as np
 import onnx_ir as ir
@@ -15,6 +16,8 @@ import pytest
 
 import graphopt
 from graphopt.backends.ort.reference import evaluate, random_feeds
+from graphopt.backends.tvm.compile import CodegenError
+from graphopt.compiler import emit
 from graphopt.errors import ModelError, OutputError, RunError, TargetError
 from graphopt.numerics import differences
 from graphopt.pipeline.numeric_check import NumericCheck
@@ -92,6 +95,20 @@ def test_the_report_says_who_runs_what_and_why() -> None:
     assert report.optimization["before"]["nodes"] == 4
     assert set(report.seconds) == {"optimize", "specialize", "generate code"}
     json.dumps(report.to_dict())
+
+
+def test_the_report_says_that_onnxruntime_runs_what_tvm_failed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> Never:
+        raise CodegenError("ValueError: no")
+
+    monkeypatch.setattr(emit, "compile_region", fail)
+    model = network(CONV_BN_RELU)
+    module = graphopt.compile(model, cache=False)
+    assert {(place.executor, place.reason) for place in module.report.placements} == {
+        ("onnxruntime", "TVM failed on it: ValueError: no")
+    }
+    assert any("since TVM failed on it: ValueError: no" in note for note in module.report.notes)
+    agree(model, module, 1)
 
 
 def test_outputs_that_are_constants_or_inputs_are_answered() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -40,15 +40,18 @@ def emit(model: ir.Model, target: Target, package: Package, decisions: DecisionT
     carry_constant_outputs(model.graph)
     cut = partition(model.graph, supports)
     if all(region.executor is Executor.ONNXRUNTIME for region in cut.regions):
-        return Emitted(shapes, (), _placements(cut), ())
+        return Emitted(shapes, (), _placements(cut, cut.reasons), ())
     parts: list[Part] = []
     notes: list[str] = []
+    reasons = dict(cut.reasons)
     kernel_of = kernels_of(model, target)
     for region in cut.regions:
-        part, note = _emit_region(model, region, target, package, kernel_of, decisions)
+        part, failure = _emit_region(model, region, target, package, kernel_of, decisions)
         parts.append(part)
-        notes.extend(note)
-    return Emitted(shapes, tuple(parts), _placements(cut), tuple(notes))
+        if failure is not None:
+            notes.append(f"onnxruntime runs {part.file} ({len(region.nodes)} nodes), since {failure}")
+            reasons.update(dict.fromkeys(region.nodes, failure))
+    return Emitted(shapes, tuple(parts), _placements(cut, reasons), tuple(notes))
 
 
 def carry_constant_outputs(graph: ir.Graph) -> None:
@@ -69,22 +72,23 @@ def _emit_region(
     package: Package,
     kernel_of: KernelOf,
     decisions: DecisionTable,
-) -> tuple[Part, list[str]]:
+) -> tuple[Part, str | None]:
+    """Return a region's part, and why onnxruntime runs it although TVM has accepted its nodes."""
     names = tuple(str(value.name) for value in region.inputs), tuple(str(value.name) for value in region.outputs)
     stem = package.next_name()
-    note = []
+    failure = None
     if region.executor is Executor.TVM:
         file = package.folder / f"{stem}.so"
         try:
             code = compile_region(
                 region.nodes, region.inputs, region.outputs, target, file, package.weights, kernel_of, decisions
             )
-            return Part(region.executor, file.name, *names, code.weights, code.arena), []
+            return Part(region.executor, file.name, *names, code.weights, code.arena), None
         except CodegenError as error:
-            note = [f"onnxruntime runs {stem} ({len(region.nodes)} nodes), since TVM failed on it: {error}"]
+            failure = f"TVM failed on it: {error}"
     name = f"{stem}.onnx"
     package.write_model(_as_model(model, region), name)
-    return Part(Executor.ONNXRUNTIME, name, *names), note
+    return Part(Executor.ONNXRUNTIME, name, *names), failure
 
 
 def _as_model(model: ir.Model, region: Region) -> ir.Model:
@@ -102,12 +106,10 @@ def _as_model(model: ir.Model, region: Region) -> ir.Model:
     return ir.Model(view.clone(), ir_version=model.ir_version, functions=[f.clone() for f in model.functions.values()])
 
 
-def _placements(cut: Partition) -> tuple[Placement, ...]:
-    return tuple(_placement_rows(cut))
-
-
-def _placement_rows(cut: Partition) -> Iterator[Placement]:
-    for region in cut.regions:
-        for node in region.nodes:
-            if not is_op(node, "Constant"):
-                yield Placement(label(node), region.executor, cut.reasons.get(node, ""))
+def _placements(cut: Partition, reasons: Mapping[ir.Node, str]) -> tuple[Placement, ...]:
+    """Say who runs each node; those that have `reasons` are not TVM's."""
+    nodes = (node for region in cut.regions for node in region.nodes if not is_op(node, "Constant"))
+    return tuple(
+        Placement(label(node), Executor.ONNXRUNTIME if node in reasons else Executor.TVM, reasons.get(node, ""))
+        for node in nodes
+    )
