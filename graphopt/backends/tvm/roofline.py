@@ -17,6 +17,7 @@ from tvm import relax, s_tir, te
 
 from graphopt.backends.tvm.abi import ALIGNMENT
 from graphopt.backends.tvm.build import Program, build
+from graphopt.backends.tvm.schedule.kernel import KernelSchedule, keep_in_registers
 from graphopt.backends.tvm.timing import TimingExecutor
 from graphopt.targets import Target, last_cache_bytes
 from graphopt.tensors import Array
@@ -138,28 +139,20 @@ def _probe(compute: Callable[..., te.Tensor], inputs: Sequence[Array], work: int
             result = builder.emit_output(builder.call_te(compute, *parameters, primfunc_name_hint="probe"))
         builder.emit_func_output(relax.Tuple([result]))
     module = builder.finalize()
-    module.update_func(module.get_global_var("probe"), _arranged(module["probe"]))
+    module.update_func(module.get_global_var("probe"), _arranged(module["probe"], target))
     return Probe(build(module, target), inputs, work, target.cores)
 
 
-def _arranged(kernel: tvm.tirx.PrimFunc) -> tvm.tirx.PrimFunc:
+def _arranged(function: tvm.tirx.PrimFunc, target: Target) -> tvm.tirx.PrimFunc:
     """Keep the sums [thread, …, lane] in registers, a vector each, while all is summed; a thread each."""
-    schedule = s_tir.Schedule(kernel)
+    kernel = KernelSchedule(s_tir.Schedule(function), target)
+    schedule = kernel.schedule
     block = schedule.get_sblock("probe")
-    rank = len(schedule.get(block).writes[0].region)
     thread, *_ = schedule.get_loops(schedule.cache_write(block, 0, "global"))
     schedule.parallel(thread)
     schedule.compute_at(block, thread, preserve_unit_loops=True)
-    loops = schedule.get_loops(block)[-len(schedule.get(block).iter_vars) :]
-    sums, depth = loops[1:rank], loops[rank:]
+    (_, *sums), depth = kernel.reduction_axes(block, below=1)
     schedule.reorder(*depth, *sums)
-    _in_registers(schedule, sums)
-    _in_registers(schedule, schedule.get_loops(schedule.decompose_reduction(block, depth[0]))[1 - rank :])
-    return schedule.mod["main"].with_attrs(kernel.attrs)
-
-
-def _in_registers(schedule: s_tir.Schedule, loops: Sequence[s_tir.schedule.LoopRV]) -> None:
-    *others, lane = loops
-    schedule.vectorize(lane)
-    for loop in others:
-        schedule.unroll(loop)
+    keep_in_registers(kernel, sums)
+    keep_in_registers(kernel, schedule.get_loops(schedule.decompose_reduction(block, depth[0]))[-len(sums) :])
+    return schedule.mod["main"].with_attrs(function.attrs)
