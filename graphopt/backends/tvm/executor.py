@@ -95,7 +95,7 @@ class TvmExecutor:
         try:
             return self._idle.pop()
         except IndexError:
-            from tvm.runtime.vm import VirtualMachine  # noqa: PLC0415
+            from tvm.runtime.vm import VirtualMachine  # noqa: PLC0415  # as TVM itself: only where something is run
 
             return VirtualMachine(self._code, self._tvm.cpu())["main"]
 
