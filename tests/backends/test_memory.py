@@ -17,6 +17,7 @@ from tvm import te
 
 from graphopt.backends.tvm.build import Program, build
 from graphopt.backends.tvm.lower.region import lower
+from graphopt.backends.tvm.memory.in_place import in_place
 from graphopt.backends.tvm.memory.overwrite import overwritable
 from graphopt.backends.tvm.schedule.module import schedule, schedule_kernel
 from graphopt.backends.tvm.timing import TimingExecutor
@@ -286,6 +287,19 @@ def test_a_kernel_that_computes_elements_again_writes_over_none() -> None:
     root = plan.get(plan.get_sblock("root"))
     block = tvm.s_tir.SBlock([], root.reads, root.writes, root.name_hint, again)
     assert overwritable(function.with_body(tvm.s_tir.SBlockRealize([], True, block))) == set()
+
+
+def test_a_kernel_that_overwrites_takes_the_place_once() -> None:
+    """Its parameters then share no memory, which LLVM has to be told: without it sums do not stay in registers."""
+    add = kernel(lambda a, b: te.compute(a.shape, lambda *i: a(*i) + b(*i)), (64,), (64,))
+    merged = in_place(add, ((0, 2),))
+    assert len(add.params) == 3
+    assert [str(parameter.ty) for parameter in merged.params] == [str(parameter.ty) for parameter in add.params[1:]]
+    assert merged.attrs["tirx.noalias"]
+    values = np.arange(64, dtype=np.float32)
+    other, result = tvm.runtime.tensor(np.ones_like(values)), tvm.runtime.tensor(values)
+    tvm.compile(merged, "llvm")(other, result)
+    np.testing.assert_array_equal(result.numpy(), values + 1.0)
 
 
 @st.composite

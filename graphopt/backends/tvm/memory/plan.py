@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import tvm
-from tvm import relax, tirx
+from tvm import relax
 
 from graphopt.backends.tvm.kernels import JOIN, SPLIT
 from graphopt.backends.tvm.memory.arena import Arena, arrange
+from graphopt.backends.tvm.memory.in_place import Overlaps, in_place
 from graphopt.backends.tvm.memory.overwrite import overwritable
 from graphopt.backends.tvm.memory.sharing import Sharing, share
 from graphopt.backends.tvm.memory.usage import Role, Step, Usage
@@ -23,7 +24,6 @@ from graphopt.backends.tvm.memory.usage import Role, Step, Usage
 _ALLOCATION = tvm.ir.Op.get("relax.builtin.alloc_tensor")
 _RESHAPE = tvm.ir.Op.get("relax.reshape")
 _ROLES = {JOIN: Role.JOIN, SPLIT: Role.SPLIT}
-_NO_ALIAS = "tirx.noalias"
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ def plan_memory(module: tvm.IRModule) -> Planned:
     sharing = share(usage)
     inner = [block for block in sharing.blocks if block.result is None]
     arena = arrange([block.spans for block in inner])
-    writer = _Writer(function, usage, sharing, dict(zip(map(id, inner), arena.bases, strict=True)), arena)
+    writer = _Writer(function, sharing, dict(zip(map(id, inner), arena.bases, strict=True)), arena)
     body = writer.body()
     main = module["main"]
     planned = relax.Function(main.params, body, main.ret_ty, is_pure=False, attrs=main.attrs)
-    kernels = {name: _may_alias(module[name]) if aliases else module[name] for name, aliases in writer.called.items()}
-    return Planned(tvm.IRModule({module.get_global_var("main"): planned, **kernels}, attrs=module.attrs), arena.size)
+    functions = {module.get_global_var("main"): planned, **writer.kernels.functions}
+    return Planned(tvm.IRModule(functions, attrs=module.attrs), arena.size)
 
 
 @dataclass(frozen=True)
@@ -152,13 +152,10 @@ class _Function:
 class _Writer:
     """Writes the calls of a function with every tensor at its place."""
 
-    def __init__(
-        self, function: _Function, usage: Usage, sharing: Sharing, bases: dict[int, int], arena: Arena
-    ) -> None:
-        self.called: dict[tvm.ir.GlobalVar, bool] = {}
-        """The kernels, and whether one is ever called with a result where an operand lies."""
+    def __init__(self, function: _Function, sharing: Sharing, bases: dict[int, int], arena: Arena) -> None:
+        self._kernels = relax.BlockBuilder()
+        self._versions: dict[tuple[tvm.ir.GlobalVar, Overlaps], tvm.ir.GlobalVar] = {}
         self._function = function
-        self._usage = usage
         self._needless = sharing.needless
         self._block_of = {buffer: block for block in sharing.blocks for buffer in block.places}
         self._bases = bases
@@ -169,24 +166,46 @@ class _Writer:
             block.result: self._storage(block.size) for block in sharing.blocks if block.result is not None
         }
 
+    @property
+    def kernels(self) -> tvm.IRModule:
+        """Those that are called."""
+        return self._kernels.get()
+
     def body(self) -> relax.SeqExpr:
         """Return the body of the planned function."""
         for index, call in enumerate(self._function.calls):
             if index not in self._needless:
-                self._write(index, call)
+                self._write(call)
         result = self._expr(self._function.result)
         return relax.SeqExpr([relax.BindingBlock(self._bindings)], result)
 
-    def _write(self, index: int, call: _Call) -> None:
-        arguments = [self._expr(value) for value in call.arguments]
-        original = call.call
-        if isinstance(original.op, tvm.ir.GlobalVar):
-            self.called[original.op] = self.called.get(original.op, False) or self._aliases(self._usage.steps[index])
-        self._bind("_", relax.Call(original.op, arguments, original.attrs, original.ty_args), relax.TupleType([]))
+    def _write(self, call: _Call) -> None:
+        kernel, arguments, original = call.call.op, call.arguments, call.call
+        if isinstance(kernel, tvm.ir.GlobalVar):
+            overlaps = self._overlaps(call)
+            kernel = self._version(kernel, overlaps)
+            arguments = tuple(value for place, value in enumerate(arguments) if place not in dict(overlaps))
+        values = [self._expr(value) for value in arguments]
+        self._bind("_", relax.Call(kernel, values, original.attrs, original.ty_args), relax.TupleType([]))
 
-    def _aliases(self, step: Step) -> bool:
-        places = {self._place(buffer) for buffer in step.writes}
-        return any(buffer in self._block_of and self._place(buffer) in places for buffer in step.reads)
+    def _overlaps(self, call: _Call) -> Overlaps:
+        """Return the arguments that lie where a result of a call will."""
+        results = {self._place(call.arguments[index].buffer): index for index in call.writes}
+        places = {index: call.arguments[index].buffer for index in call.reads}
+        return tuple(
+            (index, results[self._place(buffer)])
+            for index, buffer in places.items()
+            if buffer in self._block_of and self._place(buffer) in results
+        )
+
+    def _version(self, kernel: tvm.ir.GlobalVar, overlaps: Overlaps) -> tvm.ir.GlobalVar:
+        """Return a kernel that takes each place once; the first that is asked for has the kernel's own name."""
+        key = kernel, overlaps
+        if key not in self._versions:
+            function = in_place(self._function.module[kernel], overlaps)
+            own = function.with_attr("global_symbol", kernel.name_hint)  # equal ones are told apart in a profile
+            self._versions[key] = self._kernels.add_func(own, kernel.name_hint)
+        return self._versions[key]
 
     def _place(self, buffer: int) -> tuple[int, int]:
         block = self._block_of[buffer]
@@ -236,7 +255,3 @@ def tensors(value: Any) -> Iterator[_Tensor]:
             yield from tensors(field)
     elif isinstance(value, _Tensor):
         yield value
-
-
-def _may_alias(kernel: tirx.PrimFunc) -> tirx.PrimFunc:
-    return kernel.with_attr(_NO_ALIAS, False)
