@@ -74,6 +74,15 @@ class Target:
         """How many vector registers code may use."""
         return 32 if self.vector_bits == 512 or platform.machine() == "aarch64" else 16
 
+    @property
+    def vectors_per_cycle(self) -> int:
+        """How many vector registers a core multiplies and adds in one cycle; it loads as many.
+
+        Zen 4 does half a register of AVX-512 at a time; of what AMD makes, Zen 5 and later have vp2intersect.
+        """
+        halves = self.vector_bits == 512 and "sse4a" in self.features
+        return 1 if halves and "avx512_vp2intersect" not in self.features else 2
+
     def lanes(self, bits: int = 32) -> int:
         """How many elements of `bits` bits one vector register holds."""
         return self.vector_bits // bits

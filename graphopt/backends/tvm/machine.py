@@ -8,11 +8,9 @@ from __future__ import annotations
 from graphopt.targets import Target
 
 FLOAT_BYTES = 4
-MULTIPLIES_PER_CYCLE = 2
-"""Vectors that a core multiplies and adds in one cycle."""
 WAY_BYTES, LINE_BYTES = 4096, 64
 """What lies so far apart shares the few places of a set in the first cache; what moves between caches at once."""
-_MEMORY_BYTES_PER_CYCLE = 3
+_MEMORY_BYTES_PER_CYCLE = 8
 """What all cores together get from memory."""
 _SHARED_BYTES_PER_CYCLE = 8
 """What one core gets from the shared cache."""
@@ -22,7 +20,7 @@ _SHARED_BYTES = 6 << 20
 
 def product_cycles(products: float, target: Target) -> float:
     """Return the cycles of so many multiply-adds, spread over the cores."""
-    return products / (MULTIPLIES_PER_CYCLE * target.lanes() * target.cores)
+    return products / (target.vectors_per_cycle * target.lanes() * target.cores)
 
 
 def memory_cycles(size: float) -> float:

@@ -14,8 +14,6 @@ _PAIRS, _ODD = (1, 2), (1, 3, 5)
 """Blocks of channels: two where that divides them, since weights come from as many places that share a set of the
 cache; one block alone would load an input for every product."""
 _BLOCKS_TO_TRY = 1, 2, 3, 4, 5
-_PORTS = 2
-"""Multiply-adds, and loads, that a core starts in one cycle."""
 
 
 @dataclass(frozen=True)
@@ -33,21 +31,22 @@ class Tile:
         """How many sums are kept."""
         return self.columns * self.blocks
 
-    def cycles(self, columns: int) -> float:
+    def cycles(self, columns: int, target: Target) -> float:
         """Return the cycles of `columns` outputs of every block: each step loads the weights and each input."""
         whole, rest = divmod(columns, self.columns)
-        return whole * self._step(self.columns) + (self._step(rest) if rest else 0.0)
+        return whole * self._step(self.columns, target) + (self._step(rest, target) if rest else 0.0)
 
     def loads(self, columns: int) -> int:
         """Return how many vectors of weights and single inputs a product of `columns` outputs of every block loads."""
         return ceil(columns / self.columns) * self.blocks + columns
 
-    def slowness(self, columns: int) -> float:
+    def slowness(self, columns: int, target: Target) -> float:
         """Return how many times longer than the multiply-adds alone `columns` outputs of its blocks take."""
-        return self.cycles(columns) * _PORTS / (columns * self.blocks)
+        return self.cycles(columns, target) * target.vectors_per_cycle / (columns * self.blocks)
 
-    def _step(self, columns: int) -> float:
-        return max(columns * self.blocks / _PORTS, (columns + self.blocks) / _PORTS, _LATENCY)
+    def _step(self, columns: int, target: Target) -> float:
+        vectors = max(columns * self.blocks, columns + self.blocks)
+        return max(vectors / target.vectors_per_cycle, _LATENCY)
 
 
 def choose_tile(blocks: int, columns: int, target: Target) -> Tile:
@@ -58,7 +57,11 @@ def choose_tile(blocks: int, columns: int, target: Target) -> Tile:
     """
 
     def cost(tile: Tile) -> tuple[float, float, int]:
-        return round(tile.cycles(columns) / tile.blocks, 1), tile.loads(columns) / tile.blocks, columns % tile.columns
+        return (
+            round(tile.cycles(columns, target) / tile.blocks, 1),
+            tile.loads(columns) / tile.blocks,
+            columns % tile.columns,
+        )
 
     counts = _ODD if blocks % 2 else _PAIRS
     return min(_candidates(blocks, columns, target.vector_registers * 5 // 8, counts), key=cost)

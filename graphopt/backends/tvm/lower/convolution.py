@@ -23,7 +23,7 @@ from tvm import relax, te, tirx, topi
 from graphopt.backends.tvm.bfloat16 import PAIR, pack_pairs, widened
 from graphopt.backends.tvm.kernels import Kernel, mark
 from graphopt.backends.tvm.lower import importer
-from graphopt.backends.tvm.lower.algorithm import Winograd, winograd_of
+from graphopt.backends.tvm.lower.algorithm import winograd_of
 from graphopt.backends.tvm.lower.grouping import Grouping
 from graphopt.backends.tvm.lower.layout import Layout
 from graphopt.backends.tvm.lower.lowered import Lowered, Lowering
@@ -31,7 +31,7 @@ from graphopt.backends.tvm.lower.precision import is_depthwise, multiplies_round
 from graphopt.backends.tvm.lower.refusal import RefusalError
 from graphopt.backends.tvm.lower.types import dtype_of, shape_of
 from graphopt.backends.tvm.lower.window import Window, window_of
-from graphopt.backends.tvm.lower.winograd import pack_weights, te_winograd_conv, transform_weights
+from graphopt.backends.tvm.lower.winograd import te_winograd_conv, transform_weights
 from graphopt.ir.constants import constant
 from graphopt.tensors import Array
 
@@ -82,7 +82,7 @@ def _dense(
     lowering: Lowering, node: ir.Node, data: ir.Value, weights: Array, window: Window, result: Layout
 ) -> relax.Expr:
     """Lower a convolution that is not depthwise; channels in slots are channels like others, some without weights."""
-    way, groups = winograd_of(node, weights, lowering.target), node.attributes.get_int("group", 1)
+    tile, groups = winograd_of(node, weights, lowering.target), node.attributes.get_int("group", 1)
     layout = _read_layout(lowering, node, data, weights.shape[1] * groups)
     output_shape = shape_of(node.outputs[0])
     if layout.slots:
@@ -90,8 +90,8 @@ def _dense(
     if result.slots:
         weights = result.arrange(weights, 0)
         output_shape = (output_shape[0], len(result.slots), *output_shape[2:])
-    if way is not None:
-        return _winograd(lowering, data, weights, way, window, layout, output_shape)
+    if tile is not None:
+        return _winograd(lowering, data, weights, tile, window, layout, output_shape)
     inputs, step = weights.shape[1] * groups, PAIR if layout.rounded else 1
     grouping = Grouping(inputs, weights.shape[0], groups, lowering.lanes, max(layout.lanes, 1), step)
     packed = grouping.pack(weights)
@@ -115,16 +115,15 @@ def _winograd(
     lowering: Lowering,
     data: ir.Value,
     weights: Array,
-    way: Winograd,
+    tile: int,
     window: Window,
     layout: Layout,
     output_shape: tuple[int, ...],
 ) -> relax.Expr:
     def compute(source: te.Tensor, packed: te.Tensor) -> te.Tensor:
-        return te_winograd_conv(source, packed, window, way.outputs, output_shape)
+        return te_winograd_conv(source, packed, window, tile, output_shape)
 
-    lanes = lowering.lanes
-    packed = transform_weights(weights, way.outputs, lanes) if way.transformed else pack_weights(weights, lanes)
+    packed = transform_weights(weights, tile, lowering.lanes)
     return lowering.kernel("winograd_conv", compute, lowering.in_layout(data, layout), packed)
 
 

@@ -9,11 +9,8 @@ F(2 × 2) takes 16 products where direct convolution takes 36, F(4 × 4) 36 wher
 accuracy is a few roundings more an output, amplified by the transforms. An infinity or a NaN of the input fills the
 tiles that read it.
 
-Five kernels in a row, see `schedule.winograd` for how they share the caches; and where the weights are stored as they
-are, which is a quarter of F(4 × 4)'s bytes to read from memory, two more:
-
-    taps       T[o, c, e, s]  = Σ_r G[e, r] · W[o, c, r, s]
-    weights    U[o, e, s, c]  = Σ_s G[s, ·] · T[o, c, e, ·]
+The weights U[o, e, s, c] = G W Gᵀ are transformed at compile time. Five kernels in a row, see `schedule.winograd` for
+how they share the caches:
 
     rows       R[c, t, e, s]  = Σ_r Bᵀ[e, r] · X[c, t · m + (r, s)]
     tiles      V[e, s, c, t]  = Σ_s Bᵀ[s, ·] · R[c, t, e, ·]
@@ -52,39 +49,15 @@ def transform_weights(weights: Array, outputs: int, lanes: int) -> Array:
     return np.ascontiguousarray(split.transpose(2, 0, 1, 3))
 
 
-def pack_weights(weights: Array, lanes: int) -> Array:
-    """Bring weights [O, I, 3, 3] into [ceil(O / lanes), I in whole blocks, 3, 3, lanes]."""
-    padded = pad_axis(pad_axis(weights, 0, lanes), 1, lanes)
-    split = padded.reshape(-1, lanes, *padded.shape[1:])
-    return np.ascontiguousarray(np.moveaxis(split, 1, -1))
-
-
 def te_winograd_conv(
     source: te.Tensor, packed: te.Tensor, window: Window, outputs: int, output_shape: tuple[int, ...]
 ) -> te.Tensor:
-    """Describe the kernels; `source` is [N, C / v, H, W, v], `packed` by `transform_weights` or `pack_weights`."""
+    """Describe the kernels; `source` is [N, C / v, H, W, v], `packed` by `transform_weights`."""
     made = transforms(outputs, TAPS)
-    if len(packed.shape) == 5:
-        packed = _transform_weights(packed, made)
     height, width = (-(-extent // outputs) for extent in output_shape[2:])
     padded = _pad(source, window, (height * outputs + TAPS - 1, width * outputs + TAPS - 1))
     products = _sum_products(_transform_input(padded, made, (height, width)), packed)
     return _transform_output(products, made, Layout(int(source.shape[-1])).shape(output_shape))
-
-
-def _transform_weights(packed: te.Tensor, made: Transforms) -> te.Tensor:
-    blocks, channels, *_, lanes = (int(extent) for extent in packed.shape)
-    size = made.products
-
-    def tap(o: tirx.Var, c: tirx.Var, e: tirx.Var, s: tirx.Var, v: tirx.Var) -> tirx.Expr:
-        return _row_of(made.weights, e, _parity, lambda r: packed(o, c, r, s, v))
-
-    taps = te.compute((blocks, channels, size, TAPS, lanes), tap, name="taps", attrs=STORED)
-
-    def weight(o: tirx.Var, p: tirx.Var, c: tirx.Var, v: tirx.Var) -> tirx.Expr:
-        return _row_of(made.weights, p % size, _parity, lambda s: taps(o, c, p // size, s, v))
-
-    return te.compute((blocks, size * size, channels, lanes), weight, name="weights", attrs=STORED)
 
 
 def _pad(source: te.Tensor, window: Window, extents: tuple[int, int]) -> te.Tensor:
@@ -144,7 +117,7 @@ def _transform_output(products: te.Tensor, made: Transforms, shape: tuple[int, .
 
 
 def _parity(column: int) -> int:
-    """Tell apart the columns of Bᵀ, and of G: the rows of opposite numbers differ in the sign of every other one."""
+    """Tell apart the columns of Bᵀ: the rows of opposite numbers differ in the sign of every other one."""
     return column % 2
 
 

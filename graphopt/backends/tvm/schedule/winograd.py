@@ -1,14 +1,13 @@
 """Winograd's kernels: how the transformed tiles get from one to the next without leaving the caches.
 
-Three orders (kernels and letters as in lower/winograd.py):
+Two orders (kernels and letters as in lower/winograd.py):
 
 - *by tiles*: a task takes a few tiles of all channels through all kernels, one block of output channels after the
   other. The transformed input stays in the core's own cache, and the weights pass by once a task. For many tiles of
   few channels.
 - *by kernels*: the transformed input is finished before the products begin, and these before the transformed output,
-  all cores on each. The weights pass by once, and the tiles go through the shared cache. For many channels.
-- *by kernels, with weights to be transformed*: each task sums all products of a few blocks of output channels, from a
-  few input channels after the other, whose weights it transforms into its own cache. For few tiles of many channels.
+  all cores on each. The weights pass by once, from memory in the order in which they lie there, and the tiles go
+  through the shared cache. For many channels.
 """
 
 from __future__ import annotations
@@ -39,8 +38,6 @@ from graphopt.targets import Target
 
 _TASKS_PER_CORE = 2
 """Tasks without which going by tiles would leave cores idle."""
-_PARTS_OF_CACHE = 4
-"""Of a core's own cache, one is for the weights that it transforms."""
 _FEWEST_COLUMNS = 6
 """Tiles multiplied together below which loading the weights would take the time."""
 
@@ -71,8 +68,6 @@ class _Stages:
     products: Block
     columns: Block
     output: Block
-    weights: tuple[Block, ...]
-    """The two transforms of the weights; none where they are stored transformed."""
 
 
 def schedule_winograd(kernel: KernelSchedule, products: Block) -> bool:
@@ -84,7 +79,7 @@ def schedule_winograd(kernel: KernelSchedule, products: Block) -> bool:
     for block in (stages.tiles, stages.products):  # the transforms walk through all products of a tile
         schedule.storage_align(block, 0, axis=0, factor=WAY_BYTES // FLOAT_BYTES, offset=LINE_BYTES // FLOAT_BYTES)
     _, _, batch, *grid, _ = kernel.shape(stages.tiles)
-    task = None if stages.weights else _task(kernel, stages, grid, batch)
+    task = _task(kernel, stages, grid, batch)
     n, o, y, x, lane = schedule.get_loops(stages.output)
     shape = kernel.extent(o), batch * math.prod(grid) if task is None else math.prod(task), kernel.target
     tile = kernel.choose("tile", tiles(*shape), choose_tile(*shape))
@@ -145,23 +140,14 @@ def _tasks(grid: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
 def _stages_of(kernel: KernelSchedule, products: Block) -> _Stages | None:
     """Find the kernels before and after the products, None where fusion has given them more readers."""
     schedule = kernel.schedule
-    tiles, weights = (_writers(kernel, products, index, 3 - index) for index in range(2))
-    after = [products]
+    before, after = [products], [products]
+    for _ in range(3):
+        before += schedule.get_producers(before[-1])
     for _ in range(2):
         after += schedule.get_consumers(after[-1])
-    if (len(tiles), len(after)) != (3, 3) or schedule.get_consumers(after[-1]) or not kernel.is_regular(after[-1]):
+    if len(before) != 4 or len(after) != 3 or schedule.get_consumers(after[-1]) or not kernel.is_regular(after[-1]):
         return None
-    return _Stages(tiles[2], tiles[1], tiles[0], products, after[1], after[2], tuple(reversed(weights)))
-
-
-def _writers(kernel: KernelSchedule, block: Block, index: int, most: int) -> list[Block]:
-    """Return the block that writes what another reads as its operand of an index, that which writes for it, …."""
-    if not most:
-        return []
-    schedule = kernel.schedule
-    read = schedule.get(block).reads[index].source
-    found = [each for each in schedule.get_producers(block) if schedule.get(each).writes[0].source.same_as(read)]
-    return [*found, *(writer for each in found for writer in _writers(kernel, each, 0, most - 1))]
+    return _Stages(before[3], before[2], before[1], products, after[1], after[2])
 
 
 def _sizes(kernel: KernelSchedule, stages: _Stages) -> Sizes:
@@ -189,44 +175,14 @@ def _sum_products(kernel: KernelSchedule, stages: _Stages, tile: Tile, at: Loop 
     o, o_inner = schedule.split(o, [None, tile.blocks])
     column, column_inner = schedule.split(column, [None, tile.columns])
     channel, inner = schedule.split(channel, [None, lanes])
-    first = channel
-    if stages.weights:
-        first, channel = schedule.split(channel, [None, _blocks_at_once(kernel, stages, tile.blocks)])
-        schedule.reorder(o, first, product, column, channel, inner, o_inner, column_inner, lane)
-        schedule.parallel(o)
-        _transform_weights(kernel, stages, first)
-    else:
-        schedule.reorder(product, o, column, channel, inner, o_inner, column_inner, lane)
-        if at is None:
-            schedule.parallel(schedule.fuse(product, o))
+    order = (o, product) if at is None else (product, o)
+    schedule.reorder(*order, column, channel, inner, o_inner, column_inner, lane)
+    if at is None:
+        schedule.parallel(schedule.fuse(*order))
     keep_in_registers(kernel, [o_inner, column_inner, lane])
     peel_last(kernel, column)
-    start = schedule.decompose_reduction(block, first)
+    start = schedule.decompose_reduction(block, channel)
     keep_in_registers(kernel, schedule.get_loops(start)[-3:])
-
-
-def _blocks_at_once(kernel: KernelSchedule, stages: _Stages, outputs: int) -> int:
-    """Return of how many blocks of input channels the weights are transformed together, for blocks of outputs."""
-    size, blocks, *_, lanes = kernel.shape(stages.tiles)
-    most = kernel.target.l2_bytes // _PARTS_OF_CACHE // (size * outputs * lanes * lanes * FLOAT_BYTES)
-    return divisor_up_to(blocks, max(1, most))
-
-
-def _transform_weights(kernel: KernelSchedule, stages: _Stages, at: Loop) -> None:
-    """Transform the weights of one channel after the other; a copy first, since it keeps more of memory busy."""
-    schedule = kernel.schedule
-    taps, weights = stages.weights
-    copied = schedule.cache_read(taps, 0, "global")
-    odd = LINE_BYTES // FLOAT_BYTES  # an odd number of lines from one product to the next, so that all find a place
-    schedule.storage_align(weights, 0, axis=1, factor=2 * odd, offset=odd)
-    schedule.compute_at(weights, at, preserve_unit_loops=True)
-    o, product, c, lane = schedule.get_loops(weights)[-4:]
-    schedule.reorder(o, c, product, lane)
-    keep_in_registers(kernel, [product, lane])
-    schedule.compute_at(taps, c, preserve_unit_loops=True)
-    keep_in_registers(kernel, schedule.get_loops(taps)[-3:])
-    schedule.compute_at(copied, at, preserve_unit_loops=True)
-    schedule.vectorize(schedule.get_loops(copied)[-1])
 
 
 def _transform_input(kernel: KernelSchedule, stages: _Stages, at: Loop | None) -> None:
