@@ -63,6 +63,16 @@ def test_sizes_that_are_rounded_up_are_read_back() -> None:
     assert infer_shapes(again) == 0
 
 
+def test_sizes_that_are_rounded_up_are_inferred_on_beside_what_is_declared() -> None:
+    """The engine then runs a second time, over what it has written itself."""
+    text = """g (float[N,3,H,W] x, bool[N] k) => (float[N,4,A,B] p, float[5] z) <float[4,3,3,3] w>
+    { c = Conv <auto_pad = "SAME_UPPER", strides = [2, 2]> (x, w)  z = Compress (c, k)
+      q = Constant <value_ints = [0, 0, 0, 0, 0, 0, 0, 1]> ()  d = Pad (c, q)  p = Relu (d) }"""
+    model = parse_model(text)
+    infer_shapes(model)
+    assert "[N,4,ceiling(H/2),ceiling(W/2) + 1]" in {str(value.shape) for node in model.graph for value in node.outputs}
+
+
 def test_expressions_without_a_symbol_left_are_sizes() -> None:
     text = """g (float[N,6,4] x) => (float[?,?] y) <int64[1] zero = {0}, int64[1] rest = {-1}> {
         s = Shape (x)  n = Gather (s, zero)  to = Concat <axis = 0> (n, rest)  y = Reshape (x, to) }"""

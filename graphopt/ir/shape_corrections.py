@@ -13,7 +13,7 @@ symbol, `onnx_shape_inference` 0.4 is wrong in nine places. Each correction leav
 - If with one branch of unknown shape: it takes the other branch's;
 - Loop: it takes the last state of the body for the result, and the largest trip count for the real one.
 It also keeps silent about sizes that do not broadcast; that becomes an error. And it writes `ceiling`, which
-`onnx_ir` 1.1 prints but does not read.
+`onnx_ir` 1.1 prints, but neither that nor the engine reads.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from functools import cache
 
 import onnx_ir as ir
 import sympy
-from onnx_ir import _symbolic_shapes
+from onnx_ir import _symbolic_shapes as ir_expressions
 from onnx_shape_inference import ShapeInferenceContext, registry
+from onnx_shape_inference import _symbolic_shapes as engine_expressions
 
 from graphopt.ir.shape_memo import SHAPES_DECIDE, Infer, remember
 from graphopt.ir.shape_windows import infer_convolution
@@ -43,7 +44,8 @@ BROADCASTING = (
 def register_corrections() -> None:
     """Put the corrections over what the engine brings, once a process."""
     registry.collect()
-    _symbolic_shapes._ALLOWED_FUNCTIONS["ceiling"] = sympy.ceiling  # noqa: SLF001  # there is no other way in
+    for functions in (ir_expressions._ALLOWED_FUNCTIONS, engine_expressions.ALLOWED_FUNCTIONS):  # noqa: SLF001  # the way in
+        functions["ceiling"] = sympy.ceiling
     for op_type in BROADCASTING:
         _correct(op_type, _broadcast)
     _correct("Expand", _expand)
