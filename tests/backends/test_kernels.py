@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -11,6 +12,8 @@ import tvm
 from tvm import relax
 
 import graphopt
+from graphopt.backends.tvm.build import tvm_target
+from graphopt.backends.tvm.codegen import generate
 from graphopt.backends.tvm.lower.region import lower
 from graphopt.backends.tvm.schedule.module import schedule
 from graphopt.compiler.kernels import kernels_of
@@ -60,6 +63,28 @@ def test_values_between_kernels_are_stored(split: int) -> None:
     model = inferred("g (float[8] x) => (float[8] y) { a = Exp (x) b = Neg (a) c = Abs (b) y = Relu (c) }")
     kernel_of = {node: index < split for index, node in enumerate(model.graph)}
     assert count_kernels(model, kernel_of) == 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param("<float[64,600,1,1] w> { y = Conv (x, w) }", id="sums in parts"),
+        pytest.param("<float[64,600,3,3] w> { y = Conv <pads = [1,1,1,1]> (x, w) }", id="transforms of tiles"),
+    ],
+)
+def test_what_registers_hold_is_not_asked_for_at_run_time(body: str) -> None:
+    """TVM's own limit would send a tile of sums to its pool, and so keep it out of registers."""
+    graph = inferred(f"g (float[1,600,28,28] x) => (float[1,64,28,28] y) {body}").graph
+    module = schedule(lower(list(graph), graph.inputs, graph.outputs, TARGET), TARGET)
+    kernels = {
+        name: each.with_attr("global_symbol", name.name_hint)
+        for name, each in module.functions.items()
+        if "conv" in name.name_hint
+    }
+    code = generate(kernels, tvm_target(TARGET)).inspect_source("ll")
+    sizes = [int(size) for size in re.findall(r"call ptr %\w+\(i32 1, i32 %dev_id, i64 (\d+), i32 2, i32 32\)", code)]
+    assert sizes
+    assert min(sizes) > TARGET.vector_registers * TARGET.vector_bits // 8
 
 
 @pytest.mark.parametrize("pipeline", ["O2", "O3"])

@@ -12,6 +12,7 @@ from typing import Any
 import tvm
 from tvm import tirx
 
+from graphopt.backends.tvm.pipeline import PIPELINE, register_pipeline
 from graphopt.backends.tvm.vectormath.expand import expand_functions
 from graphopt.targets import available_cores
 
@@ -37,8 +38,9 @@ def compile_kernels(module: tvm.IRModule, target: tvm.target.Target) -> list[Any
 
 def generate(kernels: Mapping[Any, tirx.PrimFunc], target: tvm.target.Target) -> Any:
     """Return the code of kernels as a `tvm.runtime.Module`."""
+    register_pipeline()
     with tvm.transform.PassContext(config=_LOWERING):  # each thread has its own
-        return tvm.tirx.build(tvm.IRModule(dict(kernels)), target=target)
+        return tvm.tirx.build(tvm.IRModule(dict(kernels)), target=target, pipeline=PIPELINE)
 
 
 def _compile(kernels: dict[tvm.ir.GlobalVar, tirx.PrimFunc], path: Path, *, target: tvm.target.Target) -> Any:
