@@ -75,6 +75,19 @@ def test_results_outlive_later_runs(library: Library) -> None:
     assert not first.any()
 
 
+def test_a_result_that_is_an_input_outlives_later_runs(tmp_path: Path) -> None:
+    graph = parse("""<ir_version: 8, opset_import: ["" : 18]>
+    g (float[3,40] x) => (float[120] y) <int64[1] s = {120}> { y = Reshape (x, s) }""").graph
+    path, weights = tmp_path / "part-0.so", tmp_path / "weights.bin"
+    region = compile_region(list(graph), graph.inputs, graph.outputs, parse_target("cpu"), path, WeightWriter(weights))
+    executor = TvmExecutor(Library(path, weights, region.weights), 1)
+    zero, one = (np.full((40, 3), value, np.float32).T for value in (0, 1))  # of no memory that a kernel reads
+    (first,) = executor.run([zero])
+    (second,) = executor.run([one])
+    assert not first.any()
+    assert second.all()
+
+
 def test_many_threads_share_one_executor(library: Library) -> None:
     executor = TvmExecutor(library, 2)
     wrong: list[int] = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,20 @@ def import_runtime() -> Any:
     return tvm
 
 
+@dataclass
+class Machine:
+    """What one run at a time needs.
+
+    Attributes:
+        main: the function of a virtual machine, whose state it holds.
+        staged: by the index of an input a tensor for it, and the same memory as an array.
+
+    """
+
+    main: Any
+    staged: dict[int, tuple[Any, Array]] = field(default_factory=dict)
+
+
 class TvmExecutor:
     """Runs `main` of a compiled module. Any number of Python threads may call one executor.
 
@@ -77,34 +91,54 @@ class TvmExecutor:
             self._code, self._weights = program.executable.jit(), list(program.weights)
         self._configure = tvm.get_global_func("runtime.config_threadpool")
         self._pool = threading.local()
-        self._idle: list[Any] = []
+        self._idle: list[Machine] = []
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
         """Run once. Inputs are read in place where aligned; outputs are views of fresh memory of the runtime."""
         if getattr(self._pool, "threads", None) != self._threads:
             self._configure(BIG_CORES, self._threads)
             self._pool.threads = self._threads
-        main = self._take()
+        machine = self._take()
         try:
-            outputs = main(*map(self._tensor, arrays), *self._weights)
+            inputs = [self._input(machine, index, array) for index, array in enumerate(arrays)]
+            outputs = map(np.from_dlpack, machine.main(*inputs, *self._weights))
+            return [_apart_from(machine, output) for output in outputs]
         finally:
-            self._idle.append(main)
-        return [np.from_dlpack(output) for output in outputs]
+            self._idle.append(machine)
 
-    def _take(self) -> Any:
+    def _take(self) -> Machine:
         try:
             return self._idle.pop()
         except IndexError:
             from tvm.runtime.vm import VirtualMachine  # noqa: PLC0415  # as TVM itself: only where something is run
 
-            return VirtualMachine(self._code, self._tvm.cpu())["main"]
+            return Machine(VirtualMachine(self._code, self._tvm.cpu())["main"])
+
+    def _input(self, machine: Machine, index: int, array: Array) -> Any:
+        """Return an input that kernels can read: numpy aligns to 16 bytes, and new memory costs more than a copy."""
+        if _is_readable(array):
+            return self._tvm.runtime.from_dlpack(array)
+        if index not in machine.staged:
+            tensor = self._tvm.runtime.empty(array.shape, array.dtype.name)
+            machine.staged[index] = tensor, np.from_dlpack(tensor)
+        tensor, memory = machine.staged[index]
+        np.copyto(memory, array)
+        return tensor
 
     def _tensor(self, array: Array) -> Any:
         runtime = self._tvm.runtime
-        flags = array.flags
-        if flags.c_contiguous and flags.writeable and array.ctypes.data % ALIGNMENT == 0:
-            return runtime.from_dlpack(array)
-        return runtime.tensor(np.asarray(array, order="C"))
+        return runtime.from_dlpack(array) if _is_readable(array) else runtime.tensor(np.asarray(array, order="C"))
+
+
+def _is_readable(array: Array) -> bool:
+    """Whether kernels can read an array as it is."""
+    return array.flags.c_contiguous and array.flags.writeable and array.ctypes.data % ALIGNMENT == 0
+
+
+def _apart_from(machine: Machine, output: Array) -> Array:
+    """Copy an output that is an input, and so would change with the next run."""
+    shared = any(np.may_share_memory(output, memory) for _, memory in machine.staged.values())
+    return output.copy() if shared else output
 
 
 def _load_code(library: Path) -> Any:

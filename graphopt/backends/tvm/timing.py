@@ -12,7 +12,7 @@ import tvm
 from tvm.runtime.vm import VirtualMachine
 
 from graphopt.backends.tvm.build import Program
-from graphopt.backends.tvm.executor import TvmExecutor
+from graphopt.backends.tvm.executor import Machine, TvmExecutor
 from graphopt.tensors import Array
 
 _RUN, _SKIP = 0, 1
@@ -50,12 +50,12 @@ class TimingExecutor(TvmExecutor):
         outputs = self.run(arrays)
         return outputs, self._calls
 
-    def _take(self) -> Any:
+    def _take(self) -> Machine:
         if self._idle:
             return self._idle.pop()
         machine = VirtualMachine(self._code, tvm.cpu())
         machine.set_instrument(self._instrument)
-        return machine["main"]
+        return Machine(machine["main"])
 
     def _instrument(self, function: Any, name: str, before: bool, _result: Any, *arguments: Any) -> int:
         """Run a kernel here instead of in the machine: nothing else is then between two looks at the clock."""
