@@ -32,7 +32,6 @@ TRAINED = {
     "ppocr_v4_det": {"x": [None, 3, 640, 640]},
 }
 """By name the shapes of the inputs."""
-REPEATS = 30
 
 
 def main() -> None:
@@ -40,6 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--threads", type=int, default=parse_target("cpu").cores)
+    parser.add_argument("--repeats", type=int, default=30)
     parser.add_argument("names", nargs="*", default=[*TOPOLOGIES, *TRAINED])
     arguments = parser.parse_args()
     sys.stdout.write("| model | graphopt, ms | onnxruntime, ms | OpenVINO, ms | ratio | largest difference |\n")
@@ -47,7 +47,7 @@ def main() -> None:
     ratios = []
     with TemporaryDirectory() as folder:
         for name, path in files(arguments.names, arguments.batch, Path(folder)):
-            outcome = measure(name, path, arguments.batch, arguments.threads)
+            outcome = measure(name, path, arguments)
             ratios.append(ratio(outcome))
             sys.stdout.write(f"{row(name, outcome)}\n")
             sys.stdout.flush()
@@ -64,11 +64,11 @@ def files(names: list[str], batch: int, folder: Path) -> Iterator[tuple[str, Pat
             yield name, path
 
 
-def measure(name: str, path: Path, batch: int, threads: int) -> Outcome:
+def measure(name: str, path: Path, arguments: argparse.Namespace) -> Outcome:
     """Time all runtimes on one model in turns."""
-    target = replace(parse_target("cpu"), cores=threads)
+    target = replace(parse_target("cpu"), cores=arguments.threads)
     recipe = Recipe(target, DEFAULT_PRESET, TRAINED.get(name))
-    return compete(open_case(path, batch, recipe), PEERS, repeats=REPEATS)
+    return compete(open_case(path, arguments.batch, recipe), PEERS, repeats=arguments.repeats)
 
 
 def ratio(outcome: Outcome) -> float:
