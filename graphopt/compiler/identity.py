@@ -17,6 +17,7 @@ import onnx_ir as ir
 import graphopt
 from graphopt.backends.tvm.schedule.choices import DecisionTable
 from graphopt.compiler.table import Row
+from graphopt.digests import file_digest
 from graphopt.ir.load import Source
 from graphopt.ir.tensors import slots
 from graphopt.runtime.cache import key_of
@@ -44,9 +45,9 @@ def cache_key(
 def _content(source: Source, loaded: ir.Model) -> Iterator[bytes]:
     """Yield the bytes a model is made of: its file and external data, or its serialization."""
     if isinstance(source, str | PathLike):
-        yield _digest(Path(source))
+        yield file_digest(Path(source))
         for path in sorted(_external_files(loaded)):
-            yield _digest(path)
+            yield file_digest(path)
     elif isinstance(source, bytes):
         yield source
     else:
@@ -57,11 +58,6 @@ def _content(source: Source, loaded: ir.Model) -> Iterator[bytes]:
 def _external_files(model: ir.Model) -> set[Path]:
     tensors = (slot.tensor for slot in slots(model))
     return {Path(tensor.path) for tensor in tensors if isinstance(tensor, ir.ExternalTensor)}
-
-
-def _digest(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
 
 
 @functools.cache

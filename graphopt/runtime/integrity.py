@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from graphopt.digests import file_digest
 from graphopt.errors import ModelError
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file in a directory, by name."""
-    return {path.name: _digest(path) for path in sorted(folder.iterdir())}
+    """Return the digest of every file in a directory, by name."""
+    return {path.name: file_digest(path).hex() for path in sorted(folder.iterdir())}
 
 
 def check(folder: Path, expected: Mapping[str, str]) -> None:
@@ -25,10 +25,5 @@ def check(folder: Path, expected: Mapping[str, str]) -> None:
         path = folder / name
         if Path(name).name != name or not path.is_file():
             raise ModelError(f"the program {str(folder)!r} lacks its file {name!r}; compile the model again")
-        if _digest(path) != digest:
+        if file_digest(path).hex() != digest:
             raise ModelError(f"{str(path)!r} is not the file that was compiled; compile the model again")
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,7 +10,7 @@ from typing import Any
 from graphopt.errors import ModelError
 from graphopt.tensors import TensorSpec
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 FILE_NAME = "manifest.json"
 WHOLE_MODEL = "optimized.onnx"
 WEIGHTS = "weights.bin"

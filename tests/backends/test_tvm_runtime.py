@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
+import tvm
 
 from graphopt.backends.tvm import abi
 from graphopt.backends.tvm.compile import compile_region
@@ -86,6 +87,16 @@ def test_a_result_that_is_an_input_outlives_later_runs(tmp_path: Path) -> None:
     (second,) = executor.run([one])
     assert not first.any()
     assert second.all()
+
+
+def test_each_run_has_its_own_number_of_threads(library: Library) -> None:
+    """Programs of one Python thread share a pool, so that one must not leave its number to another."""
+    count = tvm.get_global_func("runtime.NumThreads")
+    arrays = [whole_numbers(0), np.zeros((), np.float32)]
+    executors = {threads: TvmExecutor(library, threads) for threads in (1, 2)}
+    for threads in (1, 2, 1, 2):
+        executors[threads].run(arrays)
+        assert count() == threads
 
 
 def test_many_threads_share_one_executor(library: Library) -> None:

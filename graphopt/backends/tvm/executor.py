@@ -22,6 +22,9 @@ from graphopt.tensors import Array
 BIG_CORES = 1
 """`runtime.config_threadpool`'s default affinity mode; without binding it only counts."""
 
+_POOL = threading.local()
+"""TVM's pool of the calling thread, which all programs share: how many `threads` it was last set to."""
+
 
 @dataclass(frozen=True)
 class Library:
@@ -70,7 +73,7 @@ class TvmExecutor:
     """Runs `main` of a compiled module. Any number of Python threads may call one executor.
 
     The virtual machine holds the state of one run, so every concurrent run takes a machine of its own; they
-    share the code and the weights. TVM keeps a thread pool a calling thread; each is set to `threads`.
+    share the code and the weights. TVM keeps a thread pool a calling thread; a run sets it to `threads`.
     """
 
     def __init__(self, program: Library | Any, threads: int) -> None:
@@ -90,14 +93,13 @@ class TvmExecutor:
         else:
             self._code, self._weights = program.executable.jit(), list(program.weights)
         self._configure = tvm.get_global_func("runtime.config_threadpool")
-        self._pool = threading.local()
         self._idle: list[Machine] = []
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
         """Run once. Inputs are read in place where aligned; outputs are views of fresh memory of the runtime."""
-        if getattr(self._pool, "threads", None) != self._threads:
+        if getattr(_POOL, "threads", None) != self._threads:
             self._configure(BIG_CORES, self._threads)
-            self._pool.threads = self._threads
+            _POOL.threads = self._threads
         machine = self._take()
         try:
             inputs = [self._input(machine, index, array) for index, array in enumerate(arrays)]

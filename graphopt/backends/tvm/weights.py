@@ -7,7 +7,6 @@ there once, however many parts and variants of the program read it.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +14,7 @@ from typing import BinaryIO
 import numpy as np
 
 from graphopt.backends.tvm.abi import ALIGNMENT
+from graphopt.digests import digest
 from graphopt.errors import ModelError
 from graphopt.tensors import Array
 
@@ -32,9 +32,8 @@ class WeightWriter:
     def add(self, array: Array) -> int:
         """Write an array unless one of its dtype, shape and bytes is there; return the byte where it begins."""
         array = np.asarray(array, order="C")
-        digest = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
-        digest.update(array.reshape(-1).view(np.uint8).data)
-        place = self._places.setdefault(digest.digest(), self._end)
+        content = array.reshape(-1).view(np.uint8).data
+        place = self._places.setdefault(digest((f"{array.dtype.str} {array.shape}".encode(), content)), self._end)
         if place == self._end:
             with self._path.open("ab") as file:
                 np.lib.format.write_array(file, array, version=(1, 0), allow_pickle=False)

@@ -33,7 +33,8 @@ def lower_gemm(lowering: Lowering, node: ir.Node) -> list[Lowered]:
         return importer.convert(lowering, node)
     if node.attributes.get_int("transB", 0) != 0:
         weights = weights.T
-    scaled = np.asarray(weights, np.float32) * np.float32(node.attributes.get_float("alpha", 1.0))
+    alpha = node.attributes.get_float("alpha", 1.0)
+    scaled = weights if alpha == 1.0 else np.asarray(weights, np.float32) * np.float32(alpha)
     layout = Layout(rounded=multiplies_rounded(node, lowering.target))
     result = _rows_times_panels(lowering, lowering.in_layout(left, layout), scaled)
     if bias and bias[0] is not None:
@@ -66,7 +67,7 @@ def lower_matmul(lowering: Lowering, node: ir.Node) -> list[Lowered]:
 def _rows_times_panels(lowering: Lowering, rows: relax.Expr, weights: Array) -> relax.Expr:
     depth, columns = weights.shape
     lanes = lowering.lanes
-    panels = np.ascontiguousarray(pad_axis(weights, 1, lanes).reshape(depth, -1, lanes).transpose(1, 0, 2))
+    panels = np.ascontiguousarray(pad_axis(weights.T, 0, lanes).reshape(-1, lanes, depth).transpose(0, 2, 1))
     if rows.ty.dtype == STORED:
         panels = pack_pairs(pad_axis(panels, 1, PAIR))
 

@@ -41,12 +41,14 @@ _Term = Callable[[int], tirx.Expr]
 def transform_weights(weights: Array, outputs: int, lanes: int) -> Array:
     """Bring weights [O, I, 3, 3] into [ceil(O / lanes), a · a, I in whole blocks, lanes], in double precision first."""
     matrix = np.array(transforms(outputs, TAPS).weights, np.float64)
-    products = len(matrix) ** 2
-    transformed = np.einsum("er,oirq,sq->esio", matrix, weights.astype(np.float64), matrix, optimize=True)
-    flat = transformed.astype(weights.dtype).reshape(products, *transformed.shape[2:])
-    padded = pad_axis(pad_axis(flat, 1, lanes), 2, lanes)
-    split = padded.reshape(products, padded.shape[1], -1, lanes)
-    return np.ascontiguousarray(split.transpose(2, 0, 1, 3))
+    both = np.kron(matrix, matrix)
+    padded = pad_axis(pad_axis(weights, 0, lanes), 1, lanes)
+    channels = padded.shape[1]
+    taps = padded.reshape(-1, lanes, channels, TAPS**2).transpose(0, 3, 2, 1)
+    result = np.empty((len(taps), len(both), channels, lanes), weights.dtype)
+    for block, made in zip(taps, result, strict=True):  # a block at a time fits a cache
+        made[:] = (both @ np.ascontiguousarray(block, np.float64).reshape(TAPS**2, -1)).reshape(made.shape)
+    return result
 
 
 def te_winograd_conv(
