@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from tvm import tirx
+
+from graphopt.backends.tvm.bfloat16 import PAIR
+from graphopt.backends.tvm.schedule.generic import schedule_block
 from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule, divisor_up_to, divisors
+from graphopt.backends.tvm.schedule.pairs import multiplies_pairs
 from graphopt.backends.tvm.schedule.summation import sum_in_registers
 
 _PANELS = 4
@@ -19,6 +24,8 @@ def schedule_dense(kernel: KernelSchedule, block: Block) -> bool:
     (row, panel, lane), _ = kernel.reduction_axes(block)
     rows, panels, lanes = map(kernel.extent, (row, panel, lane))
     tile_rows, tile_panels = _tile(kernel, rows, panels)
+    if tile_rows > 1:
+        _pack_rows(kernel, block, tile_rows)
     m, n = schedule.get_loops(output)
     m_outer, m_inner = schedule.split(m, [None, tile_rows])
     n_outer, n_inner = schedule.split(n, [None, tile_panels * lanes])
@@ -28,6 +35,24 @@ def schedule_dense(kernel: KernelSchedule, block: Block) -> bool:
     schedule.compute_at(block, task, preserve_unit_loops=True)
     sum_in_registers(kernel, block, None, depth=1)
     return True
+
+
+def _pack_rows(kernel: KernelSchedule, block: Block, count: int) -> None:
+    """Bring [m, k] into [m / count, k, count]: rows that lie a multiple of 4096 bytes apart share a set of the cache.
+
+    What is multiplied in pairs stays so: [m / count, k / 2, count, 2].
+    """
+    schedule = kernel.schedule
+    packed = schedule.cache_read(block, 0, "global")
+    pair = PAIR if multiplies_pairs(kernel, block) else 1
+
+    def side_by_side(m: tirx.Var, k: tirx.Var) -> list[tirx.Expr]:
+        places = [tirx.floordiv(m, count), tirx.floordiv(k, pair), tirx.floormod(m, count)]
+        return places if pair == 1 else [*places, tirx.floormod(k, pair)]
+
+    schedule.transform_layout(packed, ("write", 0), tirx.IndexMap.from_func(side_by_side, index_dtype="int32"))
+    schedule.transform_block_layout(packed, tirx.IndexMap.from_func(side_by_side, index_dtype="int32"))
+    schedule_block(kernel, packed)
 
 
 def _tile(kernel: KernelSchedule, rows: int, panels: int) -> tuple[int, int]:
