@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import numpy as np
 import onnx_ir as ir
 import tvm
 from tvm import relax
@@ -15,7 +18,7 @@ from graphopt.backends.tvm.lower.lowered import Lowered, Lowering, tensor_type
 from graphopt.backends.tvm.lower.operators import lower_node
 from graphopt.backends.tvm.lower.refusal import RefusalError
 from graphopt.backends.tvm.lower.types import dtype_of, shape_of
-from graphopt.ir.constants import constant
+from graphopt.ir.constants import constant, constant_tensor
 from graphopt.ir.walk import STANDARD_DOMAINS
 from graphopt.targets import host
 
@@ -62,12 +65,39 @@ def _input_key(value: ir.Value) -> Key:
 
 def _probe(node: ir.Node) -> str | None:
     try:
-        with quiet():
-            return without_kernel(_legalized(node))
+        with quiet(), _stand_in(node) as trial:
+            return without_kernel(_legalized(trial))
     except RefusalError as refusal:
         return str(refusal)
     except Exception as error:  # noqa: BLE001  # converters fail in every way there is; each means "not supported"
         return f"TVM's lowering of {node.op_type} fails: {_first_line(error)}"
+
+
+@contextmanager
+def _stand_in(node: ir.Node) -> Iterator[ir.Node]:
+    """Yield a node like another, with zeros for constants that cannot decide: they take no memory, nor time to pack."""
+    inputs = [_zeros(value) if value is not None and _is_large(value) else value for value in node.inputs]
+    outputs = [ir.Value(name=value.name, shape=value.shape, type=value.type) for value in node.outputs]
+    attributes = node.attributes.values()
+    trial = ir.Node(node.domain, node.op_type, inputs, attributes, outputs=outputs, version=opset(node))
+    try:
+        yield trial
+    finally:
+        for index in range(len(inputs)):
+            trial.replace_input_with(index, None)
+
+
+def _is_large(value: ir.Value) -> bool:
+    tensor = constant_tensor(value)
+    return tensor is not None and tensor.size > _VALUES_IN_KEY and tensor.dtype is not ir.DataType.STRING
+
+
+def _zeros(value: ir.Value) -> ir.Value:
+    shape, dtype = shape_of(value), np.dtype(dtype_of(value))
+    zeros = ir.Tensor(np.broadcast_to(np.zeros((), dtype), shape))
+    made = ir.Value(name=value.name, shape=value.shape, type=value.type)
+    ir.Node("", "Constant", [], [ir.AttrTensor("value", zeros)], outputs=[made])
+    return made
 
 
 def _legalized(node: ir.Node) -> tvm.IRModule:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
+import tvm
 from tvm import relax
 
 from graphopt.backends.tvm.lower.refusal import RefusalError
@@ -60,8 +61,8 @@ def dtype_of(value: ir.Value) -> str:
 
 
 def literal(array: Array) -> relax.Expr:
-    """Return an array as a Relax constant of the array's own dtype.
+    """Return an array as a Relax constant of the array's own dtype, copied once.
 
-    `relax.const` alone would silently make int64 int32 and float64 float32.
+    `relax.const` of an array would silently make int64 int32 and float64 float32, and copy it twice if told not to.
     """
-    return relax.const(np.asarray(array, order="C"), str(array.dtype))
+    return relax.const(tvm.runtime.tensor(np.asarray(array, order="C")))
