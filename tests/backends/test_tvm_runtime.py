@@ -211,6 +211,23 @@ def test_of_tiles_that_take_as_long_the_one_that_loads_less_is_chosen() -> None:
     assert str(choose_tile(125, 169, target)) == "2x5", "a thousand channels are no pairs of blocks"
 
 
+def test_tiles_are_narrow_in_channels_where_a_core_would_have_less_to_do() -> None:
+    target = dataclasses.replace(parse_target("cpu{mcpu=haswell}"), cores=2)
+    assert choose_tile(10, 49, target).blocks == 2
+    assert choose_tile(10, 49, target, images=1).blocks == 1, "five tasks would keep one core waiting for the third"
+    assert choose_tile(10, 49, target, images=2).blocks == 2
+
+
+def test_a_processor_that_multiplies_half_a_register_at_a_time_is_known() -> None:
+    wide = dataclasses.replace(parse_target("cpu"), vector_bits=512, features=frozenset({"avx512f"}))
+    zen4 = dataclasses.replace(wide, features=wide.features | {"sse4a"})
+    zen5 = dataclasses.replace(wide, features=zen4.features | {"avx512_vp2intersect"})
+    assert [each.vectors_per_cycle for each in (wide, zen4, zen5)] == [2, 1, 2]
+    assert dataclasses.replace(zen4, vector_bits=256).vectors_per_cycle == 2
+    assert choose_tile(32, 4, zen4).slowness(4, zen4) == 1.0, "eight sums are enough where one is begun a cycle"
+    assert choose_tile(32, 4, wide).slowness(4, wide) > 1.0
+
+
 def test_tasks_go_by_what_need_not_pass_the_cache_again() -> None:
     target = dataclasses.replace(parse_target("cpu"), cores=2, l2_bytes=1 << 20)
     small, large = 1 << 18, 1 << 23

@@ -5,6 +5,8 @@ The numbers are those of x86 servers of 2020 and later, whose last cache and mem
 
 from __future__ import annotations
 
+import math
+
 from graphopt.targets import Target
 
 FLOAT_BYTES = 4
@@ -21,6 +23,11 @@ _SHARED_BYTES = 6 << 20
 def product_cycles(products: float, target: Target) -> float:
     """Return the cycles of so many multiply-adds, spread over the cores."""
     return products / (target.vectors_per_cycle * target.lanes() * target.cores)
+
+
+def busy_share(tasks: int, target: Target) -> float:
+    """Return which share of the cores' time equal tasks fill."""
+    return tasks / (math.ceil(tasks / target.cores) * target.cores)
 
 
 def memory_cycles(size: float) -> float:

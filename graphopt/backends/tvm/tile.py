@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 
+from graphopt.backends.tvm.machine import busy_share
 from graphopt.targets import Target
 
 _LATENCY = 5
@@ -49,19 +50,17 @@ class Tile:
         return max(vectors / target.vectors_per_cycle, _LATENCY)
 
 
-def choose_tile(blocks: int, columns: int, target: Target) -> Tile:
+def choose_tile(blocks: int, columns: int, target: Target, images: int | None = None) -> Tile:
     """Choose the tile for rows of `columns` outputs of `blocks` blocks: fewest cycles, loads, then narrow tiles.
 
     Five registers of eight hold the sums; LLVM spills some where more are asked for, since it loads several inputs
-    ahead.
+    ahead. With `images`, tasks are tiles of channels of so many images, and cores that have none count.
     """
 
     def cost(tile: Tile) -> tuple[float, float, int]:
-        return (
-            round(tile.cycles(columns, target) / tile.blocks, 1),
-            tile.loads(columns) / tile.blocks,
-            columns % tile.columns,
-        )
+        busy = 1.0 if images is None else busy_share(images * blocks // tile.blocks, target)
+        cycles = round(tile.cycles(columns, target) / tile.blocks / busy, 1)
+        return cycles, tile.loads(columns) / tile.blocks, columns % tile.columns
 
     counts = _ODD if blocks % 2 else _PAIRS
     return min(_candidates(blocks, columns, target.vector_registers * 5 // 8, counts), key=cost)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import tvm
 from tvm import tirx
 
-from graphopt.backends.tvm.machine import repeated_cycles
+from graphopt.backends.tvm.machine import busy_share, repeated_cycles
 from graphopt.backends.tvm.schedule.generic import schedule_block
 from graphopt.backends.tvm.schedule.kernel import (
     Block,
@@ -77,7 +77,8 @@ def _schedule(kernel: KernelSchedule, block: Block, output: Block, chunk: int | 
     if not rows:
         rows = [schedule.add_unit_loop(column)]
     shape = kernel.extent(blocks), kernel.extent(column), kernel.target
-    tile = kernel.choose("tile", tiles(*shape), choose_tile(*shape))
+    images = kernel.extent(n) if chunk is None else None
+    tile = kernel.choose("tile", tiles(*shape), choose_tile(*shape, images))
     blocks, block_inner = schedule.split(blocks, [None, tile.blocks])
     column, column_inner = schedule.split(column, [None, tile.columns])
     registers = [block_inner, column_inner, lane]
@@ -98,7 +99,7 @@ def _schedule(kernel: KernelSchedule, block: Block, output: Block, chunk: int | 
 
 def _rows_of_a_task(kernel: KernelSchedule, block: Block) -> int | None:
     batch, blocks, *rows, columns, _ = kernel.shape(block)
-    tile = choose_tile(blocks, columns, kernel.target)
+    tile = choose_tile(blocks, columns, kernel.target, batch)
     data, weights = (
         math.prod(map(int, region.source.shape)) * tvm.DataType(region.source.dtype).bits // 8
         for region in kernel.schedule.get(block).reads
@@ -129,13 +130,8 @@ def rows_of_a_task(rows: Sequence[int], tiles: int, sizes: Sequence[int], batch:
     most = max(1, min(extent * cached // data, planes_count * extent // (TASKS_PER_CORE * target.cores)))
     chunk = divisor_up_to(extent, most)
     tasks = planes_count * extent // chunk
-    by_rows = repeated_cycles(weights, tasks if weights > cached else 1, target) / _balance(tasks, target)
-    by_tiles = repeated_cycles(data, batch * tiles if data > cached else batch, target) / _balance(
+    by_rows = repeated_cycles(weights, tasks if weights > cached else 1, target) / busy_share(tasks, target)
+    by_tiles = repeated_cycles(data, batch * tiles if data > cached else batch, target) / busy_share(
         batch * tiles, target
     )
     return chunk if by_rows < by_tiles else None
-
-
-def _balance(tasks: int, target: Target) -> float:
-    """Return which share of the cores' time equal tasks fill."""
-    return tasks / (math.ceil(tasks / target.cores) * target.cores)
