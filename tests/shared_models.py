@@ -50,9 +50,10 @@ class SharedModel:
         """Where the model is, or would be."""
         return SHARED / "models" / f"{self.name}.onnx"
 
-    def compile(self) -> graphopt.CompiledModule:
+    def compile(self, precision: str | None = None) -> graphopt.CompiledModule:
         """Compile the model for this machine, without the cache."""
-        return graphopt.compile(self.path, shapes={"x": self.shape} if self.shape else None, cache=False)
+        shapes = {"x": self.shape} if self.shape else None
+        return graphopt.compile(self.path, shapes=shapes, precision=precision, cache=False)
 
 
 @dataclass

@@ -6,30 +6,36 @@ are from onnxruntime's with optimizations off, whether any image is classified o
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections import Counter
 from collections.abc import Iterator
 
 import graphopt
+from graphopt.targets import PRECISIONS
 from tests.shared_models import SHARED_MODELS, Agreement, SharedModel, compare
 
 COLUMNS = "model", "nodes", "by TVM", "by onnxruntime", "largest difference", "images", "relabelled", "accuracy"
 
 
-def main(names: list[str]) -> None:
+def main() -> None:
     """Write the table, row by row as it is measured."""
-    for line in table(names):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--precision", choices=PRECISIONS)
+    parser.add_argument("names", nargs="*")
+    arguments = parser.parse_args()
+    for line in table(arguments.names, arguments.precision):
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
 
 
-def table(names: list[str]) -> Iterator[str]:
+def table(names: list[str], precision: str | None) -> Iterator[str]:
     """Yield the lines of the table, for all models or the named ones."""
     yield f"| {' | '.join(COLUMNS)} |"
     yield "|---" * len(COLUMNS) + "|"
     for model in SHARED_MODELS:
         if not names or model.name in names:
-            module = model.compile()
+            module = model.compile(precision)
             yield row(model, module, compare(model, module))
 
 
@@ -62,4 +68,4 @@ def _fallbacks(module: graphopt.CompiledModule) -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
