@@ -184,7 +184,8 @@ class _Writer:
         if isinstance(kernel, tvm.ir.GlobalVar):
             overlaps = self._overlaps(call)
             kernel = self._version(kernel, overlaps)
-            arguments = tuple(value for place, value in enumerate(arguments) if place not in dict(overlaps))
+            merged = dict(overlaps)
+            arguments = tuple(value for index, value in enumerate(arguments) if index not in merged)
         values = [self._expr(value) for value in arguments]
         self._bind("_", relax.Call(kernel, values, original.attrs, original.ty_args), relax.TupleType([]))
 

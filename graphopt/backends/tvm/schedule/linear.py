@@ -50,8 +50,9 @@ def _pack_rows(kernel: KernelSchedule, block: Block, count: int) -> None:
         places = [tirx.floordiv(m, count), tirx.floordiv(k, pair), tirx.floormod(m, count)]
         return places if pair == 1 else [*places, tirx.floormod(k, pair)]
 
-    schedule.transform_layout(packed, ("write", 0), tirx.IndexMap.from_func(side_by_side, index_dtype="int32"))
-    schedule.transform_block_layout(packed, tirx.IndexMap.from_func(side_by_side, index_dtype="int32"))
+    order = tirx.IndexMap.from_func(side_by_side, index_dtype="int32")
+    schedule.transform_layout(packed, ("write", 0), order)
+    schedule.transform_block_layout(packed, order)
     schedule_block(kernel, packed)
 
 
