@@ -12,6 +12,7 @@ from graphopt.ir.traits import has_references, is_standard
 from graphopt.ir.walk import is_op
 from graphopt.quantization.forms import Form
 
+BIASED = frozenset({"Conv", "ConvTranspose", "Gemm"})
 WEIGHT, BIAS = 1, 2
 """The inputs of a product that hold its constants (ONNX operator spec, Conv, ConvTranspose, Gemm and MatMul)."""
 

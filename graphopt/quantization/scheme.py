@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import ml_dtypes
 import numpy as np
 
 from graphopt.errors import TargetError
+from graphopt.pipeline.options import OptionError, build, format_options
 from graphopt.quantization.forms import FORMS, Form
 from graphopt.spec import Spec, SpecError, parse_spec
 
 _FLOAT = "float32"
-_ACTIVATIONS = ("uint8", "int8", "uint16", "int16", _FLOAT)
-_WEIGHTS = ("int8", "int4", "int16")
-_BOOLS = {"true": True, "false": False}
 
 
 @dataclass(frozen=True)
@@ -34,9 +31,9 @@ class Scheme:
 
     """
 
-    form: str = "x64"
-    activations: str = "uint8"
-    weights: str = "int8"
+    form: Literal["x64", "tensorrt", "graphopt"] = "x64"
+    activations: Literal["uint8", "int8", "uint16", "int16", "float32"] = "uint8"
+    weights: Literal["int8", "int4", "int16"] = "int8"
     symmetric: bool = False
     per_channel: bool = True
     power_of_two: bool = False
@@ -67,8 +64,8 @@ class Scheme:
         return 13 if {self.activations, self.weights} <= {"uint8", "int8", _FLOAT} else 21
 
     def __str__(self) -> str:
-        name, base = max(SCHEMES.items(), key=lambda item: _agreement(self, item[1]))
-        return str(Spec(name, {key: text for key, text in _texts(self).items() if text != _texts(base)[key]}))
+        mine = format_options(self)
+        return next((name for name, scheme in SCHEMES.items() if scheme == self), str(Spec("x64", mine)))
 
 
 SCHEMES = {
@@ -77,19 +74,10 @@ SCHEMES = {
     "x64-int16": Scheme(activations="uint16"),
     "tensorrt": Scheme(form="tensorrt", activations="int8", symmetric=True),
     "graphopt": Scheme(form="graphopt"),
-    "weights-int8": Scheme(activations=_FLOAT),
-    "weights-int4": Scheme(activations=_FLOAT, weights="int4"),
+    "weights-int8": Scheme(activations="float32"),
+    "weights-int4": Scheme(activations="float32", weights="int4"),
 }
 """By name; options change one: `x64{symmetric=true}`."""
-
-_CHOICES: Mapping[str, Iterable[str]] = {
-    "form": FORMS,
-    "activations": _ACTIVATIONS,
-    "weights": _WEIGHTS,
-    "symmetric": _BOOLS,
-    "per-channel": _BOOLS,
-    "power-of-two": _BOOLS,
-}
 
 
 def parse_scheme(text: str) -> Scheme:
@@ -102,30 +90,12 @@ def parse_scheme(text: str) -> Scheme:
     try:
         spec = parse_spec(text)
     except SpecError as error:
-        raise TargetError(f"cannot read scheme: {error}; write for example x64 or x64{{weights=int4}}") from error
+        raise TargetError(f"cannot read scheme: {error}; write for example x64 or x64{{symmetric=true}}") from error
     if spec.name not in SCHEMES:
-        raise TargetError(f"unknown scheme {spec.name!r}{_suggest(spec.name, SCHEMES)}; there are {', '.join(SCHEMES)}")
-    changes: dict[str, str | bool] = {}
-    for option, value in spec.options.items():
-        if option not in _CHOICES:
-            known = f"{_suggest(option, _CHOICES)}; it has {', '.join(_CHOICES)}"
-            raise TargetError(f"scheme {spec.name!r} has no option {option!r}{known}")
-        if value not in _CHOICES[option]:
-            raise TargetError(f"option {option}={value} of a scheme must be {'|'.join(_CHOICES[option])}")
-        changes[option.replace("-", "_")] = _BOOLS.get(value, value)
-    return dataclasses.replace(SCHEMES[spec.name], **changes)  # type: ignore[arg-type]  # checked above, by name
-
-
-def _texts(scheme: Scheme) -> dict[str, str]:
-    fields = ((field.name.replace("_", "-"), getattr(scheme, field.name)) for field in dataclasses.fields(scheme))
-    return {name: str(value).lower() for name, value in fields}
-
-
-def _agreement(scheme: Scheme, other: Scheme) -> int:
-    mine, theirs = _texts(scheme), _texts(other)
-    return sum(mine[name] == theirs[name] for name in mine)
-
-
-def _suggest(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+        close = difflib.get_close_matches(spec.name, SCHEMES, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise TargetError(f"unknown scheme {spec.name!r}{hint}; there are {', '.join(SCHEMES)}")
+    try:
+        return build(Scheme, Spec(spec.name, {**format_options(SCHEMES[spec.name]), **spec.options}), "scheme")
+    except OptionError as error:
+        raise TargetError(str(error)) from error
