@@ -22,12 +22,14 @@ LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 def weight_of(node: ir.Node) -> Array | None:
-    """Return the constant weight of a Conv, ConvTranspose, Gemm or MatMul; None where it is no matrix of constants."""
-    if not is_op(node, *LAYERS):
+    """Return the constant weight of a Conv, ConvTranspose, Gemm or MatMul; None where it has no rows."""
+    weight = constant(node.inputs[1]) if is_op(node, *LAYERS) else None
+    if weight is None:
         return None
-    weight = constant(node.inputs[1])
-    is_product = is_op(node, "Gemm", "MatMul")
-    return None if weight is None or (weight.ndim != 2 if is_product else weight.ndim < 3) else weight
+    if is_op(node, "Gemm", "MatMul"):
+        return weight if weight.ndim == 2 else None
+    groups = node.attributes.get_int("group", 1)
+    return weight if weight.ndim > 2 and groups > 0 and weight.shape[0] % groups == 0 else None
 
 
 def to_rows(node: ir.Node, weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
