@@ -1,7 +1,7 @@
-"""The options of a pass: typed dataclass fields on one side, text on the other.
+"""The options of a pass, or of what else is a dataclass: typed fields on one side, text on the other.
 
-A field `max_bytes: int = 1024` is written `max-bytes=1024`. Types: bool (true, false), int, float, str, a
-Literal of strings, and tuples of one of these (`axes=0,1`).
+A field `max_bytes: int = 1024` is written `max-bytes=1024`. Types: bool (true, false), int, float, Fraction
+(`1/255`), str, a Literal of strings, and tuples of one of these (`axes=0,1`).
 """
 
 from __future__ import annotations
@@ -9,14 +9,22 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 from graphopt.errors import PipelineError
+from graphopt.spec import Spec
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from graphopt.pipeline.base import Pass
 
+_Record = TypeVar("_Record", bound="DataclassInstance")
 _BOOLS = {"true": True, "false": False}
+
+
+class OptionError(ValueError):
+    """Options that a dataclass does not take."""
 
 
 class Option(NamedTuple):
@@ -38,24 +46,35 @@ def options_of(pass_type: type[Pass]) -> list[Option]:
 
 def build_pass(pass_type: type[Pass], options: Mapping[str, str]) -> Pass:
     """Make a pass from the text of its options; raises PipelineError naming the option and what it takes."""
-    hints = get_type_hints(pass_type)
-    fields = {_option_name(field): field for field in dataclasses.fields(pass_type)}
+    try:
+        return build(pass_type, Spec(pass_type.name, options), "pass")
+    except OptionError as error:
+        raise PipelineError(str(error)) from None
+
+
+def build(record: type[_Record], spec: Spec, noun: str) -> _Record:
+    """Make a dataclass from the text of its options; raises OptionError naming the option and what it takes.
+
+    `noun` is what a person calls it: a pass, say.
+    """
+    name, hints = spec.name, get_type_hints(record)
+    fields = {_option_name(field): field for field in dataclasses.fields(record)}
     arguments: dict[str, Any] = {}
-    for key, text in options.items():
+    for key, text in spec.options.items():
         if key not in fields:
-            raise PipelineError(f"pass {pass_type.name!r} has no option {key!r}{_suggest(key, fields)}")
+            raise OptionError(f"{noun} {name!r} has no option {key!r}{_suggest(key, fields)}")
         kind = hints[fields[key].name]
         try:
             arguments[fields[key].name] = _parse(text, kind)
-        except ValueError:
-            raise PipelineError(f"option {key}={text} of pass {pass_type.name!r} must be {_type_text(kind)}") from None
+        except (ValueError, ZeroDivisionError):
+            raise OptionError(f"option {key}={text} of {noun} {name!r} must be {_type_text(kind)}") from None
     missing = [name for name, field in fields.items() if _required(field) and field.name not in arguments]
     if missing:
-        raise PipelineError(f"pass {pass_type.name!r} needs option {missing[0]!r}: {pass_type.name}{{{missing[0]}=…}}")
-    return pass_type(**arguments)
+        raise OptionError(f"{noun} {name!r} needs option {missing[0]!r}: {name}{{{missing[0]}=…}}")
+    return record(**arguments)
 
 
-def format_options(instance: Pass) -> dict[str, str]:
+def format_options(instance: DataclassInstance) -> dict[str, str]:
     """Return the options that differ from their defaults, as text."""
     return {
         _option_name(field): _format(getattr(instance, field.name))
