@@ -12,6 +12,7 @@ from graphopt.backends.ort.reference import reference_session
 from graphopt.backends.ort.session import Session
 from graphopt.calibration.observers import GramObserver, ValueObserver
 from graphopt.calibration.operands import operand_of
+from graphopt.calibration.products import multiply_with
 from graphopt.calibration.source import Batch
 from graphopt.calibration.statistics import Statistics
 from graphopt.errors import CalibrationError, ModelError, RunError
@@ -52,7 +53,8 @@ def collect(
 
     """
     histograms = {name: ValueObserver() for name in values}
-    products = {name: GramObserver(operand_of(_producer(model, name))) for name in grams}
+    multiply = multiply_with(threads)
+    products = {name: GramObserver(operand_of(_producer(model, name)), multiply) for name in grams}
     observers: defaultdict[str, list[ValueObserver | GramObserver]] = defaultdict(list)
     for name, histogram in histograms.items():
         observers[name].append(histogram)

@@ -25,7 +25,7 @@ from graphopt.tensors import Array
 Data = str | os.PathLike[str] | Mapping[str, Array] | Iterable[object]
 
 _WIDEST = 64
-_BATCH_BYTES = 1 << 20
+_BATCH_BYTES = 1 << 18
 """Of the inputs of a batch, by default: all that lies between inputs and outputs may be a hundred times as much."""
 
 
@@ -63,7 +63,7 @@ class Samples:
     Attributes:
         source: where they come from.
         fitting: what they must be like.
-        width: how many a batch has where the model leaves it free; None is as many as make a megabyte, 64 at most.
+        width: how many a batch has where the model leaves it free; None is as many as make 256 kB, 64 at most.
         start, stop: the part of the source that is read.
 
     """
@@ -128,7 +128,7 @@ def open_samples(
         preprocessing: of pictures and of other arrays of uint8 where the model does not take uint8; by default what
             the model keeps (`keep_preprocessing`).
         width: how many samples to gather where the model leaves the batch free. By default one where it is not proved
-            that samples do not touch each other, or else as many as make a megabyte, 64 at most.
+            that samples do not touch each other, or else as many as make 256 kB, 64 at most.
 
     Raises:
         CalibrationError: there are no such data, or they cannot be for this model.
