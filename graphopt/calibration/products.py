@@ -1,7 +1,7 @@
 """Products of columns with themselves, by onnxruntime.
 
-Not by numpy, whose BLAS cannot be told how many threads to take: where other work runs beside, these wait for each other
-for tens of milliseconds a product. Many small matrices at once, as depthwise convolutions have, are faster too.
+Not by numpy, whose BLAS cannot be told how many threads to take: where other work runs beside, these wait for each
+other for tens of milliseconds a product. Many small matrices, as depthwise convolutions have, are faster here too.
 """
 
 from __future__ import annotations
