@@ -11,6 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from graphopt.calibration.arrays import ArrayFile
+from graphopt.calibration.batch import Batch
 from graphopt.calibration.fitting import Fitting, Row
 from graphopt.calibration.images import ImageFolder
 from graphopt.calibration.memory import Iterated, rows
@@ -27,30 +28,6 @@ Data = str | os.PathLike[str] | Mapping[str, Array] | Iterable[object]
 _WIDEST = 64
 _BATCH_BYTES = 1 << 18
 """Of the inputs of a batch, by default: all that lies between inputs and outputs may be a hundred times as much."""
-
-
-@dataclass(frozen=True, eq=False)
-class Batch(Mapping[str, Array]):
-    """Feeds of a model, and which samples they are.
-
-    Attributes:
-        feeds: arrays by input, samples along the leading axis. They have more rows than there are samples where the
-            last ones do not fill a batch that the model fixes: the last one is repeated.
-        names: of the samples, in their order.
-
-    """
-
-    feeds: Mapping[str, Array]
-    names: tuple[str, ...]
-
-    def __getitem__(self, name: str) -> Array:
-        return self.feeds[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.feeds)
-
-    def __len__(self) -> int:
-        return len(self.feeds)
 
 
 @dataclass(frozen=True, eq=False)

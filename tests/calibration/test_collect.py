@@ -7,9 +7,11 @@ import numpy.typing as npt
 import pytest
 
 from graphopt.backends.ort.session import Session
+from graphopt.calibration import probe
+from graphopt.calibration.batch import Batch
 from graphopt.calibration.collect import collect
 from graphopt.calibration.histogram import Histogram
-from graphopt.calibration.source import Batch, open_samples
+from graphopt.calibration.source import open_samples
 from graphopt.calibration.statistics import Statistics
 from graphopt.errors import CalibrationError, ModelError
 from graphopt.ir.text.printer import format_model
@@ -93,6 +95,18 @@ def test_progress_is_told_after_each_batch() -> None:
     assert done == [4, 8, 11]
 
 
+def test_what_is_too_much_for_one_run_comes_in_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = network(INTEGERS)
+    names = ["x", "a", "b", "y"]
+    whole = collect(model, open_samples({"x": COUNTS}, model), names)
+    made: list[Session] = []
+    monkeypatch.setattr(probe, "_LARGEST_RUN", 2 * COUNTS.nbytes)
+    load = probe.reference_session
+    monkeypatch.setattr(probe, "reference_session", lambda *a, **k: made.append(load(*a, **k)) or made[-1])
+    assert collect(model, open_samples({"x": COUNTS}, model), names) == whole
+    assert [[spec.name for spec in session.outputs] for session in made] == [["a", "b"], ["y"]]
+
+
 def test_inputs_alone_need_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(Session, "run")
     model = network(INTEGERS)
@@ -119,10 +133,17 @@ def test_values_that_cannot_be_observed_are_refused(values: list[str], words: st
         collect(model, [{"x": np.zeros((1, 2), np.float32)}], values)
 
 
-@pytest.mark.parametrize("feeds", [{"x": np.zeros((1, 3), np.float32)}, {"y": np.zeros((1, 2), np.float32)}])
-def test_feeds_that_do_not_fit_are_named(feeds: dict[str, npt.NDArray[np.float32]]) -> None:
+@pytest.mark.parametrize(
+    ("feeds", "words"),
+    [
+        ({"x": np.zeros((1, 3), np.float32)}, "the model does not run on sample 0: "),
+        ({"x": np.zeros((2, 2), np.float64)}, "the model does not run on sample 0 to sample 1: "),
+        ({"y": np.zeros((1, 2), np.float32)}, "sample 0 has nothing for the input 'x'; it has y"),
+    ],
+)
+def test_feeds_that_do_not_fit_are_named(feeds: dict[str, npt.NDArray[np.generic]], words: str) -> None:
     model = network("g (float[N,2] x) => (float[N,2] y) { y = Relu (x) }")
-    with pytest.raises(CalibrationError, match="the model does not run on sample 0"):
+    with pytest.raises(CalibrationError, match=words):
         collect(model, [feeds], ["y"])
 
 
