@@ -14,7 +14,7 @@ from graphopt.calibration.products import Multiply
 from graphopt.calibration.window import Float32
 
 LARGEST_SIDE = 4608
-"""The largest K whose K × K products are kept, 170 MB: that of ResNet-50's last convolutions of 3 × 3 taps."""
+"""The largest K whose K × K products are kept: that of ResNet-50's last convolutions of 3 × 3 taps, 170 MB each."""
 
 Float64 = npt.NDArray[np.float64]
 

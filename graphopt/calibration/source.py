@@ -53,7 +53,7 @@ class Samples:
 
     @property
     def count(self) -> int | None:
-        """How many there are, where it is known before they are read."""
+        """How many the source has, where it knows; a feed of several rows is one of them."""
         whole = self.source.count
         if whole is None:
             return None

@@ -9,7 +9,7 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -27,6 +27,7 @@ def histogram(*parts: npt.NDArray[np.generic]) -> Histogram:
     return made
 
 
+@settings(deadline=None)
 @given(PARTS, st.randoms())
 def test_merging_parts_is_counting_the_whole(parts: list[npt.NDArray[np.float32]], random: object) -> None:
     whole = histogram(np.concatenate(parts))
@@ -36,6 +37,7 @@ def test_merging_parts_is_counting_the_whole(parts: list[npt.NDArray[np.float32]
     assert reduce(lambda merged, part: histogram(part).merge(merged), shuffled, Histogram()) == whole
 
 
+@settings(deadline=None)
 @given(SINGLES, SCALES)
 def test_each_value_is_counted_once_in_the_bin_that_holds_it(values: npt.NDArray[np.float32], scale: float) -> None:
     scaled = values * np.float32(scale)
@@ -48,6 +50,7 @@ def test_each_value_is_counted_once_in_the_bin_that_holds_it(values: npt.NDArray
         assert (found.minimum, found.maximum) == (scaled.min(), scaled.max())
 
 
+@settings(deadline=None)
 @given(SINGLES)
 def test_half_of_the_bins_on_the_larger_side_are_in_use_at_least(values: npt.NDArray[np.float32]) -> None:
     found = histogram(values)
