@@ -77,7 +77,12 @@ def round_rows(
     if gram.ndim == 2:
         return nearest.astype(np.int64)
     damped = _damped(gram, damping)
-    found = descend(compensate(target, damped, *bounds), target, damped, *bounds)
+    try:
+        start = compensate(target, damped, *bounds)
+    except np.linalg.LinAlgError:
+        damped = _lifted(damped)
+        start = compensate(target, damped, *bounds)
+    found = descend(start, target, damped, *bounds)
     is_better = quadratic_error(target - found, gram) < quadratic_error(target - nearest, gram)
     return np.where(is_better[..., None], found, nearest).astype(np.int64)
 
@@ -133,6 +138,15 @@ def _damped(gram: Float64, share: float) -> Float64:
     mean = np.trace(gram, axis1=1, axis2=2) / len(columns)
     damped[:, columns, columns] += np.where(mean > 0, share * mean, 1.0)[:, None]
     return damped
+
+
+def _lifted(gram: Float64) -> Float64:
+    """Return the matrix positive definite: a covariance near zero may have lost that to rounding."""
+    values = np.linalg.eigvalsh(gram)
+    lifted, columns = gram.copy(), np.arange(gram.shape[1])
+    size = np.abs(values).max(axis=1, keepdims=True)
+    lifted[:, columns, columns] += np.maximum(-2 * values[:, :1], np.where(size > 0, 1e-6 * size, 1.0))
+    return lifted
 
 
 def _upper_factor(gram: Float64) -> Float64:
