@@ -14,6 +14,7 @@ from passes.fold_pad import FoldPad
 from passes.fuse_operators import FuseOperators
 from passes.infer_shapes import InferShapes
 from passes.inline_functions import InlineFunctions
+from passes.quantize import Quantize
 from passes.recover_operators import RecoverOperators
 from passes.remove_dead_nodes import RemoveDeadNodes
 from passes.simplify_algebra import SimplifyAlgebra
@@ -36,6 +37,7 @@ PASSES: dict[str, type[Pass]] = {
     SimplifyAlgebra.name: SimplifyAlgebra,
     ConvertFloat.name: ConvertFloat,
     ConvertOpset.name: ConvertOpset,
+    Quantize.name: Quantize,
     RemoveDeadNodes.name: RemoveDeadNodes,
     FuseOperators.name: FuseOperators,
     StripProvenance.name: StripProvenance,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from graphopt.cli.calibration import PreprocessText
 from graphopt.cli.console import progress, say, show, show_json
 from graphopt.cli.options import (
     Explain,
@@ -37,6 +38,16 @@ OutputFolder = Annotated[
     Path, typer.Option("-o", "--output", metavar="DIR", help="The directory of the program.", show_default=False)
 ]
 
+CalibrationPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--calibration",
+        metavar="PATH",
+        help="Quantize first, calibrated on these data: a .npz, a .npy, or a folder of pictures.",
+        show_default=False,
+    ),
+]
+
 
 def compile_model(
     model: ModelPath,
@@ -48,6 +59,8 @@ def compile_model(
     preset: PresetName = None,
     threads: Threads = None,
     precision: PrecisionName = None,
+    calibration: CalibrationPath = None,
+    preprocess: PreprocessText = None,
     no_cache: NoCache = False,
     explain: Explain = False,
     json: Json = False,
@@ -63,11 +76,12 @@ def compile_model(
       graphopt compile model.onnx -o program --input-shape x:8,3,224,224 --threads 2
       graphopt compile model.onnx -o program --input-shape x:1,3,224,224 --input-shape x:8,3,224,224
       graphopt compile model.onnx -o program --precision auto
+      graphopt compile model.onnx -o program --calibration samples.npz
       graphopt compile model.onnx -o program --target onnxruntime --explain
 
     """
     from graphopt.compiler import tuned
-    from graphopt.compiler.compile import compile
+    from graphopt.compiler.compile import QUANTIZING, compile
 
     text, shapes = pipeline_text(pipeline, preset), shape_table_of(input_shape)
     check_program_folder(output)
@@ -87,12 +101,14 @@ def compile_model(
             pipeline=text,
             threads=threads,
             precision=precision,
+            calibration=calibration,
+            preprocessing=preprocess,
             cache=not no_cache,
             on_stage=on_stage,
         )
         step("saving")
         module.save(output)
-    cached = not stages
+    cached = all(stage.startswith(QUANTIZING) for stage in stages)
     if json:
         report = module.report.to_dict()
         described = {"model": str(model), "output": str(output), "target": module.target, "cached": cached}

@@ -14,11 +14,14 @@ import onnx_ir as ir
 
 from graphopt import __version__
 from graphopt.backends.tvm.schedule.choices import DecisionTable
+from graphopt.calibration.preprocessing import Preprocessing
+from graphopt.calibration.source import Data
 from graphopt.compiler import tuned
 from graphopt.compiler.emit import Emitted, emit
 from graphopt.compiler.identity import cache_key
 from graphopt.compiler.optimize import optimize
 from graphopt.compiler.package import Package
+from graphopt.compiler.quantize import quantize
 from graphopt.compiler.specialize import specialize
 from graphopt.compiler.table import Row, ShapeTable, check_rows, common, rows_of
 from graphopt.errors import ModelError, TargetError
@@ -37,11 +40,14 @@ from graphopt.runtime.manifest import WHOLE_MODEL, CompileReport, Manifest, Plac
 from graphopt.runtime.module import CompiledModule
 from graphopt.targets import Target, parse_target, with_precision
 
+QUANTIZING = "quantize"
+"""How the names of the stages begin that come before the cache is looked into."""
+
 SHAPE_FOLDING = "O1"
 """Run again once shapes are fixed: code needs them as constants, whatever pipeline the user chose."""
 
 
-def compile(  # noqa: A001  # the name that the tool is known by
+def compile(  # noqa: A001, PLR0913  # the name that the tool is known by, and all that it can be asked
     model: Source,
     target: str | Target = "cpu",
     *,
@@ -49,6 +55,8 @@ def compile(  # noqa: A001  # the name that the tool is known by
     pipeline: str = DEFAULT_PRESET,
     threads: int | None = None,
     precision: str | None = None,
+    calibration: Data | None = None,
+    preprocessing: str | Preprocessing | None = None,
     cache: bool = True,
     on_stage: Callable[[str], None] | None = None,
 ) -> CompiledModule:
@@ -74,11 +82,14 @@ def compile(  # noqa: A001  # the name that the tool is known by
         precision: of the factors of convolutions and matrix products, whose sums are float32 in any case: `fp32`,
             `bf16`, or `auto`, which is `bf16` where the processor multiplies it natively and `fp32` elsewhere. By
             default what the target says, as in `cpu{precision=bf16}`, and `fp32` where it says nothing.
+        calibration: data to quantize the model with before, as `graphopt.quantize` takes them; it then computes in
+            integers what it can.
+        preprocessing: of pictures among those data.
         cache: keep the program, and find it again at the next equal request (`graphopt.runtime.cache`).
         on_stage: called with the name of each stage before it starts.
 
     Raises:
-        ModelError, PipelineError, TargetError: the arguments.
+        ModelError, PipelineError, TargetError, CalibrationError: the arguments.
         PassFailureError: a pass failed; the message says how to replay it.
         OutputError: the program cannot be written.
 
@@ -88,6 +99,8 @@ def compile(  # noqa: A001  # the name that the tool is known by
         facts = _with_threads(facts, threads)
     if precision is not None:
         facts = with_precision(facts, precision)
+    if calibration is not None:
+        model = _quantized(model, calibration, preprocessing, facts, pipeline, on_stage)
     rows = rows_of(shapes)
     loaded = load(model, shapes=common(rows))
     check_interface(loaded)
@@ -190,6 +203,32 @@ class _Build:
 def _nothing_emitted(model: ir.Model, reason: str, notes: tuple[str, ...]) -> Emitted:
     placements = (Placement(label(node), "onnxruntime", reason) for node in model.graph)
     return Emitted({}, (), tuple(placements), notes)
+
+
+def _quantized(
+    model: Source,
+    data: Data,
+    preprocessing: str | Preprocessing | None,
+    target: Target,
+    pipeline: str,
+    on_stage: Callable[[str], None] | None,
+) -> ir.Model:
+    """Quantize a model in the form that the target takes; what the data change is in the model, and so in its key."""
+    scheme = "x64" if target.kind == "onnxruntime" else "graphopt"
+
+    def on_progress(step: str, done: int, total: int | None) -> None:
+        if on_stage:
+            on_stage(f"{QUANTIZING}: {step}, {done} of {total}" if total else f"{QUANTIZING}: {step}")
+
+    return quantize(
+        model,
+        data,
+        scheme,
+        preprocessing=preprocessing,
+        pipeline=pipeline,
+        threads=target.cores,
+        on_progress=on_progress,
+    ).model
 
 
 def _with_threads(target: Target, threads: int) -> Target:

@@ -22,9 +22,10 @@ from graphopt.ir.tensors import slots
 from graphopt.ir.verify import verify
 from graphopt.pipeline.presets import DEFAULT_PRESET
 from graphopt.quantization.affine import limits_of
+from graphopt.quantization.contest import Ranges, best_ranges, trials
 from graphopt.quantization.decide import decide
 from graphopt.quantization.emit import emit
-from graphopt.quantization.fidelity import Fidelity, compare
+from graphopt.quantization.fidelity import Fidelity, Judge, compare
 from graphopt.quantization.plan import Plan
 from graphopt.quantization.refine import measurable, refine
 from graphopt.quantization.scheme import Scheme, parse_scheme
@@ -35,6 +36,9 @@ METADATA_KEY = "graphopt.quantization"
 
 JUDGED = 256
 """How many samples the answers are compared on at most: the first ones."""
+
+TRIED = 32
+"""How many samples, the first ones, tell better ranges from worse."""
 
 Progress = Callable[[str, int, int | None], None]
 """Told of each step how much of it is done, and how much there is where that is known."""
@@ -99,8 +103,8 @@ def quantize(
 
     The model goes through a pipeline of passes, runs on the data once to observe its values, and is written with
     QuantizeLinear and DequantizeLinear where the target takes them. Inputs and outputs stay as they are. With the
-    method `auto`, ranges are chosen tensor by tensor by the error they cause, and weights and biases are fitted to the
-    data; the other methods choose ranges as `RangeMethod` says, and round weights to the nearest.
+    method `auto`, ranges are those of the other methods that are best for the answers, and weights and biases are
+    fitted to the data; the other methods choose ranges as `RangeMethod` says, and round weights to the nearest.
 
     Args:
         model: a path, serialized bytes, a ModelProto or an IR model.
@@ -158,7 +162,7 @@ class _Work:
         if samples is None and not self.scheme.weights_only:
             raise CalibrationError(f"scheme {self.scheme} quantizes activations: give data to calibrate with")
         statistics = self._observe(model, samples, selection)
-        plan = self._decide(selection, statistics)
+        plan = self._decide(model, samples, selection, statistics)
         quantized = model.clone()
         with self.step("write"):
             emit(quantized, plan, self.scheme.form)
@@ -199,17 +203,39 @@ class _Work:
                 progress=done,
             )
 
-    def _decide(self, selection: Selection, statistics: Statistics) -> Plan:
+    def _decide(self, model: ir.Model, samples: Samples | None, selection: Selection, statistics: Statistics) -> Plan:
+        methods = [one for one in RangeMethod if one is not RangeMethod.AUTO] if self._refines else [self.method]
         with self.step("choose ranges", len(statistics.histograms)) as done:
-            ranges: dict[str, Range] = {}
-            for name, histogram in statistics.histograms.items():
-                ranges[name] = choose_range(histogram, self.method, self._levels, self.scheme.symmetric)
-                done(len(ranges))
+            candidates: dict[str, dict[str, Range]] = {method: {} for method in methods}
+            for count, (name, histogram) in enumerate(statistics.histograms.items(), start=1):
+                for method in methods:
+                    found = choose_range(histogram, method, self._levels, self.scheme.symmetric)
+                    candidates[method][name] = found
+                done(count)
+        ranges: Ranges = candidates[methods[0]]
+        if samples is not None and ranges and len(methods) > 1:
+            ranges = self._try(model, samples, selection, candidates)
         plan = decide(selection, ranges, self.scheme)
         if not (self._refines and statistics.grams):
             return plan
         with self.step("fit weights", len(selection.products)) as done:
             return refine(plan, selection, statistics.grams, self.scheme, done)
+
+    def _try(self, model: ir.Model, samples: Samples, selection: Selection, candidates: Mapping[str, Ranges]) -> Ranges:
+        """Return the best of several ways to choose ranges, as measured by the answers to a few samples."""
+        judge = Judge(model, samples.part(0, TRIED), threads=self.threads)
+        tried = 0
+        with self.step("try ranges", trials(len(candidates), len(selection.sources))) as done:
+
+            def error(ranges: Ranges) -> float:
+                nonlocal tried
+                quantized = model.clone()
+                emit(quantized, decide(selection, ranges, self.scheme), self.scheme.form)
+                tried += 1
+                done(tried)
+                return judge.error(quantized)
+
+            return best_ranges(candidates, error)[0]
 
     @property
     def _levels(self) -> int:

@@ -72,11 +72,35 @@ def compare(
         on_samples: told how many are done.
 
     """
-    before, after = (reference_session(one, threads=threads, optimize=True) for one in (model, quantized))
+    before = reference_session(model, threads=threads, optimize=True)
+    return _compared(((feeds, before.run(feeds)) for feeds in samples), quantized, threads, on_samples)
+
+
+class Judge:
+    """Compares several quantized models with one, whose answers to a few samples are held."""
+
+    def __init__(self, model: ir.Model, samples: Iterable[Feeds], *, threads: int = 0) -> None:
+        session = reference_session(model, threads=threads, optimize=True)
+        self._answers = [(feeds, session.run(feeds)) for feeds in samples]
+        self._threads = threads
+
+    def error(self, quantized: ir.Model) -> float:
+        """Return the relative error of a model's answers (`Fidelity.error`); 0 where none are numbers to compare."""
+        found = _compared(self._answers, quantized, self._threads)
+        return 0.0 if found is None else found.error
+
+
+def _compared(
+    answers: Iterable[tuple[Feeds, Feeds]],
+    quantized: ir.Model,
+    threads: int,
+    on_samples: Callable[[int], None] | None = None,
+) -> Fidelity | None:
+    after = reference_session(quantized, threads=threads, optimize=True)
     tallies: dict[str, _Tally] = {}
     done = 0
-    for feeds in samples:
-        expected, actual = before.run(feeds), after.run(feeds)
+    for feeds, expected in answers:
+        actual = after.run(feeds)
         for name, array in expected.items():
             if array.dtype.kind == "f":
                 tallies.setdefault(name, _Tally()).add(array, actual[name])

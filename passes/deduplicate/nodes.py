@@ -31,8 +31,12 @@ class NodeKeys:
         self._pure: dict[ir.OperatorIdentifier, bool] = {}
 
     def of(self, node: ir.Node) -> NodeKey | None:
-        """Return the key of a node. An Identity has none: one that is left carries the name of an output."""
-        if is_op(node, "Identity") or not node.outputs:
+        """Return the key of a node, or None where it is to stay.
+
+        An Identity that is left carries the name of an output. A DequantizeLinear belongs to its reader: backends take
+        both as one operator on integers, if nothing else reads the real numbers between them.
+        """
+        if is_op(node, "DequantizeLinear", "Identity") or not node.outputs:
             return None
         return (
             node.op_identifier(),
