@@ -9,11 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphopt.backends.ort.reference import evaluate, random_feeds
+from graphopt.backends.ort.reference import evaluate, random_feeds, reference_session
 from graphopt.ir.constants import constant
+from graphopt.ir.shapes import infer_shapes
 from graphopt.ir.verify import verify
 from graphopt.numerics import differences
 from graphopt.quantization.affine import affine_of
+from graphopt.quantization.decide import decide
+from graphopt.quantization.emit import emit
+from graphopt.quantization.emit.constants import bias_affine
 from graphopt.quantization.pairing import find_pairing, reorder_inputs
 from graphopt.quantization.saturation import (
     INT16,
@@ -28,6 +32,8 @@ from graphopt.quantization.saturation import (
     round_where_safe,
     saturating,
 )
+from graphopt.quantization.scheme import SCHEMES
+from graphopt.quantization.selection import select
 from graphopt.tensors import Array
 from tests.networks import network
 
@@ -104,6 +110,30 @@ def test_terms_stand_in_the_order_of_the_kernel() -> None:
     assert reduction(product, np.array([[1, 2], [3, 4], [5, 6]]))[0].tolist() == [[1, 3, 5], [2, 4, 6]]
     four_bits = reduction(conv(), weight.clip(-8, 7).astype(ml_dtypes.int4))
     assert four_bits.dtype == np.int64
+
+
+def test_no_sum_of_a_plan_leaves_int32_however_faint_a_channel_and_large_its_bias() -> None:
+    model = network(
+        "g (float[1,3,6,6] x) => (float[1,4,6,6] y) <float[4,3,3,3] w, float[4] b = {-0.3, 5.0, -5.0, 0.1}>"
+        "{ a = Conv <pads = [1,1,1,1]> (x, w, b) y = Relu (a) }"
+    )
+    infer_shapes(model)
+    value = model.graph.initializers["w"]
+    weight = constant(value)
+    assert weight is not None
+    weight = (weight * np.array([1e-6, 1e-7, 1e-9, 1]).reshape(4, 1, 1, 1)).astype(np.float32)
+    value.const_value = ir.tensor(weight, name="w")
+    plan = decide(select(model, SCHEMES["x64"]), {"x": (-3.0, 3.0), "y": (0.0, 6.0)}, SCHEMES["x64"])
+    affine, activation = plan.weights["w"], plan.values["x"]
+    bias = bias_affine(activation, affine).quantize(np.array([-0.3, 5, -5, 0.1], np.float32))
+    terms = reduction(model.graph[0], affine.quantize(weight))
+    for zero_point in (0, int(activation.zero_point)):  # kernels sum up with and without it
+        assert not accumulator_sums(terms, zero_point=zero_point, bias=bias).leave(INT32).any()
+    feeds = random_feeds(model)
+    expected = evaluate(model, feeds)["y"]
+    emit(model, plan, "x64")
+    found = reference_session(model, optimize=True).run(feeds)["y"]
+    assert np.abs(found - expected)[:, :3].max() < 0.03
 
 
 def heavy(rng: np.random.Generator, shape: tuple[int, ...], share: float) -> Array:
