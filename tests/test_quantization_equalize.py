@@ -102,6 +102,10 @@ REFUSED = {
         "g (float[1,2,4] x) => (float[1,3,4] y) <float[2,2,1] w, float[3,1,1] v>"
         "{ a = Conv (x, w) y = Conv <group = 2> (a, v) }"
     ),
+    "a bias of other channels": (
+        "g (float[1,2,4] x) => (float[1,2,4] y) <float[2,2,1] w, float[4] b, float[2,2,1] v>"
+        "{ a = Conv (x, w, b) y = Conv (a, v) }"
+    ),
     "another type": (
         "g (double[1,2,4] x) => (double[1,2,4] y) <double[2,2,1] w, double[2,2,1] v>{ a = Conv (x, w) y = Conv (a, v) }"
     ),
