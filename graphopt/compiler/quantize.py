@@ -18,6 +18,7 @@ from graphopt.calibration.statistics import Statistics
 from graphopt.compiler.optimize import optimize
 from graphopt.errors import CalibrationError, ModelError
 from graphopt.ir.load import Source, load
+from graphopt.ir.shapes import infer_shapes
 from graphopt.ir.tensors import slots
 from graphopt.ir.verify import verify
 from graphopt.pipeline.presets import DEFAULT_PRESET
@@ -139,6 +140,7 @@ def quantize(
     text = _with_opset(loaded, work.scheme, pipeline)
     with work.step("optimize"):
         optimized, _ = optimize(loaded, text)
+        infer_shapes(optimized)  # whatever the pipeline: what has no type is left alone
     samples = None if data is None else open_samples(data, optimized, given)
     if samples is not None and limit is not None:
         samples = samples.part(0, limit)

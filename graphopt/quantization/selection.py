@@ -48,7 +48,7 @@ def select(model: ir.Model, scheme: Scheme) -> Selection:
 
     Products do. A pair or a map does where all that it reads is integers anyway, and something takes its own. A move
     does where integers come in, and where integers are asked for behind it: it carries them at no loss. Only tensors
-    of float32 are touched; subgraphs stay as they are.
+    of float32 are touched, and types that nobody inferred are none; subgraphs stay as they are.
     """
     form = scheme.facts
     refusals: dict[str, str] = {}

@@ -40,6 +40,10 @@ class Constants:
             self._held[key] = self._add(name, array)
         return self._held[key]
 
+    def bound(self, name: str, number: np.generic) -> ir.Value:
+        """Return one integer, a scalar."""
+        return self._add(name, np.asarray(number))
+
     def _add(self, name: str, array: Array) -> ir.Value:
         return add_initializer(self._graph, self._names.fresh(name), array)
 

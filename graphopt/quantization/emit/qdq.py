@@ -24,6 +24,7 @@ from graphopt.quantization.affine import Affine, limits_of
 from graphopt.quantization.emit.constants import Constants, as_row, bias_affine
 from graphopt.quantization.obstacles import BIAS, BIASED, WEIGHT, activations, clamp_of
 from graphopt.quantization.plan import Plan
+from graphopt.tensors import Array
 
 _CHANNELS_SINCE, _SMALL_AND_WIDE_SINCE = 13, 21
 """The opsets of DequantizeLinear since which scales lie along an axis, and since which there are 4 and 16 bits."""
@@ -39,6 +40,7 @@ class QDQEmitter:
         self._names = Names(model)
         self._constants = Constants(model.graph, self._names)
         self._nodes: set[ir.Node] = set()
+        self._ends: dict[ir.Value, Array] = {}  # integers between which a value is clipped
         self._new = 0
 
     def run(self) -> int:
@@ -67,14 +69,25 @@ class QDQEmitter:
             )
 
     def _drop_clamps(self) -> None:
-        """Remove the Relu and Clip whose bounds become the least and the greatest integer: those clip as well."""
+        """Remove each Relu and Clip behind what absorbs it: its bounds become integers, which clip as well.
+
+        Where those are the least and the greatest there are, QuantizeLinear does that by itself. Rounding is monotonic,
+        so that it makes no difference which comes first.
+        """
         for node in tuple(self._graph):
             value = node.outputs[0] if node.outputs else None
             if value is None or value.name not in self._plan.nodes or value.name not in self._plan.values:
                 continue
             before, bounds, affine = node.inputs[0], clamp_of(node), self._plan.values[value.name]
-            if before is None or bounds is None or before.name in self._plan.values or not _clips_to(affine, bounds):
+            if before is None or bounds is None or before.name in self._plan.values:
                 continue
+            ends = affine.quantize(np.array(bounds, np.float32))
+            if tuple(ends.astype(np.int64).tolist()) != affine.limits:
+                if affine.dtype.itemsize > 1:  # onnxruntime clips no integers of 16 bits
+                    continue
+                self._ends[before] = ends
+            before.shape = value.shape if before.shape is None else before.shape
+            before.type = value.type if before.type is None else before.type
             value.name, before.name = None, value.name
             value.replace_all_uses_with(before, replace_graph_outputs=True)
             erase_unread(erase(node))
@@ -141,6 +154,7 @@ class QDQEmitter:
                 self._graph.outputs[index] = answer
 
     def _quantize(self, value: ir.Value, affine: Affine) -> ir.Node:
+        """Return the node behind a value that makes its integers."""
         name = str(value.name)
         node = self._node("QuantizeLinear", value, affine, f"{name}_quantized")
         producer = value.producer()
@@ -148,6 +162,17 @@ class QDQEmitter:
             next(iter(self._graph)).prepend(node)
         else:
             producer.append(node)
+        return self._clip(node, name, self._ends[value]) if value in self._ends else node
+
+    def _clip(self, quantize: ir.Node, name: str, ends: Array) -> ir.Node:
+        least, greatest = (
+            self._constants.bound(f"{name}_{end}", ends[index]) for index, end in enumerate(("min", "max"))
+        )
+        node = ir.node("Clip", [quantize.outputs[0], least, greatest], name=self._names.fresh(f"{name}_clipped"))
+        output, integers = node.outputs[0], quantize.outputs[0]
+        output.name, output.type, output.shape = node.name, integers.type, integers.shape
+        quantize.append(node)
+        self._new += 1
         return node
 
     def _read(self, reader: ir.Node | None, quantize: ir.Node, affine: Affine, name: str) -> ir.Value:
@@ -175,9 +200,3 @@ class QDQEmitter:
         output.type, output.shape = ir.TensorType(kind), None if value.shape is None else value.shape.copy()
         self._new += 1
         return node
-
-
-def _clips_to(affine: Affine, bounds: tuple[float, float]) -> bool:
-    """Whether no number beyond the bounds has an integer of its own: rounding is monotonic."""
-    ends = affine.quantize(np.array(bounds, np.float32)).astype(np.int64)
-    return tuple(ends.tolist()) == affine.limits
