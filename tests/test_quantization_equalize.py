@@ -7,6 +7,7 @@ import pytest
 from graphopt.backends.ort.reference import evaluate, random_feeds
 from graphopt.errors import CalibrationError
 from graphopt.ir.constants import constant
+from graphopt.ir.edit import Names
 from graphopt.ir.verify import verify
 from graphopt.numerics import differences
 from graphopt.quantization.absorb import Moments, absorb_biases, output_moments
@@ -101,6 +102,10 @@ REFUSED = {
         "g (float[1,2,4] x) => (float[1,3,4] y) <float[2,2,1] w, float[3,1,1] v>"
         "{ a = Conv (x, w) y = Conv <group = 2> (a, v) }"
     ),
+    "a bias of other channels": (
+        "g (float[1,2,4] x) => (float[1,2,4] y) <float[2,2,1] w, float[4] b, float[2,2,1] v>"
+        "{ a = Conv (x, w, b) y = Conv (a, v) }"
+    ),
     "another type": (
         "g (double[1,2,4] x) => (double[1,2,4] y) <double[2,2,1] w, double[2,2,1] v>{ a = Conv (x, w) y = Conv (a, v) }"
     ),
@@ -144,6 +149,20 @@ def test_both_sides_become_equally_wide_and_answers_stay(text: str) -> None:
     assert equalize(model) == 0
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_a_chain_that_hardly_moves_moves_on_both_sides(seed: int) -> None:
+    model = uneven(CHAINS["one after another without bias"])
+    equalize(model)
+    rng, names = np.random.default_rng(seed), Names(model)
+    for chain in find_chains(model, {"Identity"}):
+        chain.first.rows *= np.exp(rng.normal(0, 1e-3, chain.first.rows.shape))
+        chain.first.store(names)
+    feeds = random_feeds(model)
+    before = evaluate(model, feeds)
+    equalize(model)
+    assert differences(before, evaluate(model, feeds))[0].error < EXACT
+
+
 @pytest.mark.parametrize("text", REFUSED.values(), ids=list(REFUSED))
 def test_where_channels_are_not_the_chains_own_nothing_changes(text: str) -> None:
     model = uneven(text)
@@ -156,8 +175,6 @@ def test_channels_that_are_zero_stay() -> None:
     first, second = (chain := find_chains(model, {"Relu"})[0]).first, chain.second
     first.rows[0, 0] = 0
     second.rows.reshape(1, 5, 4, 9)[:, :, 1] = 0
-    from graphopt.ir.edit import Names
-
     first.store(Names(model))
     second.store(Names(model))
     feeds = random_feeds(model)

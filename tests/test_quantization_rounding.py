@@ -157,6 +157,18 @@ def test_weights_without_inputs_or_of_zero_are_rounded_to_nearest() -> None:
     assert not round_rows(np.zeros((1, 2, 3)), grams(np.random.default_rng(0), 1, 3, samples=9), -8, 7).any()
 
 
+def test_a_covariance_that_rounding_has_spoilt_will_do() -> None:
+    rng = np.random.default_rng(9)
+    basis, _ = np.linalg.qr(rng.standard_normal((12, 12)))
+    spoilt = np.stack([basis @ np.diag(np.linspace(-1e-3, 2e-3, 12)) @ basis.T, -np.eye(12), np.eye(12)])
+    with pytest.raises(np.linalg.LinAlgError):
+        compensate(np.zeros((1, 1, 12)), spoilt[:1] + 1e-4 * np.eye(12), np.zeros((1, 1)), np.zeros((1, 1)))
+    target = rng.uniform(-3, 3, (3, 2, 12))
+    found = round_rows(target, spoilt, -4, 4)
+    assert np.abs(found).max() <= 4
+    assert (found[2] == np.rint(target[2])).all()
+
+
 def test_a_limit_holds_and_a_foreign_gram_is_refused() -> None:
     rng = np.random.default_rng(8)
     node, weight = layer("Gemm", transB=1), rng.standard_normal((4, 6)).astype(np.float32)

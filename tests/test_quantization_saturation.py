@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import ml_dtypes
@@ -9,12 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphopt.backends.ort.reference import evaluate, random_feeds
+from graphopt.backends.ort.reference import evaluate, random_feeds, reference_session
 from graphopt.ir.constants import constant
+from graphopt.ir.shapes import infer_shapes
 from graphopt.ir.verify import verify
 from graphopt.numerics import differences
 from graphopt.quantization.affine import affine_of
+from graphopt.quantization.decide import decide
+from graphopt.quantization.emit import emit
+from graphopt.quantization.emit.constants import bias_affine
 from graphopt.quantization.pairing import find_pairing, reorder_inputs
+from graphopt.quantization.plan import Plan
 from graphopt.quantization.saturation import (
     INT16,
     INT32,
@@ -22,12 +28,13 @@ from graphopt.quantization.saturation import (
     Interval,
     Sums,
     accumulator_sums,
-    fit_pairs,
     pair_sums,
     reduction,
-    round_where_safe,
     saturating,
 )
+from graphopt.quantization.scheme import SCHEMES
+from graphopt.quantization.selection import select
+from graphopt.quantization.unsaturate import fit_pairs, round_where_safe, without_saturation
 from graphopt.tensors import Array
 from tests.networks import network
 
@@ -106,6 +113,30 @@ def test_terms_stand_in_the_order_of_the_kernel() -> None:
     assert four_bits.dtype == np.int64
 
 
+def test_no_sum_of_a_plan_leaves_int32_however_faint_a_channel_and_large_its_bias() -> None:
+    model = network(
+        "g (float[1,3,6,6] x) => (float[1,4,6,6] y) <float[4,3,3,3] w, float[4] b = {-0.3, 5.0, -5.0, 0.1}>"
+        "{ a = Conv <pads = [1,1,1,1]> (x, w, b) y = Relu (a) }"
+    )
+    infer_shapes(model)
+    value = model.graph.initializers["w"]
+    weight = constant(value)
+    assert weight is not None
+    weight = (weight * np.array([1e-6, 1e-7, 1e-9, 1]).reshape(4, 1, 1, 1)).astype(np.float32)
+    value.const_value = ir.tensor(weight, name="w")
+    plan = decide(select(model, SCHEMES["x64"]), {"x": (-3.0, 3.0), "y": (0.0, 6.0)}, SCHEMES["x64"])
+    affine, activation = plan.weights["w"], plan.values["x"]
+    bias = bias_affine(activation, affine).quantize(np.array([-0.3, 5, -5, 0.1], np.float32))
+    terms = reduction(model.graph[0], affine.quantize(weight))
+    for zero_point in (0, int(activation.zero_point)):  # kernels sum up with and without it
+        assert not accumulator_sums(terms, zero_point=zero_point, bias=bias).leave(INT32).any()
+    feeds = random_feeds(model)
+    expected = evaluate(model, feeds)["y"]
+    emit(model, plan, "x64")
+    found = reference_session(model, optimize=True).run(feeds)["y"]
+    assert np.abs(found - expected)[:, :3].max() < 0.03
+
+
 def heavy(rng: np.random.Generator, shape: tuple[int, ...], share: float) -> Array:
     """Return weights of which about a share is large."""
     weight = rng.normal(0, 12, shape) + np.where(rng.random(shape) < share, rng.choice([-100, 100], shape), 0)
@@ -126,6 +157,9 @@ def test_channels_that_saturate_get_wider_scales_and_no_others() -> None:
     assert ((fitted.scale > affine.scale) == before).all()
     assert (fitted.scale <= affine.scale * 127 / 64 * 1.001).all()
     assert (fitted.scale[before] < affine.scale[before] * 1.9).any()
+    outward = fitted.quantize(weight).astype(np.int64)
+    outward += np.where(np.abs(outward) < SAFE_STEP, np.sign(outward), 0)
+    assert not saturating(conv(), outward)[before].any()
     whole = fit_pairs(conv(), weight, affine_of(-largest.max(), largest.max(), INT8, symmetric=True))
     assert not saturating(conv(), whole.quantize(weight)).any()
     clipping = affine_of(-largest / 9, largest / 9, INT8, symmetric=True, axis=0)
@@ -146,6 +180,46 @@ def test_other_roundings_stay_where_they_are_safe() -> None:
     assert (found[2] == affine.quantize(weight)[2]).all()
     assert (np.delete(found, 2, 0) == np.delete(other, 2, 0)).all()
     assert not saturating(node, found).any()
+
+
+def test_only_what_may_saturate_is_mended_in_a_plan() -> None:
+    model = network(
+        "g (float[1,4,6,6] x) => (float[1,6,6,6] y)"
+        "<float[6,4,1,1] w, float[6,1,3,3] d, float[6,6,1,1] v, float[6,6,1,1] u, float[6,6,1,1] t>"
+        "{ a = Conv (x, w) b = Conv <group = 6, pads = [1,1,1,1]> (a, d) c = Conv (b, v) e = Conv (c, u)"
+        "  f = Conv (e, u) y = Conv (f, t) }"
+    )
+    infer_shapes(model)
+    faint = np.full((6, 6, 1, 1), 0.3, np.float32)
+    faint[:, 0] = 1  # 127 + 38 is too much, but each channel on its own has room beside
+    model.graph.initializers["v"].const_value = ir.tensor(faint, name="v")
+    model.graph.initializers["t"].const_value = ir.tensor(np.eye(6, dtype=np.float32)[..., None, None], name="t")
+    selection = select(model, SCHEMES["x64"])
+    plan = decide(selection, {str(value.name): (-3.0, 3.0) for value in selection.sources}, SCHEMES["x64"])
+    products = {str(node.inputs[1].name): node for node in model.graph}
+
+    def nearest(plan: Plan, name: str) -> Array:
+        return plan.weights[name].quantize(constant(model.graph.initializers[name]))
+
+    mended = without_saturation(model, plan)
+    assert saturating(products["v"], nearest(plan, "v")).all()
+    for name in "wvt":
+        assert not saturating(products[name], nearest(mended, name)).any()
+    assert (mended.weights["v"].scale > plan.weights["v"].scale).all()
+    for name in "dut":  # depthwise, shared, and one that fits
+        assert mended.weights[name] is plan.weights[name]
+    assert without_saturation(model, mended) == mended
+
+    other = nearest(mended, "v").copy()
+    other[2] = 127
+    other[3, 5] += 1
+    rounded = without_saturation(model, dataclasses.replace(mended, integers={"v": other}))
+    assert (rounded.integers["v"][2] == nearest(mended, "v")[2]).all()
+    assert (np.delete(rounded.integers["v"], 2, 0) == np.delete(other, 2, 0)).all()
+    late = without_saturation(model, dataclasses.replace(plan, integers={"v": nearest(plan, "v")}))
+    assert (late.integers["v"] == nearest(mended, "v")).all()
+    signed = decide(select(model, SCHEMES["tensorrt"]), dict.fromkeys("xabcefy", (-3.0, 3.0)), SCHEMES["tensorrt"])
+    assert without_saturation(model, signed) == signed
 
 
 @pytest.mark.parametrize(("shape", "group"), [((24, 16, 3, 3), 1), ((8, 32, 3), 1), ((12, 6, 1, 1), 2)])

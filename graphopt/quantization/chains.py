@@ -49,6 +49,8 @@ class Layer:
             return None
         layer = cls(node, weight.astype(np.float64), None)
         bias = constant(given)
+        if bias is not None and bias.shape[-1:] not in ((), (1,), (layer.channels_out,)):
+            return None
         if bias is not None:
             layer.bias = np.broadcast_to(bias, (*bias.shape[:-1], layer.channels_out)).astype(np.float64)
         return layer

@@ -16,8 +16,8 @@ from graphopt.quantization.selection import Selection
 from graphopt.quantization.sharing import Range, shared_ranges
 from graphopt.tensors import Array
 
-_MOST = float(2**31 - 2**8)
-"""The largest integer of a bias, and what float32 loses of it."""
+_MOST = 2.0**30
+"""The largest integer of a bias. As much again of an int32 is left for the sum of products: 33,000 of 255·127."""
 
 _FAINT = 2.0**-24
 """Channels with weights this far below those of the largest add nothing to a sum in float32, and have no scale less."""

@@ -43,7 +43,9 @@ def equalize(model: ir.Model) -> int:
             furthest = max(furthest, *scale, *(1 / scale))
         if furthest < 1 + _SETTLED:
             break
-    return _store(model, (chain for chain, scale in total.items() if (np.abs(np.log(scale)) > _SETTLED).any()))
+    changed = sum(bool((np.abs(np.log(scale)) > _SETTLED).any()) for scale in total.values())
+    _store(model, chains if changed else ())
+    return changed
 
 
 def migrate_scales(model: ir.Model, widths: Mapping[str, Array], strength: float = 0.5) -> int:
@@ -72,7 +74,8 @@ def migrate_scales(model: ir.Model, widths: Mapping[str, Array], strength: float
                 raise CalibrationError(f"{given}; measure them on this model")
             _move(chain, _balance(widths[name].astype(np.float64), _widths_read(chain), strength))
             changed.append(chain)
-    return _store(model, changed)
+    _store(model, changed)
+    return len(changed)
 
 
 def channel_widths(moments: Float64, channels: int) -> Float64:
@@ -126,8 +129,7 @@ def _move(chain: Chain, scale: Float64) -> None:
     chain.second.scale_inputs(scale)
 
 
-def _store(model: ir.Model, chains: Iterable[Chain]) -> int:
-    changed, names = list(chains), Names(model)
-    for layer in dict.fromkeys(layer for chain in changed for layer in (chain.first, chain.second)):
+def _store(model: ir.Model, chains: Iterable[Chain]) -> None:
+    names = Names(model)
+    for layer in dict.fromkeys(layer for chain in chains for layer in (chain.first, chain.second)):
         layer.store(names)
-    return len(changed)

@@ -73,11 +73,16 @@ def round_rows(
     `least` and `greatest` bound them, one number each or [groups, rows].
     """
     bounds = np.broadcast_to(least, target.shape[:2]), np.broadcast_to(greatest, target.shape[:2])
-    nearest = np.clip(np.rint(target), bounds[0][..., None], bounds[1][..., None])
+    nearest = _nearest_to(target, bounds[0][..., None], bounds[1][..., None])
     if gram.ndim == 2:
         return nearest.astype(np.int64)
     damped = _damped(gram, damping)
-    found = descend(compensate(target, damped, *bounds), target, damped, *bounds)
+    try:
+        start = compensate(target, damped, *bounds)
+    except np.linalg.LinAlgError:
+        damped = _lifted(damped)
+        start = compensate(target, damped, *bounds)
+    found = descend(start, target, damped, *bounds)
     is_better = quadratic_error(target - found, gram) < quadratic_error(target - nearest, gram)
     return np.where(is_better[..., None], found, nearest).astype(np.int64)
 
@@ -100,7 +105,7 @@ def compensate(target: Float64, gram: Float64, least: Array, greatest: Array) ->
     for start in range(0, columns, _BLOCK):
         stop = min(start + _BLOCK, columns)
         for column in range(start, stop):
-            rounded[..., column] = np.clip(np.rint(moved[..., column]), least, greatest)
+            rounded[..., column] = _nearest_to(moved[..., column], least, greatest)
             error = wanted[..., column] - rounded[..., column]
             moved[..., column + 1 : stop] += error[..., None] * carried[:, None, column, column + 1 : stop]
         errors = wanted[..., start:stop] - rounded[..., start:stop]
@@ -112,19 +117,24 @@ def descend(steps: Float64, target: Float64, gram: Float64, least: Array, greate
     """Move one integer of each row at a time to where the error is least, in turns, until none moves."""
     steps = steps.copy()
     slope = (target - steps) @ gram
+    curvature = np.diagonal(gram, axis1=1, axis2=2)[:, None]
+    lower, upper = least[..., None], greatest[..., None]
     for _ in range(_SWEEPS):
-        moves = 0
-        for column in range(target.shape[2]):
+        movable = (_nearest_to(steps + slope / curvature, lower, upper) != steps).any(axis=(0, 1))
+        if not movable.any():
+            break
+        for column in np.flatnonzero(movable):
             now = steps[..., column]
-            there = np.clip(now + np.rint(slope[..., column] / gram[:, None, column, column]), least, greatest)
+            there = _nearest_to(now + slope[..., column] / curvature[..., column], least, greatest)
             group, row = np.nonzero(there != now)
             move = (there - now)[group, row]
             steps[group, row, column] += move
             slope[group, row] -= move[:, None] * gram[group, column]
-            moves += len(move)
-        if not moves:
-            break
     return steps
+
+
+def _nearest_to(place: Float64, least: Array, greatest: Array) -> Float64:
+    return np.asarray(np.minimum(np.maximum(np.rint(place), least), greatest))
 
 
 def _damped(gram: Float64, share: float) -> Float64:
@@ -133,6 +143,15 @@ def _damped(gram: Float64, share: float) -> Float64:
     mean = np.trace(gram, axis1=1, axis2=2) / len(columns)
     damped[:, columns, columns] += np.where(mean > 0, share * mean, 1.0)[:, None]
     return damped
+
+
+def _lifted(gram: Float64) -> Float64:
+    """Return the matrix positive definite: a covariance near zero may have lost that to rounding."""
+    values = np.linalg.eigvalsh(gram)
+    lifted, columns = gram.copy(), np.arange(gram.shape[1])
+    size = np.abs(values).max(axis=1, keepdims=True)
+    lifted[:, columns, columns] += np.maximum(-2 * values[:, :1], np.where(size > 0, 1e-6 * size, 1.0))
+    return lifted
 
 
 def _upper_factor(gram: Float64) -> Float64:

@@ -14,16 +14,13 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from graphopt.ir.walk import is_op
-from graphopt.quantization.affine import Affine, Reals
-from graphopt.quantization.rows import from_rows, to_rows
+from graphopt.quantization.rows import to_rows
 from graphopt.tensors import Array
 
 Steps = npt.NDArray[np.int64]
 
 SAFE_STEP = 64
 """No two weights of at most this magnitude saturate: 255·64·2 = 32,640 is less than 2¹⁵ - 1."""
-
-_GROWTH = np.float32(1.02)  # of a scale from try to try; 34 of them take away a bit
 
 INT16, INT32 = np.iinfo(np.int16), np.iinfo(np.int32)
 
@@ -118,40 +115,6 @@ def accumulator_sums(
     least, greatest = products(terms - zero, centred)
     added = np.broadcast_to(bias, channels).astype(np.int64)
     return Sums(np.minimum(least, 0).sum(-1).ravel() + added, np.maximum(greatest, 0).sum(-1).ravel() + added)
-
-
-def fit_pairs(node: ir.Node, weight: Reals, affine: Affine, activations: Interval = UINT8, block: int = 1) -> Affine:
-    """Return `affine` with the scale of each channel that saturates widened until it does not, rounded to nearest.
-
-    At most it becomes that of weights of seven bits, which fit whatever their neighbours are. Other channels stay.
-
-    Args:
-        node: a Conv, Gemm or MatMul.
-        weight: its weight, real numbers.
-        affine: symmetric int8, of the tensor or of the output channels.
-        activations: the integers that the layer's input takes.
-        block: see `reduction`.
-
-    """
-    others = None if affine.axis is None else tuple(axis for axis in range(weight.ndim) if axis != affine.axis)
-    widest = np.maximum(affine.scale, np.abs(weight).max(axis=others) / np.float32(SAFE_STEP))
-    while (risky := saturating(node, affine.quantize(weight), activations, block)).any():
-        chosen = risky if affine.axis is not None else np.asarray(risky.any())
-        scale = np.where(chosen, np.minimum(affine.scale * _GROWTH, widest), affine.scale).astype(np.float32)
-        affine = Affine(scale, affine.zero_point, affine.axis)
-    return affine
-
-
-def round_where_safe(
-    node: ir.Node, integers: Array, weight: Reals, affine: Affine, activations: Interval = UINT8, block: int = 1
-) -> Array:
-    """Return integers that were rounded otherwise, but to the nearest in channels where two neighbours may saturate.
-
-    With an `affine` from `fit_pairs` no channel does then.
-    """
-    risky = saturating(node, integers, activations, block).reshape(to_rows(node, integers).shape[:2])
-    rows = np.where(risky[..., None], to_rows(node, affine.quantize(weight)), to_rows(node, integers))
-    return from_rows(node, rows, integers.shape).astype(affine.dtype)
 
 
 def products(weight: Steps, activations: Interval) -> tuple[Steps, Steps]:
