@@ -1,0 +1,61 @@
+"""From a reading to the plan that an emitter writes: which nodes compute in integers."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from graphopt.ir.traits import is_standard
+from graphopt.ir.walk import is_op
+from graphopt.quantization.affine import Affine
+from graphopt.quantization.doctor.clamps import absorbed, sole_reader
+from graphopt.quantization.doctor.read import Reading
+from graphopt.quantization.doctor.site import data_inputs
+from graphopt.quantization.forms import FORMS, Form
+from graphopt.quantization.obstacles import clamp_of
+from graphopt.quantization.plan import Plan
+
+_MAPS = frozenset({"Softmax"})
+"""Operators whose integers a source may have chosen, though a selection of ours does not."""
+
+
+def plan_of(reading: Reading, target: str) -> Plan:
+    """Return the plan of all nodes that stand between integers, in a form that takes their operators."""
+    form = FORMS[target]
+    nodes = [node for node in reading.model.graph if _computes(node, reading, form)]
+    weights = {value: affine for value, affine in reading.weights.items() if value.uses()}
+    return Plan(
+        values={str(value.name): affine for value, affine in reading.values.items()},
+        weights={str(value.name): affine for value, affine in weights.items()},
+        integers={str(value.name): reading.integers[value] for value in weights},
+        nodes=frozenset(str(node.outputs[0].name) for node in nodes),
+    )
+
+
+def _computes(node: ir.Node, reading: Reading, form: Form) -> bool:
+    if not is_standard(node) or not node.outputs:
+        return False
+    inputs = [_affine(value, reading) for value in data_inputs(node)]
+    outputs = [reading.values.get(value) for value in node.outputs if value.name]
+    if clamp_of(node) is not None:
+        return _clamps(node, inputs, outputs)
+    if node.op_type in form.moves or is_op(node, "Pad"):
+        return None not in inputs and len({*inputs, *outputs}) == 1
+    if node.op_type not in form.operators | _MAPS or None in inputs:
+        return False
+    return None not in outputs or node.op_type in form.float_results
+
+
+def _clamps(node: ir.Node, inputs: list[Affine | None], outputs: list[Affine | None]) -> bool:
+    """Whether a Relu or Clip is what saturation does anyway, or clamps integers."""
+    affine, before = outputs[0], node.inputs[0]
+    if affine is None or before is None:
+        return False
+    return inputs[0] == affine or (inputs[0] is None and sole_reader(before) is node and absorbed(node, affine))
+
+
+def _affine(value: ir.Value | None, reading: Reading) -> Affine | None:
+    """Return how an input becomes integers; an activation with a scale for each channel is none to any kernel."""
+    if value is None:
+        return None
+    found = reading.values.get(value)
+    return reading.weights.get(value) if found is None else found if found.axis is None else None

@@ -1,0 +1,247 @@
+"""From a quantized file of any form to the model on real numbers that it stands for, and the plan that it carries.
+
+    DequantizeLinear ─ Conv ─ QuantizeLinear   ┐
+    QLinearConv                                ┴─→  Conv, and how its input, weight and output become integers
+
+What cannot be told apart so stays as it was written: parameters that a run computes, blocks of a channel, float16
+scales, and a value that is made integers in a second way. Their readers read them as before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from graphopt.ir.constants import constant
+from graphopt.ir.dead import erase, erase_unread
+from graphopt.ir.edit import Names, add_initializer, replace_value
+from graphopt.ir.walk import has_subgraphs, is_op
+from graphopt.quantization.affine import Affine
+from graphopt.quantization.doctor.qoperators import QOperator, Triple, qoperator
+from graphopt.quantization.doctor.quantizers import affine_from, is_dequantize, is_quantize, parameters
+from graphopt.quantization.emit.constants import bias_affine
+from graphopt.quantization.forms import MOVES
+from graphopt.tensors import Array
+
+
+@dataclass
+class Reading:
+    """A model on real numbers with what its values become; edited in place by mends.
+
+    Attributes:
+        model: no node of it makes integers that `values` and `weights` speak of.
+        values: how activations become integers.
+        weights: how constants do; their content is what their integers stand for.
+        integers: those of each constant in `weights`.
+
+    """
+
+    model: ir.Model
+    values: dict[ir.Value, Affine]
+    weights: dict[ir.Value, Affine]
+    integers: dict[ir.Value, Array]
+
+
+@dataclass(frozen=True)
+class _Integers:
+    """What a value of integers stands for: another value, of real numbers, or a constant's integers."""
+
+    affine: Affine
+    real: ir.Value | None = None
+    array: Array | None = None
+
+
+def read(model: ir.Model) -> Reading:
+    """Read the main graph of a model, in place; subgraphs and functions stay as they are."""
+    return _Reader(model).run()
+
+
+class _Reader:
+    def __init__(self, model: ir.Model) -> None:
+        self._graph = model.graph
+        self._names = Names(model)
+        self._known: dict[ir.Value, _Integers] = {}
+        self._written: dict[ir.Value, ir.Value] = {}
+        self._reading = Reading(model, {}, {}, {})
+
+    def run(self) -> Reading:
+        for node in tuple(self._graph):
+            if is_quantize(node):
+                self._quantize(node)
+            elif is_dequantize(node):
+                self._dequantize(node)
+            elif (kind := qoperator(node)) is not None:
+                self._qoperator(node, kind)
+            elif not self._move(node):
+                self._leave(node)
+        for index, value in enumerate(self._graph.outputs):
+            if value in self._known:
+                self._graph.outputs[index] = self._write(value)
+        erase_unread([value for node in self._graph for value in node.outputs])
+        alive = {*self._graph.inputs, *(value for node in self._graph for value in node.outputs)}
+        self._reading.values = {value: affine for value, affine in self._reading.values.items() if value in alive}
+        return self._reading
+
+    def _quantize(self, node: ir.Node) -> None:
+        affine, real = parameters(node), node.inputs[0]
+        if affine is None or real is None:
+            return
+        array = constant(real)
+        if array is not None:
+            if array.dtype == np.float32 and affine.scale.ndim in {0, 1}:
+                self._known[node.outputs[0]] = _Integers(affine, array=affine.quantize(array))
+            return
+        if self._reading.values.setdefault(real, affine) != affine:
+            real = self._again(node, affine)
+        self._known[node.outputs[0]] = _Integers(affine, real=real)
+
+    def _again(self, node: ir.Node, affine: Affine) -> ir.Value:
+        """Keep a second way in which a value is made integers; return what these stand for."""
+        dequantize = ir.node("DequantizeLinear", [node.outputs[0], *node.inputs[1:]], node.attributes.values())
+        (real,) = dequantize.outputs
+        real.name = self._names.fresh(f"{node.outputs[0].name}_real")
+        real.type, real.shape = ir.TensorType(ir.DataType.FLOAT), node.outputs[0].shape
+        node.append(dequantize)
+        self._written[node.outputs[0]] = node.outputs[0]
+        self._reading.values[real] = affine
+        return real
+
+    def _dequantize(self, node: ir.Node) -> None:
+        affine, (real,) = parameters(node), node.outputs
+        if affine is not None:
+            found = self._real(node.inputs[0], affine, str(real.name))
+            if found is not None:
+                replace_value(real, found)
+                return
+            self._reading.values[real] = affine
+        self._leave(node)
+
+    def _real(self, integers: ir.Value | None, affine: Affine, name: str) -> ir.Value | None:
+        """Return the real numbers that integers stand for by these parameters, or None where that is not known."""
+        known = None if integers is None else self._known.get(integers)
+        if known is not None and known.real is not None:
+            return known.real if known.affine == affine else None
+        array = constant(integers) if known is None else known.array
+        if array is None or affine.dtype != array.dtype:
+            return None
+        value = add_initializer(self._graph, self._names.fresh(f"{name}_constant"), affine.dequantize(array))
+        self._reading.weights[value], self._reading.integers[value] = affine, array
+        return value
+
+    def _move(self, node: ir.Node) -> bool:
+        """Let a node that moves integers move what they stand for."""
+        if not is_op(node, *MOVES) or not any(value in self._known for value in node.inputs):
+            return False
+        count = len(node.inputs) if is_op(node, "Concat") else 1
+        known = [self._known.get(value) if value is not None else None for value in node.inputs[:count]]
+        first = known[0]
+        if first is None or any(one is None or one.real is None or one.affine != first.affine for one in known):
+            return False
+        for index, one in enumerate(known):
+            node.replace_input_with(index, one.real if one else None)
+        for output in node.outputs:
+            if output.name and output.dtype in {None, ir.DataType.from_numpy(first.affine.dtype)}:
+                self._carry(output, first.affine)
+        return True
+
+    def _carry(self, output: ir.Value, affine: Affine) -> None:
+        """Make an output of integers one of real numbers; its name goes to the integers if the caller knows it."""
+        integers = ir.Value(name=output.name, type=output.type, shape=output.shape)
+        output.replace_all_uses_with(integers, replace_graph_outputs=True)
+        output.name = self._names.fresh(f"{output.name}_real")
+        output.type = ir.TensorType(ir.DataType.FLOAT)
+        self._known[integers], self._reading.values[output] = _Integers(affine, real=output), affine
+
+    def _qoperator(self, node: ir.Node, kind: QOperator) -> None:
+        affines = [self._affine(node, triple, kind, index) for index, triple in enumerate(kind.operands)]
+        result = self._affine(node, kind.result, kind, None)
+        if result is None or any(affine is None for affine in affines):
+            self._leave(node)
+            return
+        name = str(node.outputs[0].name)
+        inputs = [
+            self._operand(node, triple, affine, f"{name}_{index}")
+            for index, (triple, affine) in enumerate(zip(kind.operands, affines, strict=True))
+            if affine is not None
+        ]
+        bias = _input(node, kind.bias)
+        if bias is not None and affines[0] is not None and affines[1] is not None:
+            inputs.append(self._operand_of(node, bias, bias_affine(affines[0], affines[1]), f"{name}_bias"))
+        kept = [node.attributes[key] for key in kind.attributes if key in node.attributes]
+        made = ir.node(kind.op_type, inputs, kept, name=node.name)
+        made.outputs[0].name = self._names.fresh(f"{name}_real")
+        made.outputs[0].type, made.outputs[0].shape = ir.TensorType(ir.DataType.FLOAT), node.outputs[0].shape
+        node.prepend(made)
+        self._known[node.outputs[0]] = _Integers(result, real=made.outputs[0])
+        self._reading.values[made.outputs[0]] = result
+
+    def _affine(self, node: ir.Node, triple: Triple, kind: QOperator, index: int | None) -> Affine | None:
+        """Return the parameters of an operand, or of the result where there is no index."""
+        held = _input(node, triple.integers) if triple.integers is not None else node.outputs[0]
+        kind_of = None if held is None or held.dtype is None else np.dtype(held.dtype.numpy())
+        axis = 0 if kind.op_type == "Conv" or node.attributes.get_int("transB", 0) else 1
+        rank = 2 if held is None or held.shape is None else len(held.shape)
+        zero = _input(node, triple.zero)
+        affine = affine_from(_input(node, triple.scale), zero, kind_of, axis=axis, rank=rank)
+        return affine if affine is None or affine.axis is None or index == 1 else None
+
+    def _operand(self, node: ir.Node, triple: Triple, affine: Affine, name: str) -> ir.Value:
+        value = _input(node, triple.integers)
+        if value is None:
+            raise ValueError(f"{node.op_type} lacks an operand")
+        return self._operand_of(node, value, affine, name)
+
+    def _operand_of(self, node: ir.Node, integers: ir.Value, affine: Affine, name: str) -> ir.Value:
+        """Return the real numbers behind an operand, by a DequantizeLinear where they are unknown so far."""
+        real = self._real(integers, affine, name)
+        if real is None:
+            held = self._write(integers) if integers in self._known else integers
+            real = self._node("DequantizeLinear", held, affine, name, before=node)
+            self._reading.values[real] = affine
+        return real
+
+    def _leave(self, node: ir.Node) -> None:
+        """Let a node that is kept read integers that are written."""
+        for index, value in enumerate(node.inputs):
+            if value in self._known:
+                node.replace_input_with(index, self._write(value))
+        if has_subgraphs(node):
+            for value in tuple(self._known):
+                if any(reader.graph is not self._graph for reader in value.consumers()):
+                    written = self._write(value)
+                    value.replace_all_uses_with(written)
+
+    def _write(self, integers: ir.Value) -> ir.Value:
+        """Return a value that holds integers, made of what they stand for; it takes their name."""
+        if integers not in self._written:
+            known = self._known[integers]
+            name, integers.name = str(integers.name), None
+            if known.real is None:
+                array = known.array if known.array is not None else np.zeros(0, known.affine.dtype)
+                self._written[integers] = add_initializer(self._graph, name, array)
+            else:
+                self._written[integers] = self._node("QuantizeLinear", known.real, known.affine, name, before=None)
+        return self._written[integers]
+
+    def _node(self, op_type: str, value: ir.Value, affine: Affine, name: str, before: ir.Node | None) -> ir.Value:
+        """Insert a Q or DQ, in front of a node or behind what makes the value."""
+        scale = add_initializer(self._graph, self._names.fresh(f"{name}_scale"), affine.scale)
+        zero = add_initializer(self._graph, self._names.fresh(f"{name}_zero_point"), affine.zero_point)
+        made = ir.node(op_type, [value, scale, zero], {} if affine.axis is None else {"axis": affine.axis})
+        kind = ir.DataType.from_numpy(affine.dtype) if op_type == "QuantizeLinear" else ir.DataType.FLOAT
+        made.outputs[0].name = name if op_type == "QuantizeLinear" else self._names.fresh(name)
+        made.outputs[0].type, made.outputs[0].shape = ir.TensorType(kind), value.shape
+        producer = value.producer()
+        if before is not None:
+            before.prepend(made)
+        elif producer is not None:
+            producer.append(made)
+        else:
+            next(iter(self._graph)).prepend(made)
+        return made.outputs[0]
+
+
+def _input(node: ir.Node, index: int | None) -> ir.Value | None:
+    return node.inputs[index] if index is not None and index < len(node.inputs) else None

@@ -1,0 +1,74 @@
+"""The same numbers in the form that a target computes in integers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from graphopt.ir.load import Source, load
+from graphopt.ir.shapes import infer_shapes
+from graphopt.ir.verify import verify
+from graphopt.quantization.doctor.carry import carry_parameters
+from graphopt.quantization.doctor.channels import move_channel_scales
+from graphopt.quantization.doctor.choose import plan_of
+from graphopt.quantization.doctor.diagnose import Diagnosis, diagnose, runtime_of
+from graphopt.quantization.doctor.integral import compute_on_integers
+from graphopt.quantization.doctor.normalization import fold_normalizations
+from graphopt.quantization.doctor.read import Reading, read
+from graphopt.quantization.doctor.signs import make_signed, make_unsigned
+from graphopt.quantization.emit import emit
+
+_MENDS: Mapping[str, Sequence[Callable[[Reading], int]]] = {
+    "x64": (fold_normalizations, move_channel_scales, carry_parameters, make_unsigned),
+    "tensorrt": (fold_normalizations, move_channel_scales, carry_parameters, make_signed),
+}
+"""By target, what makes its rules hold on a model on real numbers with its plan, in order."""
+
+_ON_INTEGERS: Mapping[str, Callable[[ir.Model], int]] = {"x64": compute_on_integers}
+"""By target, what is done to the file that was written."""
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """What became of a quantized model.
+
+    Attributes:
+        model: with the scales, zero points and integers of the old one, in the form of the target.
+        before, after: what the target makes of both.
+
+    """
+
+    model: ir.Model
+    before: Diagnosis
+    after: Diagnosis
+
+
+def treat(source: Source, target: str = "x64") -> Treatment:
+    """Write a quantized model anew so that a target computes in integers what it can with the same numbers.
+
+    Scales, zero points and integers are those of the source: int8 may be written as uint8 with both moved by 128, and
+    factors may move between the scales of an activation and of the weights around it. Nothing is quantized that was not.
+    Three roundings are new: of a float bias to int32, of what another node read before it was rounded, and of factors
+    that move between float32 scales. A value that was made integers only to be read as floats stays float.
+
+    Raises:
+        ModelError: it cannot be read, holds no quantized node, or its opset lacks what the form needs.
+        TargetError: there is no such target.
+
+    """
+    runtime_of(target)
+    model = load(source)
+    before = diagnose(model, target)
+    infer_shapes(model)
+    reading = read(model)
+    infer_shapes(model)
+    for mend in _MENDS[target]:
+        mend(reading)
+    emit(model, plan_of(reading, target), target)
+    if target in _ON_INTEGERS:
+        _ON_INTEGERS[target](model)
+    infer_shapes(model)
+    verify(model)
+    return Treatment(model, before, diagnose(model, target))
