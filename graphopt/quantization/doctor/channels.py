@@ -103,7 +103,9 @@ class _Channels:
         bias = node.inputs[BIAS] if len(node.inputs) > BIAS else None
         array = constant(bias)
         if node is self._maker and bias is not None and array is not None:
-            node.replace_input_with(BIAS, self._add(str(bias.name), (array * factor).astype(np.float32)))
+            node.replace_input_with(
+                BIAS, self._add(str(bias.name), (array.astype(np.float64) * factor).astype(np.float32))
+            )
             erase_unread([bias])
         erase_unread([weight])
 

@@ -3,8 +3,8 @@
     DequantizeLinear ─ Clip(a, b) ─ QuantizeLinear   →   Clip(Q(a), Q(b))     Relu is Clip(0, ∞)
     DequantizeLinear ─ Pad(0) ───── QuantizeLinear   →   Pad(z)
 
-where both ends count alike: rounding is monotonic, and zero has the integer z. Clip-12 and Pad-11 take integers of eight
-bits.
+where both ends count alike: rounding is monotonic, and zero has the integer z. Clip-12 and Pad-11 take integers of
+eight bits.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from graphopt.ir.constants import constant
 from graphopt.ir.dead import erase, erase_unread
 from graphopt.ir.edit import Names, add_initializer
 from graphopt.ir.walk import is_op
@@ -63,14 +64,11 @@ def _on_integers(
         if written is not None and _is_not_zero(written):
             return None
         zero = add_initializer(graph, names.fresh(f"{node.outputs[0].name}_zero"), affine.zero_point)
-        return ir.node(
-            "Pad", [integers, node.inputs[1], zero, *node.inputs[3:]], node.attributes.values(), name=node.name
-        )
+        inputs = [integers, node.inputs[1], zero, *node.inputs[3:]]
+        return ir.Node("", "Pad", inputs, node.attributes.values(), num_outputs=1, name=node.name)
     return None
 
 
 def _is_not_zero(value: ir.Value) -> bool:
-    from graphopt.ir.constants import constant
-
     array = constant(value)
     return array is None or bool(array.any())

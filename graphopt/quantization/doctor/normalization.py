@@ -9,6 +9,7 @@ leaves it so when the model was not folded before.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
 
 from graphopt.ir.constants import constant
@@ -31,7 +32,7 @@ def fold_normalizations(reading: Reading) -> int:
 
 
 def _fold(node: ir.Node, reading: Reading, names: Names) -> bool:
-    if not is_op(node, "BatchNormalization") or node.attributes.get_int("training_mode", 0):
+    if not is_op(node, "BatchNormalization") or node.attributes.get_int("training_mode", 0) == 1:
         return False
     before = node.inputs[0]
     conv = before.producer() if before is not None else None
@@ -67,7 +68,7 @@ def _fold(node: ir.Node, reading: Reading, names: Names) -> bool:
     return True
 
 
-def _scaled(integers: Array, affine: Affine, factor: Array) -> tuple[Array, Affine] | None:
+def _scaled(integers: Array, affine: Affine, factor: npt.NDArray[np.float64]) -> tuple[Array, Affine] | None:
     """Return integers and their parameters with a factor for each output channel, or None where none say so."""
     zero = np.broadcast_to(affine.zero_point, factor.shape)
     negative = factor < 0

@@ -15,6 +15,9 @@ from graphopt.quantization.affine import Affine
 from graphopt.tensors import Array
 
 MICROSOFT = "com.microsoft"
+HALF = 128
+"""What lies between the same integers with and without a sign."""
+
 _DOMAINS = STANDARD_DOMAINS | {MICROSOFT}
 
 
@@ -78,10 +81,16 @@ def integers_of(node: ir.Node) -> np.dtype[np.generic] | None:
     return np.dtype(np.uint8 if declared is ir.DataType.UNDEFINED else declared.numpy())
 
 
+def shifted(affine: Affine, dtype: np.dtype[np.generic], by: int) -> Affine:
+    """Return how the same real numbers become integers of another type, all moved by a number."""
+    return Affine(affine.scale, (affine.zero_point.astype(np.int32) + by).astype(dtype), affine.axis)
+
+
 def _is_affine(scales: Array, zeros: Array) -> bool:
     if scales.shape != zeros.shape or scales.ndim > 1 or np.dtype(zeros.dtype).kind == "f":
         return False
-    return bool(np.isfinite(scales).all() and (scales > 0).all()) and zeros.dtype.name in _INTEGERS
+    numbers = scales.astype(np.float64)
+    return bool(np.isfinite(numbers).all() and (numbers > 0).all()) and zeros.dtype.name in _INTEGERS
 
 
 _INTEGERS = frozenset({"int2", "uint2", "int4", "uint4", "int8", "uint8", "int16", "uint16", "int32"})

@@ -15,7 +15,7 @@ import numpy as np
 import onnx_ir as ir
 
 from graphopt.ir.constants import constant
-from graphopt.ir.dead import erase, erase_unread
+from graphopt.ir.dead import erase_unread
 from graphopt.ir.edit import Names, add_initializer, replace_value
 from graphopt.ir.walk import has_subgraphs, is_op
 from graphopt.quantization.affine import Affine
@@ -99,7 +99,8 @@ class _Reader:
 
     def _again(self, node: ir.Node, affine: Affine) -> ir.Value:
         """Keep a second way in which a value is made integers; return what these stand for."""
-        dequantize = ir.node("DequantizeLinear", [node.outputs[0], *node.inputs[1:]], node.attributes.values())
+        inputs = [node.outputs[0], *node.inputs[1:]]
+        dequantize = ir.Node(node.domain, "DequantizeLinear", inputs, node.attributes.values(), num_outputs=1)
         (real,) = dequantize.outputs
         real.name = self._names.fresh(f"{node.outputs[0].name}_real")
         real.type, real.shape = ir.TensorType(ir.DataType.FLOAT), node.outputs[0].shape
@@ -170,7 +171,7 @@ class _Reader:
         if bias is not None and affines[0] is not None and affines[1] is not None:
             inputs.append(self._operand_of(node, bias, bias_affine(affines[0], affines[1]), f"{name}_bias"))
         kept = [node.attributes[key] for key in kind.attributes if key in node.attributes]
-        made = ir.node(kind.op_type, inputs, kept, name=node.name)
+        made = ir.Node("", kind.op_type, inputs, kept, num_outputs=1, name=node.name)
         made.outputs[0].name = self._names.fresh(f"{name}_real")
         made.outputs[0].type, made.outputs[0].shape = ir.TensorType(ir.DataType.FLOAT), node.outputs[0].shape
         node.prepend(made)
@@ -181,7 +182,7 @@ class _Reader:
         """Return the parameters of an operand, or of the result where there is no index."""
         held = _input(node, triple.integers) if triple.integers is not None else node.outputs[0]
         kind_of = None if held is None or held.dtype is None else np.dtype(held.dtype.numpy())
-        axis = 0 if kind.op_type == "Conv" or node.attributes.get_int("transB", 0) else 1
+        axis = 0 if kind.op_type == "Conv" or node.attributes.get_int("transB", 0) == 1 else 1
         rank = 2 if held is None or held.shape is None else len(held.shape)
         zero = _input(node, triple.zero)
         affine = affine_from(_input(node, triple.scale), zero, kind_of, axis=axis, rank=rank)

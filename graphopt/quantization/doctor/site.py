@@ -18,7 +18,8 @@ from graphopt.ir.traits import is_inert_dropout
 from graphopt.ir.walk import is_op
 from graphopt.quantization.affine import Affine
 from graphopt.quantization.doctor.clamps import sole_reader
-from graphopt.quantization.doctor.quantizers import integers_of, is_dequantize, is_quantize, parameters
+from graphopt.quantization.doctor.quantizers import HALF, integers_of, is_dequantize, is_quantize, parameters, shifted
+from graphopt.quantization.forms import MOVES
 from graphopt.quantization.obstacles import BIAS, clamp_of
 
 PASSED = frozenset({"MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"})
@@ -62,6 +63,14 @@ class End:
         made = self.integers is not None and is_quantize(self.integers.producer())
         return np.dtype(np.uint8) if self.dtype == np.int8 and made and self.readers == 1 else self.dtype
 
+    @property
+    def kernel_affine(self) -> Affine | None:
+        """Return the parameters in that type."""
+        affine, kind = self.affine, self.kernel_dtype
+        if affine is None or kind is None or kind == affine.dtype:
+            return affine
+        return shifted(affine, kind, HALF)
+
 
 @dataclass
 class Site:
@@ -96,8 +105,16 @@ class Site:
         self.outputs = len(results)
         for result in results:
             quantizes = [reader for reader in result.consumers() if is_quantize(reader)]
-            self.results.extend(End(node, node.outputs[0], _readers(node.outputs[0])) for node in quantizes)
+            self.results.extend(self._end(node, result) for node in quantizes)
             self.readers += len(list(result.uses())) - len(quantizes) + result.is_graph_output()
+
+    @property
+    def is_passed_back(self) -> bool:
+        """Whether a Q behind a move passes it, to stand behind what makes its input: a DQ there would stop it."""
+        read = self.node.inputs[0]
+        before = _producer(read)  # none of an input of the graph, which any number may read
+        stops = before is not None and read is not None and (is_dequantize(before) or sole_reader(read) is None)
+        return self._is_passed(self.node) and not stops and bool(self.results) and _is_scalar(self.results[0].node)
 
     @property
     def bias_value(self) -> ir.Value | None:
@@ -117,9 +134,15 @@ class Site:
         readers = len(list(value.uses())) + value.is_graph_output() if moved else _readers(integers)
         return End(producer, integers, readers)
 
+    def _end(self, quantize: ir.Node, result: ir.Value) -> End:
+        """Return a Q behind the node; one that passes moves has a single reader where it comes to stand."""
+        maker = result.producer()
+        is_direct = maker is self.node or (maker is not None and maker is self.clamp)
+        return End(quantize, quantize.outputs[0], _readers(quantize.outputs[0]) if is_direct else 1)
+
     def _result(self, value: ir.Value) -> ir.Value:
         reader = sole_reader(value)
-        if reader is not None and clamp_of(reader) is not None and sole_reader(reader.outputs[0]) is not None:
+        if reader is not None and clamp_of(reader) is not None and not is_op(self.node, *MOVES):
             self.clamp, value = reader, reader.outputs[0]
             reader = sole_reader(value)
         start = value

@@ -49,7 +49,7 @@ def treat(source: Source, target: str = "x64") -> Treatment:
     """Write a quantized model anew so that a target computes in integers what it can with the same numbers.
 
     Scales, zero points and integers are those of the source: int8 may be written as uint8 with both moved by 128, and
-    factors may move between the scales of an activation and of the weights around it. Nothing is quantized that was not.
+    factors may move between the scales of an activation and of the weights around it. Nothing new is quantized.
     Three roundings are new: of a float bias to int32, of what another node read before it was rounded, and of factors
     that move between float32 scales. A value that was made integers only to be read as floats stays float.
 

@@ -1,40 +1,51 @@
 """When onnxruntime computes in integers on x86-64: what its QDQ transformers ask, each line tried.
 
-`tests/test_doctor_rules.py` builds a graph that breaks each rule and one that does not, and looks at what onnxruntime
-makes of them; so a version that decides otherwise shows there. They hold for 1.27 to 1.32. Level 2 of its optimizations,
-`ORT_ENABLE_EXTENDED`, does it; below, all stays float.
+`tests/test_doctor_rules.py` builds graphs that break each rule and graphs that break none, and looks at what
+onnxruntime makes of them; so a version that decides otherwise shows there. They hold for 1.27 to 1.32. Level 2 of its
+optimizations, `ORT_ENABLE_EXTENDED`, does it; below, all stays float.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from graphopt.ir.constants import constant, is_constant
+from graphopt.ir.constants import is_constant
 from graphopt.quantization.doctor.clamps import absorbed
+from graphopt.quantization.doctor.conditions import (
+    activations,
+    computes_bias,
+    has_float_weight,
+    has_foreign_numbers,
+    has_odd_bias,
+    has_other_bias_scale,
+    has_turned_weight,
+    is_normalized,
+    is_parted,
+    is_plain,
+    keeps_clamp,
+    known,
+    reads_channels,
+)
 from graphopt.quantization.doctor.rules import Rule, Runtime
-from graphopt.quantization.doctor.site import PASSED, End, Site
-from graphopt.quantization.emit.constants import bias_affine
-from graphopt.quantization.obstacles import WEIGHT, weight_axis
+from graphopt.quantization.doctor.site import PASSED, Site
+from graphopt.quantization.obstacles import WEIGHT
 
-PRODUCTS = frozenset({"Conv", "Gemm", "MatMul"})
-PAIRS = frozenset({"Add", "Mul"})
-MAPS = frozenset({"AveragePool", "GlobalAveragePool", "LeakyRelu", "Sigmoid", "Softmax"})
-MOVES = PASSED | {
-    "DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements", "ReduceMax", "ReduceMin", "Resize", "Split", "Tile",
-}  # fmt: skip
-OPERATORS = PRODUCTS | PAIRS | MAPS | MOVES | {"Concat"}
+_CONV, _GEMM = frozenset({"Conv"}), frozenset({"Gemm"})
+_SUMS = _GEMM | {"MatMul"}  # whose result may stay float
+_PRODUCTS = _CONV | _SUMS
+_MAPS = frozenset({"AveragePool", "GlobalAveragePool", "LeakyRelu", "Sigmoid", "Softmax"})
+_STOPS = frozenset({
+    "DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements", "ReduceMax", "ReduceMin", "Resize", "Split",
+    "Tile",
+})  # fmt: skip
+"""Moves of integers that Q and DQ are not let pass."""
+
+_MOVES = PASSED | _STOPS
+_COMPUTES = _PRODUCTS | _MAPS | {"Add", "Concat", "Mul"}
+_OPERATORS = _COMPUTES | _MOVES
 _CLAMPS = frozenset({"Clip", "Relu"})
-_SUMS = PRODUCTS - {"Conv"}  # whose result may stay real
 _BYTES = frozenset({"int8", "uint8"})
-_BIAS_TOLERANCE = {"rtol": 1e-2, "atol": 1e-6}
-
-
-def _ends(site: Site) -> list[End]:
-    return [end for end in (*site.operands, *site.results) if end is not None]
-
-
-def _is_old(site: Site) -> bool:
-    return site.opset < 12
+_MAX_POOL_SINCE = 12
 
 
 def _interpolates(site: Site) -> bool:
@@ -47,44 +58,32 @@ def _scales(site: Site) -> bool:
 
 
 def _reads_floats(site: Site) -> bool:
-    first = site.operands[:1] if site.node.op_type in PRODUCTS else site.operands
-    return not all(first) and not _is_passed_back(site)
+    return not site.is_passed_back and not all(activations(site))
 
 
-def _is_passed_back(site: Site) -> bool:
-    """Whether a move lets the Q behind it pass, so that it moves integers without a DQ before it."""
-    return site.node.op_type in PASSED and bool(site.results) and _is_plain(site.results[0])
+def _makes_floats(site: Site) -> bool:
+    passed = site.node.op_type in PASSED and site.operands[0] is not None
+    return not passed and len(site.results) < site.outputs
 
 
-def _has_float_weight(site: Site) -> bool:
-    return site.operands[WEIGHT] is None
+def _keeps_float_weight(site: Site) -> bool:
+    return has_float_weight(site) and not _has_rounded_weight(site)
 
 
-def _has_other_numbers(site: Site) -> bool:
-    ends = [*_ends(site), *([site.bias] if site.bias else [])]
-    return any(end.affine is None for end in ends)
+def _has_rounded_weight(site: Site) -> bool:
+    """Whether onnxruntime itself makes a weight integers, of one scale, since all else is (WeightBiasQuantization)."""
+    rounds = site.node.op_type in {"Conv", "Gemm"} and site.bias is None and bool(site.results)
+    return rounds and has_float_weight(site) and is_constant(site.node.inputs[WEIGHT])
 
 
 def _is_wide(site: Site) -> bool:
-    return any(end.dtype is not None and end.dtype.name not in _BYTES for end in _ends(site))
-
-
-def _reads_channels(site: Site) -> bool:
-    activations = site.operands[:1] if site.node.op_type in PRODUCTS else site.operands
-    return any(end is not None and not _is_plain(end) for end in activations)
-
-
-def _has_turned_weight(site: Site) -> bool:
-    weight = site.operands[WEIGHT]
-    axis = weight.affine.axis if weight is not None and weight.affine is not None else None
-    return axis is not None and axis != weight_axis(site.node)
+    kinds = {end.dtype for end in known([*site.operands, *site.results])}
+    return any(kind is not None and kind.name not in _BYTES for kind in kinds)
 
 
 def _has_shared_signed(site: Site) -> bool:
-    """Whether integers stay int8 since several read them, where a kernel takes uint8 alone, or all of one type."""
-    activations = site.operands[:1] if site.node.op_type in PRODUCTS else site.operands
-    ends = [end for end in (*activations, *site.results) if end is not None]
-    kinds = {end.kernel_dtype for end in ends}
+    """Whether a kernel that takes uint8, or one type for all, gets int8 too, since several read it."""
+    kinds = {end.kernel_dtype for end in known([*activations(site), *site.results])} | _passing_kind(site)
     signed = np.dtype(np.int8) in kinds
     if site.node.op_type in {"Conv", "MatMul"}:
         return signed
@@ -92,173 +91,94 @@ def _has_shared_signed(site: Site) -> bool:
     return len(kinds) > 1 or (signed and weight is not None and weight.dtype != np.int8)
 
 
-def _computes_bias(site: Site) -> bool:
-    return site.bias_value is not None and site.bias is None and not is_constant(site.bias_value)
+def _passing_kind(site: Site) -> set[np.dtype[np.generic]]:
+    """Return the type of the integers on the other side of a move that a Q or DQ of int8 passes."""
+    ends = known([*activations(site), *site.results])
+    if site.node.op_type not in PASSED or not ends or ends[0].dtype != np.int8:
+        return set()
+    if site.is_passed_back:
+        return {np.dtype(np.uint8)}
+    return set() if site.results else {np.dtype(np.uint8 if site.readers == 1 else np.int8)}
 
 
 def _has_float_bias(site: Site) -> bool:
-    """Whether a bias stays float: it becomes an int32 by itself where a Q follows, and for a scale a channel fits."""
+    """Whether a bias stays float: where a Q follows, onnxruntime makes it an int32 itself."""
     value = site.bias_value
     return value is not None and site.bias is None and is_constant(value) and not site.results
-
-
-def _has_odd_bias(site: Site) -> bool:
-    bias = site.bias
-    if bias is None or bias.affine is None:
-        return False
-    return bias.affine.dtype != np.int32 or bool(bias.affine.zero_point.any())
-
-
-def _has_other_bias_scale(site: Site) -> bool:
-    ends = [end.affine if end is not None else None for end in (*site.operands, site.bias)]
-    if len(ends) < 3 or any(affine is None for affine in ends):
-        return False
-    activation, weight, bias = ends
-    if activation is None or weight is None or bias is None or activation.axis is not None:
-        return False
-    return not np.isclose(bias.scale, bias_affine(activation, weight).scale, **_BIAS_TOLERANCE).all()
-
-
-def _keeps_clamp(site: Site) -> bool:
-    if site.clamp is None or len(site.results) != 1:
-        return False
-    affine = site.results[0].affine
-    return affine is not None and not absorbed(site.clamp, affine)
 
 
 def _is_read_twice(site: Site) -> bool:
     return bool(site.results) and len(site.results) + site.readers > site.outputs
 
 
-def _makes_floats(site: Site) -> bool:
-    return len(site.results) < site.outputs and not (site.node.op_type in PASSED and site.operands[0] is not None)
-
-
 def _makes_channels(site: Site) -> bool:
-    return any(not _is_plain(end) for end in site.results)
+    return site.clamp is None and any(not is_plain(end) for end in site.results)
+
+
+def _clamps_channels(site: Site) -> bool:
+    return site.clamp is not None and any(not is_plain(end) for end in site.results)
 
 
 def _changes_parameters(site: Site) -> bool:
-    """Whether what moves integers is to make others, or those of a zero point that is left out."""
-    ends = _ends(site)
-    if not site.results or any(end is None for end in site.operands):
+    """Whether what moves integers is to make others, or has a zero point that is left out."""
+    ends = known([*site.operands, *site.results])
+    if site.is_passed_back or not site.results or not all(site.operands):
         return False
-    affines = {end.affine for end in ends}
-    return len(affines) > 1 or any(len(end.node.inputs) < 3 or end.node.inputs[2] is None for end in ends)
+    left_out = any(len(end.node.inputs) < 3 or end.node.inputs[2] is None for end in ends)
+    return left_out or len({end.kernel_affine for end in ends}) > 1
 
 
-def _is_plain(end: End) -> bool:
-    scale = constant(end.node.inputs[1])
-    return scale is not None and scale.size == 1
-
-
-_REORDERED = "carries the numbers of its input through it, and clamps on the integers themselves"
-
-
-def _is_saturation(site: Site) -> bool:
+def _saturates(site: Site) -> bool:
     """Whether a Relu or Clip is gone in integers: the Q behind it saturates where it clamps."""
-    return (
-        site.node.op_type in _CLAMPS
-        and len(site.results) == 1
-        and not site.readers
-        and site.results[0].affine is not None
-        and absorbed(site.node, site.results[0].affine)
-    )
+    affine = site.results[0].affine if len(site.results) == 1 and not site.readers else None
+    return site.node.op_type in _CLAMPS and affine is not None and absorbed(site.node, affine)
 
+
+_THROUGH = "carries the same numbers through"
+_TO_WEIGHTS = "moves them into the weights around it, where it is between a Conv and a depthwise one"
+_ROUND_BIAS = "rounds it to int32 of scale sx·sw"
+_ON_INTEGERS = "clamps the integers themselves"
+_ONE_SCALE = "its result has a scale for each channel, and its kernel takes one"
 
 _RULES = (
-    Rule(
-        "no integer kernel", lambda site: site.node.op_type not in OPERATORS, "onnxruntime has none for this operator"
-    ),
-    Rule("old opset", _is_old, "MaxPool takes integers since opset 12", operators=frozenset({"MaxPool"})),
-    Rule(
-        "interpolation", _interpolates, "only the nearest element is an integer anyway", operators=frozenset({"Resize"})
-    ),
-    Rule("scaled product", _scales, "QGemm knows neither alpha nor beta", operators=frozenset({"Gemm"})),
+    Rule("clamp", lambda _: True, "no integer kernel clamps", _ON_INTEGERS, _CLAMPS),
+    Rule("pad", lambda _: True, "no integer kernel pads", "pads the integers themselves", frozenset({"Pad"})),
+    Rule("normalization", lambda _: True, "it computes in float", "folds it into the scales of the Conv before",
+         frozenset({"BatchNormalization"})),
+    Rule("no integer kernel", lambda site: site.node.op_type not in _OPERATORS, "there is none for this operator"),
+    Rule("old opset", lambda site: site.opset < _MAX_POOL_SINCE, "it moves integers since opset 12",
+         operators=frozenset({"MaxPool"})),
+    Rule("interpolation", _interpolates, "it makes numbers between two integers", operators=frozenset({"Resize"})),
+    Rule("scaled product", _scales, "QGemm knows neither alpha nor beta", operators=_GEMM),
+    Rule("normalization", is_normalized, "a BatchNormalization stands between it and integers",
+         "folds it into the scales of the weight", _CONV),
+    Rule("parted", is_parted, "Q and DQ are not let pass what moves elements beside it", _THROUGH, _OPERATORS),
     Rule("float input", _reads_floats, "no DequantizeLinear makes what it reads"),
-    Rule("float weight", _has_float_weight, "no DequantizeLinear makes its weight", operators=PRODUCTS),
-    Rule(
-        "foreign numbers",
-        _has_other_numbers,
-        "scales that are float16, computed in the run or given for blocks are none of its kernels'",
-    ),
-    Rule("not 8 bits", _is_wide, "its kernels take int8 and uint8"),
-    Rule(
-        "scales per channel",
-        _reads_channels,
-        "what it reads has a scale for each channel, and its kernels take one",
-        "moves them into the weights before and behind, where a depthwise Conv reads it",
-    ),
-    Rule(
-        "weight axis",
-        _has_turned_weight,
-        "the scales of its weight lie along another axis than its output channels",
-        operators=PRODUCTS,
-    ),
-    Rule(
-        "shared int8",
-        _has_shared_signed,
-        "int8 that several read stays int8, and its kernel takes uint8, or one type for all",
-        "writes activations as uint8",
-    ),
-    Rule("computed bias", _computes_bias, "its bias is no constant", operators=PRODUCTS),
-    Rule(
-        "float bias",
-        _has_float_bias,
-        "its bias is float, and no QuantizeLinear follows",
-        "rounds it to int32 of scale sx·sw",
-        operators=frozenset({"Gemm"}),
-    ),
-    Rule(
-        "odd bias",
-        _has_odd_bias,
-        "its bias is no int32 of zero point 0",
-        "rounds it to int32 of scale sx·sw",
-        operators=frozenset({"Conv", "Gemm"}),
-    ),
-    Rule(
-        "bias scale",
-        _has_other_bias_scale,
-        "the scale of its bias is not sx·sw",
-        "rounds it to int32 of scale sx·sw",
-        operators=frozenset({"Conv"}),
-    ),
-    Rule(
-        "bias scale",
-        _has_other_bias_scale,
-        "the scale of its bias is not sx·sw, and it is added as if it were",
-        "rounds it to int32 of scale sx·sw",
-        operators=frozenset({"Gemm"}),
-        wrong=True,
-    ),
-    Rule(
-        "clamp",
-        _keeps_clamp,
-        "the Relu or Clip behind it is not what saturation does",
-        _REORDERED,
-        operators=OPERATORS - MOVES,
-    ),
-    Rule("float output", _makes_floats, "no QuantizeLinear reads what it makes", operators=OPERATORS - _SUMS),
-    Rule(
-        "two consumers",
-        _is_read_twice,
-        "what it makes is read by another node too, or is an output",
-        "lets all read what the integers stand for",
-    ),
-    Rule(
-        "result per channel",
-        _makes_channels,
-        "its result has a scale for each channel, and its kernel takes the first",
-        "moves them into the weights before and behind, where a depthwise Conv reads it",
-        operators=OPERATORS - MOVES,
-        wrong=True,
-    ),
-    Rule(
-        "other parameters",
-        _changes_parameters,
-        "what it makes has other parameters than what it reads",
-        operators=MOVES,
-    ),
-)
+    Rule("float output", _makes_floats, "no QuantizeLinear reads what it makes", operators=_COMPUTES - _SUMS),
+    Rule("float output", _makes_floats, "no QuantizeLinear reads what it makes", _THROUGH, _MOVES),
+    Rule("float weight", _keeps_float_weight, "no DequantizeLinear makes its weight", operators=_PRODUCTS),
+    Rule("rounded weight", _has_rounded_weight, "its float weight is rounded to int8 of one scale",
+         operators=_PRODUCTS, wrong=True),
+    Rule("foreign numbers", has_foreign_numbers, "scales are float16, computed in the run or given for blocks"),
+    Rule("not 8 bits", _is_wide, "its kernel takes int8 and uint8"),
+    Rule("scales per channel", reads_channels, "its input has one a channel, its kernel takes one", _TO_WEIGHTS),
+    Rule("weight axis", has_turned_weight, "the scales of its weight are not those of output channels",
+         operators=_PRODUCTS),
+    Rule("shared int8", _has_shared_signed, "int8 that several read stays so, and its kernel takes uint8, or one type",
+         "writes activations as uint8"),
+    Rule("computed bias", computes_bias, "its bias is no constant", operators=_CONV | _GEMM),
+    Rule("float bias", _has_float_bias, "its bias is float, and no QuantizeLinear follows", _ROUND_BIAS, _GEMM),
+    Rule("odd bias", has_odd_bias, "its bias is no int32 of zero point 0", _ROUND_BIAS, _CONV | _GEMM),
+    Rule("bias scale", has_other_bias_scale, "the scale of its bias is not sx·sw", _ROUND_BIAS, _CONV),
+    Rule("bias scale", has_other_bias_scale, "the scale of its bias is taken for sx·sw, which it is not", _ROUND_BIAS,
+         _GEMM, wrong=True),
+    Rule("kept clamp", keeps_clamp, "the Relu or Clip behind it is more than saturation", _ON_INTEGERS, _COMPUTES),
+    Rule("two consumers", _is_read_twice, "what it makes is also read before it is rounded, or is an output",
+         "lets all read what the integers stand for"),
+    Rule("result per channel", _clamps_channels, _ONE_SCALE, _TO_WEIGHTS, _COMPUTES),
+    Rule("result per channel", _makes_channels, f"{_ONE_SCALE}, the first", _TO_WEIGHTS, _COMPUTES, wrong=True),
+    Rule("other parameters", _changes_parameters, "its result has other parameters, or no zero point is written",
+         operators=_MOVES),
+)  # fmt: skip
 
-X64 = Runtime(_RULES, runs_integer_operators=True, absorbs=_is_saturation)
+X64 = Runtime(_RULES, runs_integer_operators=True, absorbs=_saturates)
