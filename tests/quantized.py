@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 Zero = np.generic | npt.NDArray[Any]
 Scale = float | npt.NDArray[np.float32]
 U8, S8 = np.uint8, np.int8
+MIDDLE = U8(128)
 
 
 class Graph:
@@ -43,13 +44,13 @@ class Graph:
     def parameters(self, scale: Scale, zero: Zero) -> tuple[str, str]:
         return self.constant(np.asarray(scale, np.float32)), self.constant(zero)
 
-    def quantize(self, x: str, scale: Scale = 0.05, zero: Zero = U8(128), **attributes: Any) -> str:
+    def quantize(self, x: str, scale: Scale = 0.05, zero: Zero = MIDDLE, **attributes: Any) -> str:
         return self.op("QuantizeLinear", x, *self.parameters(scale, zero), **attributes)
 
-    def dequantize(self, q: str, scale: Scale = 0.05, zero: Zero = U8(128), **attributes: Any) -> str:
+    def dequantize(self, q: str, scale: Scale = 0.05, zero: Zero = MIDDLE, **attributes: Any) -> str:
         return self.op("DequantizeLinear", q, *self.parameters(scale, zero), **attributes)
 
-    def both(self, x: str, scale: Scale = 0.05, zero: Zero = U8(128), **attributes: Any) -> str:
+    def both(self, x: str, scale: Scale = 0.05, zero: Zero = MIDDLE, **attributes: Any) -> str:
         return self.dequantize(self.quantize(x, scale, zero, **attributes), scale, zero, **attributes)
 
     def integers(self, shape: Sequence[int], dtype: npt.DTypeLike = S8) -> str:

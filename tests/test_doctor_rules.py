@@ -19,7 +19,7 @@ from graphopt.ir.load import load
 from graphopt.quantization.doctor.diagnose import Diagnosis, Verdict, diagnose
 from graphopt.quantization.doctor.x64 import X64
 from tests.onnxruntime_graph import in_integers, optimized
-from tests.quantized import S8, U8, Graph, per_channel
+from tests.quantized import MIDDLE, S8, U8, Graph, per_channel
 
 Built = tuple[Graph, str] | tuple[Graph, str, str]
 
@@ -42,7 +42,7 @@ def product(
     weight: Callable[[Graph], str] = lambda g: g.weight((8, 4)),
     bias: Callable[[Graph], str] | None = None,
     end: Callable[[Graph, str], str] = lambda g, y: g.both(y),
-    zero: np.generic = U8(128),
+    zero: np.generic = MIDDLE,
     **attributes: Any,
 ) -> Built:
     graph = Graph((3, 8))
@@ -51,9 +51,14 @@ def product(
 
 
 def unary(
-    op_type: str, *inputs: Any, zeros: Sequence[np.generic] = (U8(128), U8(128)), scales: Sequence[float] = (0.05, 0.05),
-    opset: int = 17, ends: tuple[bool, bool] = (True, True), **attributes: Any,
-) -> Built:  # fmt: skip
+    op_type: str,
+    *inputs: Any,
+    zeros: Sequence[np.generic] = (MIDDLE, MIDDLE),
+    scales: Sequence[float] = (0.05, 0.05),
+    opset: int = 17,
+    ends: tuple[bool, bool] = (True, True),
+    **attributes: Any,
+) -> Built:
     graph = Graph(opset=opset)
     x = graph.both("x", scales[0], zeros[0]) if ends[0] else "x"
     y = graph.op(
@@ -62,7 +67,7 @@ def unary(
     return graph, graph.both(y, scales[1], zeros[1]) if ends[1] else y
 
 
-def pair(op_type: str, zeros: Sequence[np.generic] = (U8(128), U8(7), U8(128)), **given: Any) -> Built:
+def pair(op_type: str, zeros: Sequence[np.generic] = (MIDDLE, MIDDLE, MIDDLE), **given: Any) -> Built:
     graph = Graph()
     second = given["second"](graph) if "second" in given else graph.both("x", 0.03, zeros[1])
     y = graph.op(op_type, graph.both("x", 0.05, zeros[0]), second, **given.get("attributes", {}))

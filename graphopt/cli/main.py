@@ -24,6 +24,7 @@ _COMMANDS = {
     "optimize": "optimize_model",
     "run": "run_program",
     "inspect": "inspect_model",
+    "doctor": "doctor_model",
     "check": "check_models",
     "extract": "extract_model",
     "rename": "rename_model",

@@ -14,6 +14,7 @@ from graphopt.ir.walk import is_op
 from graphopt.quantization.affine import Affine
 from graphopt.quantization.doctor.clamps import absorbed, sole_reader
 from graphopt.quantization.doctor.read import Reading
+from graphopt.quantization.doctor.site import MOVES
 from graphopt.quantization.forms import FORMS
 from graphopt.quantization.obstacles import activations, clamp_of, obstacle
 
@@ -37,7 +38,7 @@ def _back(node: ir.Node, reading: Reading) -> None:
     if affine is None or (clamps and absorbed(node, affine)) or not (clamps or _is_move(node, affine)):
         return
     for value in _read_by(node):
-        if sole_reader(value) is node and value.producer() is not None:
+        if sole_reader(value) is node:
             reading.values.setdefault(value, affine)
 
 
@@ -52,7 +53,8 @@ def _forth(node: ir.Node, reading: Reading) -> None:
 
 
 def _is_move(node: ir.Node, affine: Affine) -> bool:
-    return affine.axis is None and node.op_type in _FORM.moves and obstacle(node, _FORM) is None
+    moves = node.op_type in MOVES | {"Pad"}
+    return affine.axis is None and moves and (node.op_type not in _FORM.moves or obstacle(node, _FORM) is None)
 
 
 def _read_by(node: ir.Node) -> list[ir.Value]:

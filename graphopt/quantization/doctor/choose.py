@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import numpy as np
 import onnx_ir as ir
 
 from graphopt.ir.traits import is_standard
@@ -9,8 +12,8 @@ from graphopt.ir.walk import is_op
 from graphopt.quantization.affine import Affine
 from graphopt.quantization.doctor.clamps import absorbed, sole_reader
 from graphopt.quantization.doctor.read import Reading
-from graphopt.quantization.doctor.site import data_inputs
-from graphopt.quantization.forms import FORMS, Form
+from graphopt.quantization.doctor.site import MOVES, data_inputs
+from graphopt.quantization.forms import Form
 from graphopt.quantization.obstacles import clamp_of
 from graphopt.quantization.plan import Plan
 
@@ -18,11 +21,15 @@ _MAPS = frozenset({"Softmax"})
 """Operators whose integers a source may have chosen, though a selection of ours does not."""
 
 
-def plan_of(reading: Reading, target: str) -> Plan:
-    """Return the plan of all nodes that stand between integers, in a form that takes their operators."""
-    form = FORMS[target]
-    nodes = [node for node in reading.model.graph if _computes(node, reading, form)]
-    weights = {value: affine for value, affine in reading.weights.items() if value.uses()}
+def nodes_in_integers(reading: Reading, form: Form) -> frozenset[ir.Node]:
+    """Return the nodes that stand between integers, of operators that a form takes."""
+    return frozenset(node for node in reading.model.graph if _computes(node, reading, form))
+
+
+def plan_of(reading: Reading, nodes: Iterable[ir.Node]) -> Plan:
+    """Return the plan that lets these nodes compute in integers with the numbers of a reading."""
+    kept = {value: affine for value, affine in reading.weights.items() if value.uses()}
+    weights = {value: affine for value, affine in kept.items() if affine.dtype != np.int32}  # emitters make biases anew
     return Plan(
         values={str(value.name): affine for value, affine in reading.values.items()},
         weights={str(value.name): affine for value, affine in weights.items()},
@@ -38,11 +45,13 @@ def _computes(node: ir.Node, reading: Reading, form: Form) -> bool:
     outputs = [reading.values.get(value) for value in node.outputs if value.name]
     if clamp_of(node) is not None:
         return _clamps(node, inputs, outputs)
-    if node.op_type in form.moves or is_op(node, "Pad"):
+    if node.op_type in MOVES | {"Pad"} and not is_op(node, "Concat"):  # which may read and make different numbers
         return None not in inputs and len({*inputs, *outputs}) == 1
-    if node.op_type not in form.operators | _MAPS or None in inputs:
+    if node.op_type not in form.operators | _MAPS:
         return False
-    return None not in outputs or node.op_type in form.float_results
+    if form.residual_only:  # what stands in front of a layer decides, and one branch of a sum is enough
+        return None not in inputs or (node.op_type in form.pairs and any(inputs))
+    return None not in inputs and (None not in outputs or node.op_type in form.float_results)
 
 
 def _clamps(node: ir.Node, inputs: list[Affine | None], outputs: list[Affine | None]) -> bool:

@@ -11,9 +11,8 @@ from graphopt.ir.constants import constant, is_constant
 from graphopt.ir.walk import is_op
 from graphopt.quantization.doctor.clamps import absorbed, sole_reader
 from graphopt.quantization.doctor.quantizers import is_dequantize, is_quantize
-from graphopt.quantization.doctor.site import PASSED, End, Site, data_inputs
+from graphopt.quantization.doctor.site import MOVES, PASSED, End, Site, data_inputs
 from graphopt.quantization.emit.constants import bias_affine
-from graphopt.quantization.forms import MOVES
 from graphopt.quantization.obstacles import WEIGHT, weight_axis
 
 PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})

@@ -84,3 +84,4 @@ def _scaled(integers: Array, affine: Affine, factor: npt.NDArray[np.float64]) ->
 def _follow(reading: Reading, old: ir.Value, new: ir.Value) -> None:
     if old in reading.values:
         reading.values[new] = reading.values.pop(old)
+        reading.unrounded |= {new} if old in reading.unrounded else set()

@@ -9,7 +9,7 @@ scales, and a value that is made integers in a second way. Their readers read th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import onnx_ir as ir
@@ -20,9 +20,9 @@ from graphopt.ir.edit import Names, add_initializer, replace_value
 from graphopt.ir.walk import has_subgraphs, is_op
 from graphopt.quantization.affine import Affine
 from graphopt.quantization.doctor.qoperators import QOperator, Triple, qoperator
+from graphopt.quantization.doctor.site import MOVES
 from graphopt.quantization.doctor.quantizers import affine_from, is_dequantize, is_quantize, parameters
 from graphopt.quantization.emit.constants import bias_affine
-from graphopt.quantization.forms import MOVES
 from graphopt.tensors import Array
 
 
@@ -35,6 +35,9 @@ class Reading:
         values: how activations become integers.
         weights: how constants do; their content is what their integers stand for.
         integers: those of each constant in `weights`.
+        unrounded: those of `values` that a node reads, or the graph answers, before they are integers.
+        rounded: which inputs of nodes read them behind.
+        answers: those that the graph answers behind.
 
     """
 
@@ -42,6 +45,9 @@ class Reading:
     values: dict[ir.Value, Affine]
     weights: dict[ir.Value, Affine]
     integers: dict[ir.Value, Array]
+    unrounded: set[ir.Value] = field(default_factory=set)
+    rounded: set[ir.Usage] = field(default_factory=set)
+    answers: set[ir.Value] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,8 @@ class _Reader:
             return
         if self._reading.values.setdefault(real, affine) != affine:
             real = self._again(node, affine)
+        elif real.is_graph_output() or not all(map(is_quantize, real.consumers())):
+            self._reading.unrounded.add(real)
         self._known[node.outputs[0]] = _Integers(affine, real=real)
 
     def _again(self, node: ir.Node, affine: Affine) -> ir.Value:
@@ -114,10 +122,21 @@ class _Reader:
         if affine is not None:
             found = self._real(node.inputs[0], affine, str(real.name))
             if found is not None:
-                replace_value(real, found)
+                self._replace(real, found)
                 return
             self._reading.values[real] = affine
         self._leave(node)
+
+    def _replace(self, real: ir.Value, found: ir.Value) -> None:
+        """Let all read what integers stand for in place of what a DequantizeLinear makes; remember who they are."""
+        self._reading.rounded.update(real.uses())
+        answered = real.is_graph_output()
+        before = set(found.uses())
+        replace_value(real, found)
+        if answered and found.is_graph_output():
+            self._reading.answers.add(found)
+        elif answered:  # an Identity carries the name
+            self._reading.rounded.update(set(found.uses()) - before)
 
     def _real(self, integers: ir.Value | None, affine: Affine, name: str) -> ir.Value | None:
         """Return the real numbers that integers stand for by these parameters, or None where that is not known."""

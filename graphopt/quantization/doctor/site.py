@@ -19,11 +19,14 @@ from graphopt.ir.walk import is_op
 from graphopt.quantization.affine import Affine
 from graphopt.quantization.doctor.clamps import sole_reader
 from graphopt.quantization.doctor.quantizers import HALF, integers_of, is_dequantize, is_quantize, parameters, shifted
-from graphopt.quantization.forms import MOVES
+from graphopt.quantization import forms
 from graphopt.quantization.obstacles import BIAS, clamp_of
 
 PASSED = frozenset({"MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"})
 """Moves that Q and DQ are let pass."""
+
+MOVES = forms.MOVES | {"GatherElements", "ReduceMax", "ReduceMin"}
+"""Operators whose results are some of the numbers that they read."""
 
 _PAIRS = frozenset({"Add", "Conv", "ConvTranspose", "Div", "Gemm", "MatMul", "Max", "Min", "Mul", "Pow", "Sub"})
 _MAX_POOL_SINCE = 12  # in which it takes integers

@@ -8,17 +8,20 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from graphopt.ir.load import Source, load
+from graphopt.ir.opset import convert_opset
 from graphopt.ir.shapes import infer_shapes
 from graphopt.ir.verify import verify
 from graphopt.quantization.doctor.carry import carry_parameters
 from graphopt.quantization.doctor.channels import move_channel_scales
-from graphopt.quantization.doctor.choose import plan_of
+from graphopt.quantization.doctor.choose import nodes_in_integers, plan_of
 from graphopt.quantization.doctor.diagnose import Diagnosis, diagnose, runtime_of
 from graphopt.quantization.doctor.integral import compute_on_integers
 from graphopt.quantization.doctor.normalization import fold_normalizations
 from graphopt.quantization.doctor.read import Reading, read
+from graphopt.quantization.doctor.roundings import keep_roundings
 from graphopt.quantization.doctor.signs import make_signed, make_unsigned
 from graphopt.quantization.emit import emit
+from graphopt.quantization.forms import FORMS
 
 _MENDS: Mapping[str, Sequence[Callable[[Reading], int]]] = {
     "x64": (fold_normalizations, move_channel_scales, carry_parameters, make_unsigned),
@@ -30,6 +33,9 @@ _ON_INTEGERS: Mapping[str, Callable[[ir.Model], int]] = {"x64": compute_on_integ
 """By target, what is done to the file that was written."""
 
 
+_OPSET = 13  # scales for each channel
+
+
 @dataclass(frozen=True)
 class Treatment:
     """What became of a quantized model.
@@ -37,12 +43,14 @@ class Treatment:
     Attributes:
         model: with the scales, zero points and integers of the old one, in the form of the target.
         before, after: what the target makes of both.
+        rounded: values that some node read before they were rounded, and reads rounded now, by name.
 
     """
 
     model: ir.Model
     before: Diagnosis
     after: Diagnosis
+    rounded: tuple[str, ...] = ()
 
 
 def treat(source: Source, target: str = "x64") -> Treatment:
@@ -51,7 +59,7 @@ def treat(source: Source, target: str = "x64") -> Treatment:
     Scales, zero points and integers are those of the source: int8 may be written as uint8 with both moved by 128, and
     factors may move between the scales of an activation and of the weights around it. Nothing new is quantized.
     Three roundings are new: of a float bias to int32, of what another node read before it was rounded, and of factors
-    that move between float32 scales. A value that was made integers only to be read as floats stays float.
+    that move between float32 scales. A model of an opset before 13 comes out in 13.
 
     Raises:
         ModelError: it cannot be read, holds no quantized node, or its opset lacks what the form needs.
@@ -66,9 +74,19 @@ def treat(source: Source, target: str = "x64") -> Treatment:
     infer_shapes(model)
     for mend in _MENDS[target]:
         mend(reading)
-    emit(model, plan_of(reading, target), target)
+    _raise_opset(model)
+    nodes = nodes_in_integers(reading, FORMS[target])
+    rounded = sorted(str(value.name) for value in reading.unrounded & reading.values.keys() if value.producer() in nodes)
+    keep_roundings(reading, nodes)
+    emit(model, plan_of(reading, nodes), target)
     if target in _ON_INTEGERS:
         _ON_INTEGERS[target](model)
     infer_shapes(model)
     verify(model)
-    return Treatment(model, before, diagnose(model, target))
+    return Treatment(model, before, diagnose(model, target), tuple(rounded))
+
+
+def _raise_opset(model: ir.Model) -> None:
+    """Let the model have what emitters write, and a MaxPool of integers."""
+    if model.opset_imports.get("", _OPSET) < _OPSET:
+        convert_opset(model, _OPSET)

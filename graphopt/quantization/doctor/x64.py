@@ -147,6 +147,7 @@ _RULES = (
          frozenset({"BatchNormalization"})),
     Rule("no integer kernel", lambda site: site.node.op_type not in _OPERATORS, "there is none for this operator"),
     Rule("old opset", lambda site: site.opset < _MAX_POOL_SINCE, "it moves integers since opset 12",
+         "writes opset 13",
          operators=frozenset({"MaxPool"})),
     Rule("interpolation", _interpolates, "it makes numbers between two integers", operators=frozenset({"Resize"})),
     Rule("scaled product", _scales, "QGemm knows neither alpha nor beta", operators=_GEMM),

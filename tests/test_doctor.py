@@ -1,0 +1,271 @@
+"""Quantized files of other tools, read and mended: the same integers, scales and answers, in the form that runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx_ir as ir
+import pytest
+from hypothesis import given, settings
+from typer.testing import CliRunner
+
+import tests.test_doctor_rules as cases
+from graphopt.backends.ort.session import Session
+from graphopt.cli import main as cli
+from graphopt.errors import ModelError, TargetError
+from graphopt.ir.constants import constant
+from graphopt.ir.load import load
+from graphopt.ir.walk import is_op
+from graphopt.quantization.doctor.diagnose import diagnose
+from graphopt.quantization.doctor.quantizers import is_dequantize
+from graphopt.quantization.doctor.read import read
+from graphopt.quantization.doctor.treat import Treatment, treat
+from graphopt.tensors import Array
+from tests.networks import network
+from tests.onnxruntime_graph import in_integers, optimized
+from tests.quantized import S8, U8, Graph, per_channel
+from tests.slow_forms import FORMS
+
+CAUSES = {
+    "nncf": {"scales per channel", "result per channel", "shared int8"},
+    "nncf-unfolded": {"normalization"},
+    "modelopt": {"kept clamp", "float output", "shared int8"},
+    "quark": {"odd bias", "kept clamp", "shared int8"},
+}
+RUNNING = {"nncf": 3, "nncf-unfolded": 3, "modelopt": 2, "quark": 3}
+"""How many of the three convolutions can run in integers with the numbers that the form has."""
+
+
+def slow(form: str) -> onnx.ModelProto:
+    graph, *outputs = FORMS[form]()
+    return graph.typed(*outputs)
+
+
+def run(model: ir.Model | onnx.ModelProto, x: Array, *, optimize: bool = False) -> list[Array]:
+    proto = model if isinstance(model, onnx.ModelProto) else ir.to_proto(model)
+    return list(Session(proto.SerializeToString(), optimize=optimize).run({"x": x}).values())
+
+
+def samples(shape: tuple[int, ...], seed: int = 0) -> npt.NDArray[np.float32]:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def error(expected: Array, actual: Array) -> float:
+    difference = np.linalg.norm(actual.astype(np.float64) - expected)
+    return float(difference / max(float(np.linalg.norm(expected.astype(np.float64))), 1e-6))
+
+
+def assert_within_a_step(expected: Array, actual: Array, step: float = 0.0701) -> None:
+    """Check that few numbers differ, by one integer: float sums just beside a half round either way."""
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=step)
+    assert np.mean(np.abs(actual.astype(np.float64) - expected) > step / 100) < 0.02
+
+
+def weights(model: ir.Model) -> list[Array]:
+    """Return the integers that convolutions and matrix products multiply with, in order."""
+    found = []
+    for node in model.graph:
+        weight = node.inputs[1].producer() if is_op(node, "Conv", "Gemm") and node.inputs[1] is not None else None
+        array = constant(weight.inputs[0]) if weight is not None and is_dequantize(weight) else None
+        found.extend([] if array is None else [array])
+    return found
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_causes_of_a_slow_form_are_named(form: str) -> None:
+    found = diagnose(slow(form)).findings
+    named = {finding.causes[0].name for finding in found if finding.op_type == "Conv" and finding.causes}
+    assert named <= CAUSES[form]
+    assert named
+    assert all(finding.causes[0].why for finding in found if finding.causes)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_slow_form_is_mended(form: str) -> None:
+    before = slow(form)
+    treatment = treat(before)
+    fused, floats = in_integers(ir.to_proto(treatment.model))
+    assert in_integers(before)[0]["Conv"] < RUNNING[form]
+    assert fused["Conv"] == RUNNING[form]
+    assert treatment.after.counts()["convolutions"] == (RUNNING[form], 3)
+    if form != "modelopt":
+        assert not floats
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("optimize", [False, True])
+def test_a_mended_form_answers_the_same(form: str, optimize: bool) -> None:
+    before, treatment = slow(form), treat(slow(form))
+    for seed in range(4):
+        x = samples((1, 8, 8, 8), seed)
+        ((expected,), (actual,)) = run(before, x), run(treatment.model, x, optimize=optimize)
+        assert error(expected, actual) < 0.02
+
+
+@pytest.mark.parametrize("form", ["nncf", "quark"])
+def test_the_integers_of_weights_stay(form: str) -> None:
+    source = load(slow(form))
+    for old, new in zip(weights(source), weights(treat(source).model), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_the_sign_of_a_factor_goes_to_the_integers() -> None:
+    source = load(slow("nncf-unfolded"))
+    for old, new in zip(weights(source), weights(treat(source).model), strict=True):
+        np.testing.assert_array_equal(np.abs(old.astype(int)), np.abs(new.astype(int)))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_mending_is_done_once(form: str) -> None:
+    first = treat(slow(form))
+    second = treat(first.model)
+    assert second.before.to_dict()["counts"] == second.after.to_dict()["counts"]
+    x = samples((1, 8, 8, 8))
+    assert error(*run(first.model, x), *run(second.model, x)) < 1e-3
+
+
+@pytest.mark.parametrize("name", cases.FUSED)
+def test_what_runs_in_integers_still_does(name: str) -> None:
+    graph, *outputs = cases.FUSED[name]
+    proto = graph.typed(*outputs)
+    treatment = treat(proto)
+    fused, _ = in_integers(ir.to_proto(treatment.model))
+    needed = in_integers(proto)[0]
+    assert all(fused[op] >= needed[op] for op in needed), (needed, fused)
+    x = samples(graph.shape)
+    for expected, actual in zip(run(proto, x), run(treatment.model, x), strict=True):
+        assert_within_a_step(expected, actual)
+
+
+@pytest.mark.parametrize("name", cases.FUSED)
+def test_operators_of_integers_are_read(name: str) -> None:
+    """What onnxruntime makes of a file is a file of QOperators."""
+    graph, *outputs = cases.FUSED[name]
+    proto = graph.typed(*outputs)
+    held = onnx.ModelProto()
+    held.CopyFrom(proto)
+    held.graph.CopyFrom(optimized(proto))
+    treatment = treat(held)
+    x = samples(graph.shape)
+    for expected, actual in zip(run(held, x), run(treatment.model, x), strict=True):
+        assert_within_a_step(expected, actual)
+    counts = treat(held).after.counts()
+    assert all(done == count for done, count in counts.values()) or name.endswith("one end"), treatment.after.summary()
+
+
+@given(cases.networks())
+@settings(max_examples=100, deadline=None, derandomize=True)
+def test_any_network_answers_the_same(drawn: tuple[Graph, list[str]]) -> None:
+    graph, outputs = drawn
+    proto = graph.typed(*outputs)
+    if not any(node.op_type == "QuantizeLinear" for node in proto.graph.node):
+        return
+    treatment = treat(proto)
+    before, after = (sum(done for done, _ in counted.values()) for counted in _counts(treatment))
+    assert after >= before - sum(finding.op_type in {"Relu", "MaxPool"} for finding in treatment.before.findings)
+    if not treatment.rounded:
+        x = samples(graph.shape)
+        for expected, actual in zip(run(proto, x), run(treatment.model, x), strict=True):
+            assert error(expected, actual) < 0.1
+
+
+def _counts(treatment: Treatment) -> tuple[dict[str, tuple[int, int]], dict[str, tuple[int, int]]]:
+    return treatment.before.counts(), treatment.after.counts()
+
+
+def test_a_plan_is_read_with_its_numbers() -> None:
+    graph = Graph()
+    scales = per_channel(0.01, 8)
+    y = graph.both(graph.conv(graph.both("x", 0.05, U8(7)), graph.weight((8, 8, 3, 3), scales, axis=0)), 0.1, S8(3))
+    reading = read(graph.model(y))
+    assert [node.op_type for node in reading.model.graph] == ["Conv"]
+    (conv,) = reading.model.graph
+    assert reading.values[reading.model.graph.inputs[0]].zero_point == 7
+    assert reading.values[conv.outputs[0]].dtype == np.int8
+    (affine,) = reading.weights.values()
+    np.testing.assert_array_equal(affine.scale, scales)
+
+
+def test_what_reads_an_unrounded_value_is_told() -> None:
+    graph, *outputs = cases.two_readers(lambda g, y: g.op("Abs", y))
+    treatment = treat(graph.typed(*outputs))
+    assert treatment.rounded == ("Conv4_out",)
+    assert treatment.after.counts()["convolutions"] == (1, 1)
+
+
+def test_a_second_way_of_counting_stays() -> None:
+    graph, *outputs = cases.two_readers(lambda g, y: g.both(y, 0.1))
+    proto, x = graph.typed(*outputs), samples((1, 8, 8, 8))
+    for expected, actual in zip(run(proto, x), run(treat(proto).model, x), strict=True):
+        assert np.abs(expected - actual).max() <= 0.1001
+
+
+def test_integers_for_the_caller_stay() -> None:
+    graph = Graph()
+    q = graph.quantize(graph.conv(graph.both("x"), graph.weight((8, 8, 3, 3))), 0.05, S8(3))
+    treatment = treat(graph.typed(q))
+    (output,) = treatment.model.graph.outputs
+    assert output.dtype is ir.DataType.INT8
+    assert output.name == q
+
+
+def test_tensorrt_gets_int8_around_zero_and_float_biases() -> None:
+    graph, *outputs = cases.FUSED["conv"]
+    treatment = treat(graph.typed(*outputs), "tensorrt")
+    assert treatment.before.counts()["convolutions"] == (0, 1)
+    assert treatment.after.counts()["convolutions"] == (1, 1)
+    (conv,) = [node for node in treatment.model.graph if is_op(node, "Conv")]
+    assert constant(conv.inputs[2]) is not None
+    zeros = [constant(node.inputs[2]) for node in treatment.model.graph if is_dequantize(node)]
+    assert all(zero is not None and zero.dtype == np.int8 and not zero.any() for zero in zeros)
+
+
+def test_tensorrt_gets_no_other_zero_point() -> None:
+    graph = Graph()
+    y = graph.both(graph.conv(graph.both("x", 0.05, U8(3)), graph.weight((8, 8, 3, 3))), 0.05, U8(3))
+    treatment = treat(graph.typed(y), "tensorrt")
+    assert treatment.after.counts()["convolutions"] == (0, 1)
+    assert not any(is_dequantize(node) for node in treatment.model.graph)
+
+
+def test_tensorrt_gets_no_operators_of_integers() -> None:
+    graph, *outputs = cases.FUSED["conv of int8"]
+    proto = graph.typed(*outputs)
+    proto.graph.CopyFrom(optimized(graph.typed(*outputs)))
+    treatment = treat(proto, "tensorrt")
+    assert treatment.before.summary()[0].endswith("integer operator")
+    assert treatment.after.counts()["convolutions"] == (1, 1)
+
+
+def test_a_float_model_is_refused() -> None:
+    with pytest.raises(ModelError, match="holds no quantized node"):
+        diagnose(network())
+
+
+def test_an_unknown_target_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(TargetError, match=r"no target 'x46' \(did you mean 'x64'\?\); there are x64, tensorrt"):
+        treat(slow("nncf"), "x46")
+
+
+def test_the_command_says_what_is_wrong_and_mends_it(tmp_path: Path) -> None:
+    runner, path, fixed = CliRunner(), tmp_path / "slow.onnx", tmp_path / "fast.onnx"
+    onnx.save(slow("nncf"), path)
+    told = runner.invoke(cli.build_app(), ["doctor", str(path)])
+    assert told.exit_code == 0
+    assert "of 3 convolutions run in int8; the rest: " in told.stdout
+    assert f"--fix -o {path.with_name('slow.x64.onnx')}" in told.stdout
+    done = runner.invoke(cli.build_app(), ["doctor", str(path), "--fix", "-o", str(fixed)])
+    assert done.exit_code == 0
+    assert "3 of 3 convolutions run in int8" in done.stdout
+    data = json.loads(runner.invoke(cli.build_app(), ["doctor", str(fixed), "--json"]).stdout)
+    assert data["counts"]["convolutions"] == {"int8": 3, "all": 3}
+    assert {node["runs"] for node in data["nodes"]} <= {"int8", "absorbed"}
+
+
+def test_the_command_wants_to_know_where_to_write(tmp_path: Path) -> None:
+    onnx.save(slow("nncf"), tmp_path / "slow.onnx")
+    assert CliRunner().invoke(cli.build_app(), ["doctor", str(tmp_path / "slow.onnx"), "--fix"]).exit_code == 2
