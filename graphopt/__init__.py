@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from graphopt.compiler.bisect import bisect
     from graphopt.compiler.compile import compile  # noqa: A004  # the name that the tool is known by
     from graphopt.compiler.optimize import optimize
+    from graphopt.compiler.quantize import quantize
     from graphopt.compiler.reshape import rebatch, reshape
     from graphopt.compiler.tune import tune
     from graphopt.errors import (
@@ -52,6 +53,7 @@ __all__ = [
     "extract",
     "load",
     "optimize",
+    "quantize",
     "rebatch",
     "rename",
     "reshape",
@@ -68,6 +70,7 @@ _HOMES = {
     "extract": "graphopt.ir.extract",
     "load": "graphopt.runtime.module",
     "optimize": "graphopt.compiler.optimize",
+    "quantize": "graphopt.compiler.quantize",
     "rebatch": "graphopt.compiler.reshape",
     "rename": "graphopt.ir.rename",
     "reshape": "graphopt.compiler.reshape",

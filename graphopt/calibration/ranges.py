@@ -114,13 +114,13 @@ def _shrink(score: Callable[[float], float], end: float) -> float:
     """Make an end smaller by eighths of an octave, then by 64ths around the best; take the widest of equals."""
 
     def at(octaves: float) -> float:
-        return score(end * 2.0**-octaves)
+        return score(end * math.exp2(-octaves))
 
     if not end:
         return end
     coarse = min((k / 8 for k in range(8 * _OCTAVES)), key=at)
     fine = min((max(coarse + k / 64, 0.0) for k in range(-7, 8)), key=at)
-    return end * 2.0**-fine
+    return end * math.exp2(-fine)
 
 
 def _percentile(segments: Segments, whole: Range, symmetric: bool) -> Range:

@@ -113,6 +113,26 @@ def progress(title: str) -> Iterator[Callable[[str], None]]:
         yield lambda step: bars.update(task, description=f"{title}: {step}")
 
 
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[str, int, int | None], None]]:
+    """Show a bar while the body runs, if stderr is a terminal.
+
+    The body gets the function that says which step is in hand, how much of it is done, and of how much if that is
+    known.
+    """
+    errors: TextIO | None = sys.stderr  # None where the caller has closed it
+    if errors is None or not errors.isatty():
+        yield lambda *_: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = _stderr()
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_interactive) as bars:
+        task = bars.add_task(title, total=None)
+        yield lambda step, done, total: bars.update(task, description=f"{title}: {step}", completed=done, total=total)
+
+
 def _stderr() -> Console:
     from rich.console import Console
 

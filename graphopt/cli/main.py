@@ -22,6 +22,7 @@ from graphopt.ir.collector import patient_collector
 _COMMANDS = {
     "compile": "compile_model",
     "optimize": "optimize_model",
+    "quantize": "quantize_model",
     "run": "run_program",
     "inspect": "inspect_model",
     "doctor": "doctor_model",

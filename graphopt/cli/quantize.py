@@ -1,0 +1,120 @@
+"""`graphopt quantize`: a model in integers, from data without labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from graphopt.cli.calibration import CalibrationLimit, PreprocessText
+from graphopt.cli.console import progress_bar, show, show_json
+from graphopt.cli.options import Explain, Json, ModelPath, PipelineText, PresetName, pipeline_text
+from graphopt.cli.output import check_file
+from graphopt.cli.saving import DEFAULT_THRESHOLD, ExternalData, ExternalThreshold, OutputFile
+
+if TYPE_CHECKING:
+    from graphopt.compiler.quantize import QuantizationReport
+
+DataPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="PATH",
+        help="What to calibrate with: a .npz, a .npy, or a folder of pictures. Weights alone can do without.",
+        show_default=False,
+    ),
+]
+SchemeText = Annotated[
+    str,
+    typer.Option(
+        "--target",
+        metavar="SCHEME",
+        help="Who is to take the model: x64, tensorrt, graphopt, x64-pow2, x64-int16, weights-int8, weights-int4; with "
+        "options as in x64{symmetric=true per-channel=false}.",
+    ),
+]
+Method = Annotated[
+    Literal["auto", "minmax", "percentile", "entropy", "mse"],
+    typer.Option("--method", help="How to choose ranges; auto also fits weights and biases to the data."),
+]
+PlanFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--plan",
+        metavar="FILE",
+        help="Write the decisions too, for the pass `quantize{plan=FILE}`.",
+        show_default=False,
+    ),
+]
+
+
+def quantize_model(
+    model: ModelPath,
+    *,
+    output: OutputFile,
+    data: DataPath = None,
+    target: SchemeText = "x64",
+    method: Method = "auto",
+    preprocess: PreprocessText = None,
+    limit: CalibrationLimit = None,
+    pipeline: PipelineText = None,
+    preset: PresetName = None,
+    plan: PlanFile = None,
+    explain: Explain = False,
+    external_data: ExternalData = None,
+    external_threshold: ExternalThreshold = DEFAULT_THRESHOLD,
+    json: Json = False,
+) -> None:
+    """Quantize a model to integers; what it takes and returns stays as it is.
+
+    Examples:
+      graphopt quantize model.onnx -o int8.onnx --data samples.npz
+      graphopt quantize model.onnx -o int8.onnx --data photographs --preprocess \
+'preprocess{crop=224 scale=1/255 mean=0.485,0.456,0.406 std=0.229,0.224,0.225}'
+      graphopt quantize model.onnx -o int8.onnx --data samples.npz --target tensorrt --method percentile --limit 500
+      graphopt quantize model.onnx -o small.onnx --target weights-int8
+
+    """
+    from graphopt.compiler.quantize import quantize
+    from graphopt.ir.save import save
+
+    text = pipeline_text(pipeline, preset)
+    for path in filter(None, (output, plan)):
+        check_file(path)
+    with progress_bar("quantizing") as step:
+        quantized, report = quantize(
+            model,
+            data,
+            target,
+            method=method,
+            preprocessing=preprocess,
+            limit=limit,
+            pipeline=text,
+            on_progress=step,
+        )
+        step("saving", 0, None)
+        save(quantized, output, external_data=external_data, smallest_external=external_threshold)
+        if plan is not None:
+            report.plan.save(plan)
+    if json:
+        show_json({"model": str(model), "output": str(output), **report.to_dict()})
+        return
+    if explain:
+        show(*(f"float32: {node}: {reason}" for node, reason in report.floats.items()), "")
+    if plan is not None:
+        show(f"{plan}: written, for the pipeline {report.pipeline},quantize{{plan={plan} target={report.scheme}}}")
+    show(f"{output}: written, {closing_line(report)}")
+
+
+def closing_line(report: QuantizationReport) -> str:
+    """Say what a quantization cost and gained."""
+    from graphopt.cli.summary import quantity
+
+    parts: list[Any] = [
+        f"{report.integers} nodes in integers and {len(report.floats)} in float32",
+        f"{quantity(report.bytes_before, 'B')} → {quantity(report.bytes_after, 'B')}",
+    ]
+    if report.fidelity is not None:
+        parts.append(f"{report.fidelity} on {report.fidelity.samples} of the {report.samples or 'given'} samples")
+    return ", ".join([*parts, f"{sum(report.seconds.values()):.1f} s"])
