@@ -106,5 +106,3 @@ def _scales(count: int, fan_in: int) -> npt.NDArray[np.float32]:
 
 def _normal(graph: Graph, count: int) -> npt.NDArray[np.float32]:
     return graph.rng.standard_normal(count).astype(np.float32)
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ def error(expected: Array, actual: Array) -> float:
 def assert_within_a_step(expected: Array, actual: Array, step: float = 0.0701) -> None:
     """Check that few numbers differ, by one integer: float sums just beside a half round either way."""
     np.testing.assert_allclose(actual, expected, rtol=0, atol=step)
-    assert np.mean(np.abs(actual.astype(np.float64) - expected) > step / 100) < 0.02
+    assert np.sum(np.abs(actual.astype(np.float64) - expected) > step / 100) <= max(1, 0.02 * expected.size)
 
 
 def weights(model: ir.Model) -> list[Array]:
@@ -152,9 +153,9 @@ def test_operators_of_integers_are_read(name: str) -> None:
     treatment = treat(held)
     x = samples(graph.shape)
     for expected, actual in zip(run(held, x), run(treatment.model, x), strict=True):
-        assert_within_a_step(expected, actual)
-    counts = treat(held).after.counts()
-    assert all(done == count for done, count in counts.values()) or name.endswith("one end"), treatment.after.summary()
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=0.0701)  # a step: kernels of integers round halves up
+    fused, needed = (in_integers(of)[0] for of in (ir.to_proto(treatment.model), proto))
+    assert all(fused[op] >= needed[op] for op in needed), (needed, fused)
 
 
 @given(cases.networks())
@@ -167,10 +168,9 @@ def test_any_network_answers_the_same(drawn: tuple[Graph, list[str]]) -> None:
     treatment = treat(proto)
     before, after = (sum(done for done, _ in counted.values()) for counted in _counts(treatment))
     assert after >= before - sum(finding.op_type in {"Relu", "MaxPool"} for finding in treatment.before.findings)
-    if not treatment.rounded:
-        x = samples(graph.shape)
-        for expected, actual in zip(run(proto, x), run(treatment.model, x), strict=True):
-            assert error(expected, actual) < 0.1
+    x = samples(graph.shape)
+    for expected, actual in zip(run(proto, x), run(treatment.model, x), strict=True):
+        assert error(expected, actual) < 0.1
 
 
 def _counts(treatment: Treatment) -> tuple[dict[str, tuple[int, int]], dict[str, tuple[int, int]]]:
@@ -190,18 +190,19 @@ def test_a_plan_is_read_with_its_numbers() -> None:
     np.testing.assert_array_equal(affine.scale, scales)
 
 
-def test_what_reads_an_unrounded_value_is_told() -> None:
-    graph, *outputs = cases.two_readers(lambda g, y: g.op("Abs", y))
-    treatment = treat(graph.typed(*outputs))
-    assert treatment.rounded == ("Conv4_out",)
-    assert treatment.after.counts()["convolutions"] == (1, 1)
-
-
-def test_a_second_way_of_counting_stays() -> None:
-    graph, *outputs = cases.two_readers(lambda g, y: g.both(y, 0.1))
+@pytest.mark.parametrize("reader", [lambda g, y: g.op("Abs", y), lambda _, y: y, lambda g, y: g.both(y, 0.1)])
+def test_what_is_read_before_it_is_rounded_stays_float(reader: Callable[[Graph, str], str]) -> None:
+    graph, *outputs = cases.two_readers(reader)
     proto, x = graph.typed(*outputs), samples((1, 8, 8, 8))
-    for expected, actual in zip(run(proto, x), run(treat(proto).model, x), strict=True):
-        assert np.abs(expected - actual).max() <= 0.1001
+    treatment = treat(proto)
+    assert treatment.after.counts()["convolutions"] == (0, 1)
+    for expected, actual in zip(run(proto, x), run(treatment.model, x), strict=True):
+        assert_within_a_step(expected, actual)
+
+
+def test_equal_quantizers_of_one_value_are_joined() -> None:
+    graph, *outputs = cases.two_readers(lambda g, y: g.op("Neg", g.both(y, **cases.ZERO)))
+    assert treat(graph.typed(*outputs)).after.counts()["convolutions"] == (1, 1)
 
 
 def test_integers_for_the_caller_stay() -> None:

@@ -288,9 +288,10 @@ BROKEN: dict[str, list[tuple[str, Built]]] = {
     ],
     "two consumers": [
         ("Conv", two_readers(lambda g, y: g.op("Abs", y))), ("Conv", two_readers(lambda _, y: y)),
-        ("Conv", two_readers(lambda g, y: g.both(y, 0.1))), ("Conv", two_readers(lambda g, y: g.op("Neg", g.both(y)))),
+        ("Conv", two_readers(lambda g, y: g.both(y, 0.1))),
         ("Conv", two_readers(lambda g, y: g.op("Neg", y), relu)),
     ],
+    "rounded twice": [("Conv", two_readers(lambda g, y: g.op("Neg", g.both(y, **ZERO))))],
     "result per channel": [("Conv", convolution(behind=relu, end=channels))],
     "other parameters": [
         *((name, unary(op, *inputs, scales=(0.05, 0.07), **given)) for name, (op, inputs, given) in MOVES.items()),

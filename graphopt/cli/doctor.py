@@ -64,15 +64,12 @@ def doctor_model(
         treatment = treat(model, target)
         step("saving")
         save(treatment.model, output, external_data=external_data, smallest_external=external_threshold)
-    written = {"rounded": treatment.rounded, "output": str(output)}
     if json:
-        show_json({"before": treatment.before.to_dict(), "after": treatment.after.to_dict()} | written)
+        show_json({"before": treatment.before.to_dict(), "after": treatment.after.to_dict(), "output": str(output)})
         return
     _list(treatment.after, all_nodes=all_nodes)
     show(f"{output}: written for {target}; before:", *(f"  {line}" for line in treatment.before.summary()))
     show("now:", *(f"  {line}" for line in treatment.after.summary()))
-    if treatment.rounded:
-        show(f"read as rounded where they were not before: {', '.join(treatment.rounded)}")
 
 
 def _report(diagnosis: Diagnosis, model: Path, *, json: bool, all_nodes: bool) -> None:
@@ -83,7 +80,9 @@ def _report(diagnosis: Diagnosis, model: Path, *, json: bool, all_nodes: bool) -
     show(*diagnosis.summary())
     if diagnosis.is_mendable:
         fixed = model.with_name(f"{model.stem}.{diagnosis.target}.onnx")
-        command = shlex.join(["graphopt", "doctor", str(model), "--target", diagnosis.target, "--fix", "-o", str(fixed)])
+        command = shlex.join(
+            ["graphopt", "doctor", str(model), "--target", diagnosis.target, "--fix", "-o", str(fixed)]
+        )
         show("", f"mend it with: {command}")
 
 

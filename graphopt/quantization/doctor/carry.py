@@ -35,7 +35,12 @@ def carry_parameters(reading: Reading) -> int:
 def _back(node: ir.Node, reading: Reading) -> None:
     affine = reading.values.get(node.outputs[0]) if node.outputs else None
     clamps = clamp_of(node) is not None
-    if affine is None or (clamps and absorbed(node, affine)) or not (clamps or _is_move(node, affine)):
+    if (
+        affine is None
+        or node.outputs[0] in reading.unrounded
+        or (clamps and absorbed(node, affine))
+        or not (clamps or _is_move(node, affine))
+    ):
         return
     for value in _read_by(node):
         if sole_reader(value) is node:
@@ -45,7 +50,7 @@ def _back(node: ir.Node, reading: Reading) -> None:
 def _forth(node: ir.Node, reading: Reading) -> None:
     inputs = _read_by(node) if node.outputs else []
     affines = {reading.values.get(value) for value in inputs}
-    affine = affines.pop() if len(affines) == 1 else None
+    affine = affines.pop() if len(affines) == 1 and not reading.unrounded.intersection(inputs) else None
     if affine is not None and _is_move(node, affine):
         for output in node.outputs:
             if output.name and output.dtype is ir.DataType.FLOAT:

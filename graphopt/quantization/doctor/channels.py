@@ -45,7 +45,7 @@ class _Channels:
     def move(self) -> bool:
         """Do so where all is as it must be."""
         zeros, maker, readers = self._affine.zero_point, self._maker, list(self._value.consumers())
-        if self._affine.axis != 1 or np.unique(zeros).size != 1 or self._value.is_graph_output():
+        if self._affine.axis != 1 or np.unique(zeros).size != 1 or self._value in self._reading.unrounded:
             return False
         if maker is None or not self._makes(maker) or not readers or not all(map(self._reads, readers)):
             return False

@@ -39,7 +39,7 @@ def plan_of(reading: Reading, nodes: Iterable[ir.Node]) -> Plan:
 
 
 def _computes(node: ir.Node, reading: Reading, form: Form) -> bool:
-    if not is_standard(node) or not node.outputs:
+    if not is_standard(node) or not node.outputs or _touches_unrounded(node, reading):
         return False
     inputs = [_affine(value, reading) for value in data_inputs(node)]
     outputs = [reading.values.get(value) for value in node.outputs if value.name]
@@ -54,10 +54,18 @@ def _computes(node: ir.Node, reading: Reading, form: Form) -> bool:
     return None not in inputs and (None not in outputs or node.op_type in form.float_results)
 
 
+def _touches_unrounded(node: ir.Node, reading: Reading) -> bool:
+    """Whether another node needs what this one makes before it is rounded, or this one what it reads."""
+    if any(value in reading.unrounded for value in node.outputs):
+        return True
+    read = [(node, index) for index, value in enumerate(node.inputs) if value in reading.unrounded]
+    return not reading.rounded.issuperset(read)
+
+
 def _clamps(node: ir.Node, inputs: list[Affine | None], outputs: list[Affine | None]) -> bool:
     """Whether a Relu or Clip is what saturation does anyway, or clamps integers."""
     affine, before = outputs[0], node.inputs[0]
-    if affine is None or before is None:
+    if affine is None or before is None or before.producer() is None:
         return False
     return inputs[0] == affine or (inputs[0] is None and sole_reader(before) is node and absorbed(node, affine))
 

@@ -129,14 +129,19 @@ def diagnose(source: Source, target: str = "x64") -> Diagnosis:
         TargetError: there is no such target.
 
     """
-    runtime = runtime_of(target)
+    runtime_of(target)
     model = load(source)
     infer_shapes(model)
     if not any(is_dequantize(node) or is_quantize(node) or computes_in_integers(node) for node in nodes(model)):
         raise ModelError(
             f"model {model.graph.name!r} holds no quantized node; calibrate it first, `graphopt quantize` does"
         )
-    opset = model.opset_imports.get("", 0)
+    return examine(model, target)
+
+
+def examine(model: ir.Model, target: str) -> Diagnosis:
+    """Say so of a model whose types are inferred, and which may hold no quantized node."""
+    runtime, opset = runtime_of(target), model.opset_imports.get("", 0)
     return Diagnosis(target, [_finding(node, opset, runtime) for node in _computing(model)])
 
 

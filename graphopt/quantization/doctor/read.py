@@ -20,10 +20,13 @@ from graphopt.ir.edit import Names, add_initializer, replace_value
 from graphopt.ir.walk import has_subgraphs, is_op
 from graphopt.quantization.affine import Affine
 from graphopt.quantization.doctor.qoperators import QOperator, Triple, qoperator
-from graphopt.quantization.doctor.site import MOVES
 from graphopt.quantization.doctor.quantizers import affine_from, is_dequantize, is_quantize, parameters
+from graphopt.quantization.doctor.site import MOVES
 from graphopt.quantization.emit.constants import bias_affine
 from graphopt.tensors import Array
+
+_WRITES = {"Clip": (1, 2), "Pad": (2,)}
+"""Operators that move integers and write some beside them, and the inputs that hold those (Clip-12, Pad-11)."""
 
 
 @dataclass
@@ -46,7 +49,7 @@ class Reading:
     weights: dict[ir.Value, Affine]
     integers: dict[ir.Value, Array]
     unrounded: set[ir.Value] = field(default_factory=set)
-    rounded: set[ir.Usage] = field(default_factory=set)
+    rounded: set[tuple[ir.Node, int]] = field(default_factory=set)
     answers: set[ir.Value] = field(default_factory=set)
 
 
@@ -88,7 +91,15 @@ class _Reader:
         erase_unread([value for node in self._graph for value in node.outputs])
         alive = {*self._graph.inputs, *(value for node in self._graph for value in node.outputs)}
         self._reading.values = {value: affine for value, affine in self._reading.values.items() if value in alive}
+        self._reading.unrounded = {value for value in self._reading.values if self._is_read_unrounded(value)}
         return self._reading
+
+    def _is_read_unrounded(self, value: ir.Value) -> bool:
+        affine = self._reading.values[value]
+        if value.is_graph_output() and value not in self._reading.answers:
+            return True
+        others = [use.node for use in value.uses() if use not in self._reading.rounded]
+        return not all(is_quantize(node) and parameters(node) == affine for node in others)
 
     def _quantize(self, node: ir.Node) -> None:
         affine, real = parameters(node), node.inputs[0]
@@ -101,8 +112,6 @@ class _Reader:
             return
         if self._reading.values.setdefault(real, affine) != affine:
             real = self._again(node, affine)
-        elif real.is_graph_output() or not all(map(is_quantize, real.consumers())):
-            self._reading.unrounded.add(real)
         self._known[node.outputs[0]] = _Integers(affine, real=real)
 
     def _again(self, node: ir.Node, affine: Affine) -> ir.Value:
@@ -130,10 +139,9 @@ class _Reader:
     def _replace(self, real: ir.Value, found: ir.Value) -> None:
         """Let all read what integers stand for in place of what a DequantizeLinear makes; remember who they are."""
         self._reading.rounded.update(real.uses())
-        answered = real.is_graph_output()
-        before = set(found.uses())
+        answered, answering, before = real.is_graph_output(), found.is_graph_output(), set(found.uses())
         replace_value(real, found)
-        if answered and found.is_graph_output():
+        if answered and found.is_graph_output() and not answering:
             self._reading.answers.add(found)
         elif answered:  # an Identity carries the name
             self._reading.rounded.update(set(found.uses()) - before)
@@ -152,18 +160,33 @@ class _Reader:
 
     def _move(self, node: ir.Node) -> bool:
         """Let a node that moves integers move what they stand for."""
-        if not is_op(node, *MOVES) or not any(value in self._known for value in node.inputs):
+        if not is_op(node, *MOVES, *_WRITES) or not any(value in self._known for value in node.inputs):
             return False
         count = len(node.inputs) if is_op(node, "Concat") else 1
         known = [self._known.get(value) if value is not None else None for value in node.inputs[:count]]
         first = known[0]
         if first is None or any(one is None or one.real is None or one.affine != first.affine for one in known):
             return False
+        if not self._write_numbers(node, first.affine):
+            return False
         for index, one in enumerate(known):
             node.replace_input_with(index, one.real if one else None)
+            self._reading.rounded.add((node, index))
         for output in node.outputs:
             if output.name and output.dtype in {None, ir.DataType.from_numpy(first.affine.dtype)}:
                 self._carry(output, first.affine)
+        return True
+
+    def _write_numbers(self, node: ir.Node, affine: Affine) -> bool:
+        """Let bounds and padding be what their integers stand for; return whether they are known."""
+        places = [index for index in _WRITES.get(node.op_type, ()) if _input(node, index) is not None]
+        arrays = [constant(node.inputs[index]) for index in places]
+        if any(array is None for array in arrays):
+            return False
+        for index, array in zip(places, arrays, strict=True):
+            if array is not None:
+                name = self._names.fresh(f"{node.outputs[0].name}_number")
+                node.replace_input_with(index, add_initializer(self._graph, name, affine.dequantize(array)))
         return True
 
     def _carry(self, output: ir.Value, affine: Affine) -> None:
@@ -194,6 +217,7 @@ class _Reader:
         made.outputs[0].name = self._names.fresh(f"{name}_real")
         made.outputs[0].type, made.outputs[0].shape = ir.TensorType(ir.DataType.FLOAT), node.outputs[0].shape
         node.prepend(made)
+        self._reading.rounded.update((made, index) for index in range(len(inputs)))
         self._known[node.outputs[0]] = _Integers(result, real=made.outputs[0])
         self._reading.values[made.outputs[0]] = result
 

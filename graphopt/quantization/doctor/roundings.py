@@ -26,7 +26,7 @@ def keep_roundings(reading: Reading, nodes: Collection[ir.Node]) -> int:
     for value, affine in tuple(reading.values.items()):
         if value.producer() in nodes:
             continue
-        uses = [use for use in value.uses() if use in reading.rounded and use.node not in nodes]
+        uses = [(node, index) for node, index in value.uses() if (node, index) in reading.rounded and node not in nodes]
         answers = value in reading.answers and value.is_graph_output()
         if uses or answers:
             _round(reading, value, affine, uses, answers, names)
@@ -35,7 +35,7 @@ def keep_roundings(reading: Reading, nodes: Collection[ir.Node]) -> int:
 
 
 def _round(
-    reading: Reading, value: ir.Value, affine: Affine, uses: list[ir.Usage], answers: bool, names: Names
+    reading: Reading, value: ir.Value, affine: Affine, uses: list[tuple[ir.Node, int]], answers: bool, names: Names
 ) -> None:
     graph, name = reading.model.graph, str(value.name)
     if answers:

@@ -16,10 +16,10 @@ import onnx_ir as ir
 from graphopt.ir.constants import constant
 from graphopt.ir.traits import is_inert_dropout
 from graphopt.ir.walk import is_op
+from graphopt.quantization import forms
 from graphopt.quantization.affine import Affine
 from graphopt.quantization.doctor.clamps import sole_reader
 from graphopt.quantization.doctor.quantizers import HALF, integers_of, is_dequantize, is_quantize, parameters, shifted
-from graphopt.quantization import forms
 from graphopt.quantization.obstacles import BIAS, clamp_of
 
 PASSED = frozenset({"MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"})

@@ -14,7 +14,7 @@ from graphopt.ir.verify import verify
 from graphopt.quantization.doctor.carry import carry_parameters
 from graphopt.quantization.doctor.channels import move_channel_scales
 from graphopt.quantization.doctor.choose import nodes_in_integers, plan_of
-from graphopt.quantization.doctor.diagnose import Diagnosis, diagnose, runtime_of
+from graphopt.quantization.doctor.diagnose import Diagnosis, diagnose, examine
 from graphopt.quantization.doctor.integral import compute_on_integers
 from graphopt.quantization.doctor.normalization import fold_normalizations
 from graphopt.quantization.doctor.read import Reading, read
@@ -43,30 +43,27 @@ class Treatment:
     Attributes:
         model: with the scales, zero points and integers of the old one, in the form of the target.
         before, after: what the target makes of both.
-        rounded: values that some node read before they were rounded, and reads rounded now, by name.
 
     """
 
     model: ir.Model
     before: Diagnosis
     after: Diagnosis
-    rounded: tuple[str, ...] = ()
 
 
 def treat(source: Source, target: str = "x64") -> Treatment:
     """Write a quantized model anew so that a target computes in integers what it can with the same numbers.
 
     Scales, zero points and integers are those of the source: int8 may be written as uint8 with both moved by 128, and
-    factors may move between the scales of an activation and of the weights around it. Nothing new is quantized.
-    Three roundings are new: of a float bias to int32, of what another node read before it was rounded, and of factors
-    that move between float32 scales. A model of an opset before 13 comes out in 13.
+    factors may move between the scales of an activation and of the weights around it. Nothing else is rounded that was
+    not, but for biases, which become int32 of scale sx·sw, and for factors, which are float32. A model of an older opset
+    than 13 comes out in that.
 
     Raises:
         ModelError: it cannot be read, holds no quantized node, or its opset lacks what the form needs.
         TargetError: there is no such target.
 
     """
-    runtime_of(target)
     model = load(source)
     before = diagnose(model, target)
     infer_shapes(model)
@@ -76,14 +73,13 @@ def treat(source: Source, target: str = "x64") -> Treatment:
         mend(reading)
     _raise_opset(model)
     nodes = nodes_in_integers(reading, FORMS[target])
-    rounded = sorted(str(value.name) for value in reading.unrounded & reading.values.keys() if value.producer() in nodes)
     keep_roundings(reading, nodes)
     emit(model, plan_of(reading, nodes), target)
     if target in _ON_INTEGERS:
         _ON_INTEGERS[target](model)
     infer_shapes(model)
     verify(model)
-    return Treatment(model, before, diagnose(model, target), tuple(rounded))
+    return Treatment(model, before, examine(model, target))
 
 
 def _raise_opset(model: ir.Model) -> None:

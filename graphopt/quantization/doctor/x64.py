@@ -111,6 +111,11 @@ def _is_read_twice(site: Site) -> bool:
     return bool(site.results) and len(site.results) + site.readers > site.outputs
 
 
+def _is_rounded_twice(site: Site) -> bool:
+    """Whether nothing but several QuantizeLinear that do the same read what a node makes."""
+    return _is_read_twice(site) and not site.readers and len({end.affine for end in site.results}) == 1
+
+
 def _makes_channels(site: Site) -> bool:
     return site.clamp is None and any(not is_plain(end) for end in site.results)
 
@@ -174,8 +179,8 @@ _RULES = (
     Rule("bias scale", has_other_bias_scale, "the scale of its bias is taken for sx·sw, which it is not", _ROUND_BIAS,
          _GEMM, wrong=True),
     Rule("kept clamp", keeps_clamp, "the Relu or Clip behind it is more than saturation", _ON_INTEGERS, _COMPUTES),
-    Rule("two consumers", _is_read_twice, "what it makes is also read before it is rounded, or is an output",
-         "lets all read what the integers stand for"),
+    Rule("rounded twice", _is_rounded_twice, "two QuantizeLinear of equal parameters read it", "joins them"),
+    Rule("two consumers", _is_read_twice, "what it makes is also read before it is rounded, or is an output"),
     Rule("result per channel", _clamps_channels, _ONE_SCALE, _TO_WEIGHTS, _COMPUTES),
     Rule("result per channel", _makes_channels, f"{_ONE_SCALE}, the first", _TO_WEIGHTS, _COMPUTES, wrong=True),
     Rule("other parameters", _changes_parameters, "its result has other parameters, or no zero point is written",
