@@ -21,10 +21,9 @@ from graphopt.errors import ModelError, TargetError
 from graphopt.ir.constants import constant
 from graphopt.ir.load import load
 from graphopt.ir.walk import is_op
-from graphopt.quantization.doctor.diagnose import diagnose
+from graphopt.quantization.doctor import Treatment, diagnose, treat
 from graphopt.quantization.doctor.quantizers import is_dequantize
 from graphopt.quantization.doctor.read import read
-from graphopt.quantization.doctor.treat import Treatment, treat
 from graphopt.tensors import Array
 from tests.networks import network
 from tests.onnxruntime_graph import in_integers, optimized

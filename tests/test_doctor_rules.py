@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from graphopt.ir.load import load
-from graphopt.quantization.doctor.diagnose import Diagnosis, Verdict, diagnose
+from graphopt.quantization.doctor import Diagnosis, Verdict, diagnose
 from graphopt.quantization.doctor.x64 import X64
 from tests.onnxruntime_graph import in_integers, optimized
 from tests.quantized import MIDDLE, S8, U8, Graph, per_channel

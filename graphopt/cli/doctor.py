@@ -15,7 +15,7 @@ from graphopt.cli.render import table
 from graphopt.cli.saving import DEFAULT_THRESHOLD, ExternalData, ExternalThreshold
 
 if TYPE_CHECKING:
-    from graphopt.quantization.doctor.diagnose import Diagnosis, Finding
+    from graphopt.quantization.doctor import Diagnosis, Finding
 
 Patient = Annotated[
     str,
@@ -51,8 +51,7 @@ def doctor_model(
 
     """
     from graphopt.ir.save import save
-    from graphopt.quantization.doctor.diagnose import diagnose
-    from graphopt.quantization.doctor.treat import treat
+    from graphopt.quantization.doctor import diagnose, treat
 
     if fix != (output is not None):
         raise typer.BadParameter("--fix and -o FILE go together: where is the mended model to be written?")

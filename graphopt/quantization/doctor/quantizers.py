@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from graphopt.ir.constants import constant, constant_tensor
+from graphopt.ir.edit import Names, add_initializer
 from graphopt.ir.walk import STANDARD_DOMAINS
 from graphopt.quantization.affine import Affine
 from graphopt.tensors import Array
@@ -84,6 +85,31 @@ def integers_of(node: ir.Node) -> np.dtype[np.generic] | None:
 def shifted(affine: Affine, dtype: np.dtype[np.generic], by: int) -> Affine:
     """Return how the same real numbers become integers of another type, all moved by a number."""
     return Affine(affine.scale, (affine.zero_point.astype(np.int32) + by).astype(dtype), affine.axis)
+
+
+def write(graph: ir.Graph, names: Names, op_type: str, value: ir.Value, affine: Affine, name: str) -> ir.Node:
+    """Make a QuantizeLinear or DequantizeLinear of a value, which stands in no graph yet; its parameters do.
+
+    Its output is typed and named; the name is taken to be free.
+    """
+    scale = add_initializer(graph, names.fresh(f"{name}_scale"), affine.scale)
+    zero = add_initializer(graph, names.fresh(f"{name}_zero_point"), affine.zero_point)
+    node = ir.node(op_type, [value, scale, zero], {} if affine.axis is None else {"axis": affine.axis})
+    (output,) = node.outputs
+    kind = ir.DataType.from_numpy(affine.dtype) if op_type == "QuantizeLinear" else ir.DataType.FLOAT
+    output.name, output.type = name, ir.TensorType(kind)
+    output.shape = None if value.shape is None else value.shape.copy()
+    return node
+
+
+def insert(node: ir.Node, graph: ir.Graph) -> None:
+    """Put a node of one input behind what makes that, or first where the graph is given it."""
+    value = node.inputs[0]
+    producer = value.producer() if value is not None else None
+    if producer is not None:
+        producer.append(node)
+    else:
+        next(iter(graph)).prepend(node)
 
 
 def _is_affine(scales: Array, zeros: Array) -> bool:

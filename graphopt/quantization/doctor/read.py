@@ -20,7 +20,7 @@ from graphopt.ir.edit import Names, add_initializer, replace_value
 from graphopt.ir.walk import has_subgraphs, is_op
 from graphopt.quantization.affine import Affine
 from graphopt.quantization.doctor.qoperators import QOperator, Triple, qoperator
-from graphopt.quantization.doctor.quantizers import affine_from, is_dequantize, is_quantize, parameters
+from graphopt.quantization.doctor.quantizers import affine_from, insert, is_dequantize, is_quantize, parameters, write
 from graphopt.quantization.doctor.site import MOVES
 from graphopt.quantization.emit.constants import bias_affine
 from graphopt.tensors import Array
@@ -242,7 +242,9 @@ class _Reader:
         real = self._real(integers, affine, name)
         if real is None:
             held = self._write(integers) if integers in self._known else integers
-            real = self._node("DequantizeLinear", held, affine, name, before=node)
+            dequantize = write(self._graph, self._names, "DequantizeLinear", held, affine, self._names.fresh(name))
+            node.prepend(dequantize)
+            (real,) = dequantize.outputs
             self._reading.values[real] = affine
         return real
 
@@ -266,25 +268,10 @@ class _Reader:
                 array = known.array if known.array is not None else np.zeros(0, known.affine.dtype)
                 self._written[integers] = add_initializer(self._graph, name, array)
             else:
-                self._written[integers] = self._node("QuantizeLinear", known.real, known.affine, name, before=None)
+                quantize = write(self._graph, self._names, "QuantizeLinear", known.real, known.affine, name)
+                insert(quantize, self._graph)
+                (self._written[integers],) = quantize.outputs
         return self._written[integers]
-
-    def _node(self, op_type: str, value: ir.Value, affine: Affine, name: str, before: ir.Node | None) -> ir.Value:
-        """Insert a Q or DQ, in front of a node or behind what makes the value."""
-        scale = add_initializer(self._graph, self._names.fresh(f"{name}_scale"), affine.scale)
-        zero = add_initializer(self._graph, self._names.fresh(f"{name}_zero_point"), affine.zero_point)
-        made = ir.node(op_type, [value, scale, zero], {} if affine.axis is None else {"axis": affine.axis})
-        kind = ir.DataType.from_numpy(affine.dtype) if op_type == "QuantizeLinear" else ir.DataType.FLOAT
-        made.outputs[0].name = name if op_type == "QuantizeLinear" else self._names.fresh(name)
-        made.outputs[0].type, made.outputs[0].shape = ir.TensorType(kind), value.shape
-        producer = value.producer()
-        if before is not None:
-            before.prepend(made)
-        elif producer is not None:
-            producer.append(made)
-        else:
-            next(iter(self._graph)).prepend(made)
-        return made.outputs[0]
 
 
 def _input(node: ir.Node, index: int | None) -> ir.Value | None:

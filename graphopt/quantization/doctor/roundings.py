@@ -9,8 +9,9 @@ from collections.abc import Collection
 
 import onnx_ir as ir
 
-from graphopt.ir.edit import Names, add_initializer
+from graphopt.ir.edit import Names
 from graphopt.quantization.affine import Affine
+from graphopt.quantization.doctor.quantizers import insert, write
 from graphopt.quantization.doctor.read import Reading
 
 
@@ -40,21 +41,12 @@ def _round(
     graph, name = reading.model.graph, str(value.name)
     if answers:
         value.name = names.fresh(f"{name}_unrounded")
-    scale = add_initializer(graph, names.fresh(f"{name}_rounding_scale"), affine.scale)
-    zero = add_initializer(graph, names.fresh(f"{name}_rounding_zero_point"), affine.zero_point)
-    attributes = {} if affine.axis is None else {"axis": affine.axis}
-    quantize = ir.node("QuantizeLinear", [value, scale, zero], attributes)
-    (integers,) = quantize.outputs
-    dequantize = ir.node("DequantizeLinear", [integers, scale, zero], attributes)
+    quantize = write(graph, names, "QuantizeLinear", value, affine, names.fresh(f"{name}_integers"))
+    insert(quantize, graph)
+    held = name if answers else names.fresh(f"{name}_rounded")
+    dequantize = write(graph, names, "DequantizeLinear", quantize.outputs[0], affine, held)
+    insert(dequantize, graph)
     (rounded,) = dequantize.outputs
-    integers.name, integers.type = names.fresh(f"{name}_integers"), ir.TensorType(ir.DataType.from_numpy(affine.dtype))
-    rounded.name, rounded.type = name if answers else names.fresh(f"{name}_rounded"), value.type
-    integers.shape = rounded.shape = value.shape
-    producer = value.producer()
-    if producer is not None:
-        producer.append([quantize, dequantize])
-    else:
-        next(iter(graph)).prepend([quantize, dequantize])
     for node, index in uses:
         node.replace_input_with(index, rounded)
     if answers:

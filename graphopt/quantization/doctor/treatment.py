@@ -14,7 +14,7 @@ from graphopt.ir.verify import verify
 from graphopt.quantization.doctor.carry import carry_parameters
 from graphopt.quantization.doctor.channels import move_channel_scales
 from graphopt.quantization.doctor.choose import nodes_in_integers, plan_of
-from graphopt.quantization.doctor.diagnose import Diagnosis, diagnose, examine
+from graphopt.quantization.doctor.diagnosis import Diagnosis, diagnose, examine
 from graphopt.quantization.doctor.integral import compute_on_integers
 from graphopt.quantization.doctor.normalization import fold_normalizations
 from graphopt.quantization.doctor.read import Reading, read
@@ -56,8 +56,8 @@ def treat(source: Source, target: str = "x64") -> Treatment:
 
     Scales, zero points and integers are those of the source: int8 may be written as uint8 with both moved by 128, and
     factors may move between the scales of an activation and of the weights around it. Nothing else is rounded that was
-    not, but for biases, which become int32 of scale sx·sw, and for factors, which are float32. A model of an older opset
-    than 13 comes out in that.
+    not, but for biases, which become int32 of scale sx·sw, and for factors, which are float32. What no mend reaches
+    computes in float as before. Models of opset 10 to 12 come out in 13.
 
     Raises:
         ModelError: it cannot be read, holds no quantized node, or its opset lacks what the form needs.
