@@ -30,7 +30,7 @@ from tests.shared_models import SHARED
 _TURNS = 31
 _IMAGES = 20
 _PREPROCESSING = "preprocess{crop=224 scale=1/255 mean=.5,.5,.5 std=.5,.5,.5}"
-_HEADS = "| file | fused | after | ms | after | times as fast | answers apart | without optimizations |"
+_HEADS = "| file | fused | after | ms | after | times as fast | answers apart | by optimizations alone |"
 
 
 def main(paths: list[str]) -> None:
@@ -57,7 +57,7 @@ def measure(model: ir.Model) -> Iterator[str]:
 
 
 def latencies(sessions: list[Session], feeds: dict[str, Array]) -> list[float]:
-    """Return the median of each session in milliseconds; they take turns, each with a run before that does not count."""
+    """Return the median of each session in milliseconds; they take turns, and each first run is not counted."""
     times: list[list[float]] = [[] for _ in sessions]
     for _ in range(_TURNS):
         for session, taken in zip(sessions, times, strict=True):
