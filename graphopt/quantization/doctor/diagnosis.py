@@ -11,12 +11,12 @@ from typing import Any
 
 import onnx_ir as ir
 
-from graphopt.errors import ModelError, TargetError
-from graphopt.ir.load import Source, load
-from graphopt.ir.shapes import infer_shapes
+from graphopt.errors import TargetError
+from graphopt.ir.load import Source
 from graphopt.ir.traits import is_inert_dropout
 from graphopt.ir.walk import is_op, label, nodes
-from graphopt.quantization.doctor.qoperators import computes_in_integers
+from graphopt.quantization.doctor.opened import open_quantized
+from graphopt.quantization.doctor.qoperators import computes_in_integers, qoperator
 from graphopt.quantization.doctor.quantizers import is_dequantize, is_quantize
 from graphopt.quantization.doctor.rules import Rule, Runtime
 from graphopt.quantization.doctor.site import Site
@@ -130,13 +130,7 @@ def diagnose(source: Source, target: str = "x64") -> Diagnosis:
 
     """
     runtime_of(target)
-    model = load(source)
-    infer_shapes(model)
-    if not any(is_dequantize(node) or is_quantize(node) or computes_in_integers(node) for node in nodes(model)):
-        raise ModelError(
-            f"model {model.graph.name!r} holds no quantized node; calibrate it first, `graphopt quantize` does"
-        )
-    return examine(model, target)
+    return examine(open_quantized(source), target)
 
 
 def examine(model: ir.Model, target: str) -> Diagnosis:
@@ -155,16 +149,16 @@ def runtime_of(target: str) -> Runtime:
 
 
 def _finding(node: ir.Node, opset: int, runtime: Runtime) -> Finding:
-    site = Site(node, opset)
+    site, kind = Site(node, opset), (qoperator(node) or node).op_type
     if runtime.runs_integer_operators and (computes_in_integers(node) or node.outputs[0].dtype in _BYTES):
-        return Finding(label(node), node.op_type, Verdict.INTEGER)
+        return Finding(label(node), kind, Verdict.INTEGER)
     if runtime.absorbs(site):
-        return Finding(label(node), node.op_type, Verdict.ABSORBED)
+        return Finding(label(node), kind, Verdict.ABSORBED)
     causes = tuple(rule for rule in runtime.rules if rule.applies(site))
     if not causes:
-        return Finding(label(node), node.op_type, Verdict.INTEGER)
+        return Finding(label(node), kind, Verdict.INTEGER)
     wrong = all(rule.wrong for rule in causes)
-    return Finding(label(node), node.op_type, Verdict.WRONG if wrong else Verdict.FLOAT, causes)
+    return Finding(label(node), kind, Verdict.WRONG if wrong else Verdict.FLOAT, causes)
 
 
 def _computing(model: ir.Model) -> Iterator[ir.Node]:

@@ -89,10 +89,21 @@ class _Reader:
             if value in self._known:
                 self._graph.outputs[index] = self._write(value)
         erase_unread([value for node in self._graph for value in node.outputs])
+        for node in self._graph:
+            self._put_constant_last(node)
         alive = {*self._graph.inputs, *(value for node in self._graph for value in node.outputs)}
         self._reading.values = {value: affine for value, affine in self._reading.values.items() if value in alive}
         self._reading.unrounded = {value for value in self._reading.values if self._is_read_unrounded(value)}
         return self._reading
+
+    def _put_constant_last(self, node: ir.Node) -> None:
+        """Let a sum or a product of an activation and a constant have the constant where emitters look for it."""
+        if is_op(node, "Add", "Mul") and node.inputs[0] in self._reading.weights:
+            constant_first, value = node.inputs
+            node.replace_input_with(0, value)
+            node.replace_input_with(1, constant_first)
+            if (node, 1) in self._reading.rounded:
+                self._reading.rounded.add((node, 0))
 
     def _is_read_unrounded(self, value: ir.Value) -> bool:
         affine = self._reading.values[value]

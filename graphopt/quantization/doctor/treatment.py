@@ -7,16 +7,17 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from graphopt.ir.load import Source, load
+from graphopt.ir.load import Source
 from graphopt.ir.opset import convert_opset
 from graphopt.ir.shapes import infer_shapes
 from graphopt.ir.verify import verify
 from graphopt.quantization.doctor.carry import carry_parameters
 from graphopt.quantization.doctor.channels import move_channel_scales
 from graphopt.quantization.doctor.choose import nodes_in_integers, plan_of
-from graphopt.quantization.doctor.diagnosis import Diagnosis, diagnose, examine
+from graphopt.quantization.doctor.diagnosis import Diagnosis, examine, runtime_of
 from graphopt.quantization.doctor.integral import compute_on_integers
 from graphopt.quantization.doctor.normalization import fold_normalizations
+from graphopt.quantization.doctor.opened import open_quantized
 from graphopt.quantization.doctor.read import Reading, read
 from graphopt.quantization.doctor.roundings import keep_roundings
 from graphopt.quantization.doctor.signs import make_signed, make_unsigned
@@ -33,7 +34,7 @@ _ON_INTEGERS: Mapping[str, Callable[[ir.Model], int]] = {"x64": compute_on_integ
 """By target, what is done to the file that was written."""
 
 
-_OPSET = 13  # scales for each channel
+_OPSET = 13  # scales for each channel, and a MaxPool of integers
 
 
 @dataclass(frozen=True)
@@ -64,14 +65,14 @@ def treat(source: Source, target: str = "x64") -> Treatment:
         TargetError: there is no such target.
 
     """
-    model = load(source)
-    before = diagnose(model, target)
-    infer_shapes(model)
+    runtime_of(target)
+    model = open_quantized(source)
+    before = examine(model, target)
+    if model.opset_imports.get("", _OPSET) < _OPSET:
+        convert_opset(model, _OPSET)
     reading = read(model)
-    infer_shapes(model)
     for mend in _MENDS[target]:
         mend(reading)
-    _raise_opset(model)
     nodes = nodes_in_integers(reading, FORMS[target])
     keep_roundings(reading, nodes)
     emit(model, plan_of(reading, nodes), target)
@@ -80,9 +81,3 @@ def treat(source: Source, target: str = "x64") -> Treatment:
     infer_shapes(model)
     verify(model)
     return Treatment(model, before, examine(model, target))
-
-
-def _raise_opset(model: ir.Model) -> None:
-    """Let the model have what emitters write, and a MaxPool of integers."""
-    if model.opset_imports.get("", _OPSET) < _OPSET:
-        convert_opset(model, _OPSET)
