@@ -45,6 +45,11 @@ def slow(form: str) -> onnx.ModelProto:
     return graph.typed(*outputs)
 
 
+def graph_of(built: cases.Built) -> onnx.ModelProto:
+    graph, *outputs = built
+    return graph.typed(*outputs)
+
+
 def run(model: ir.Model | onnx.ModelProto, x: Array, *, optimize: bool = False) -> list[Array]:
     proto = model if isinstance(model, onnx.ModelProto) else ir.to_proto(model)
     return list(Session(proto.SerializeToString(), optimize=optimize).run({"x": x}).values())
@@ -202,6 +207,81 @@ def test_what_is_read_before_it_is_rounded_stays_float(reader: Callable[[Graph, 
 def test_equal_quantizers_of_one_value_are_joined() -> None:
     graph, *outputs = cases.two_readers(lambda g, y: g.op("Neg", g.both(y, **cases.ZERO)))
     assert treat(graph.typed(*outputs)).after.counts()["convolutions"] == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "given"),
+    [
+        ("Relu", (), {}),
+        ("Clip", (np.float32(-1), np.float32(2)), {}),
+        ("Pad", (np.array([0, 0, 1, 1, 0, 0, 1, 1]),), {}),
+        ("Pad", (np.array([0, 0, 1, 1, 0, 0, 1, 1]), np.float32(0)), {}),
+    ],
+)
+@pytest.mark.parametrize("zero", [U8(100), S8(-3)])
+def test_clamps_and_padding_are_done_on_integers(
+    op: str, inputs: tuple[Array, ...], given: dict[str, int], zero: np.generic
+) -> None:
+    proto = graph_of(cases.unary(op, *inputs, zeros=(zero, zero), **given))
+    treatment = treat(proto)
+    assert in_integers(proto)[0][op] == 0
+    fused, _ = in_integers(ir.to_proto(treatment.model))
+    assert fused["Pad" if op == "Pad" else "Clip"] == 1
+    x = samples((1, 8, 8, 8))
+    np.testing.assert_array_equal(*run(proto, x), *run(treatment.model, x))
+
+
+def test_padding_with_another_number_stays_float() -> None:
+    pads = np.array([0, 0, 1, 1, 0, 0, 1, 1])
+    proto = graph_of(cases.unary("Pad", pads, np.float32(1)))
+    treatment, x = treat(proto), samples((1, 8, 8, 8))
+    np.testing.assert_array_equal(*run(proto, x), *run(treatment.model, x))
+
+
+@pytest.mark.parametrize("rule", ["parted", "odd bias", "bias scale", "float bias", "old opset", "rounded twice"])
+def test_what_a_rule_promises_to_mend_is_mended(rule: str) -> None:
+    for op, built in cases.BROKEN[rule]:
+        proto = graph_of(built)
+        treatment, x = treat(proto), samples(built[0].shape)
+        assert in_integers(ir.to_proto(treatment.model))[0][op] > in_integers(proto)[0][op], op
+        for expected, actual in zip(run(proto, x), run(treatment.model, x), strict=True):
+            assert_within_a_step(expected, actual)
+
+
+def test_a_constant_may_come_first() -> None:
+    graph = Graph()
+    y = graph.both(graph.op("Mul", graph.weight((8, 1, 1), zero=U8(3), dtype=U8), graph.both("x")))
+    proto = graph.typed(y)
+    assert in_integers(ir.to_proto(treat(proto).model))[0]["Mul"] == 1
+
+
+def test_shapes_that_a_file_declares_wrongly_do_not_matter() -> None:
+    graph = Graph()
+    y = graph.both(graph.op("GlobalAveragePool", graph.both("x")))
+    proto = graph.typed(y)
+    proto.graph.CopyFrom(optimized(graph.typed(y)))
+    (pool,) = [node for node in proto.graph.node if node.op_type == "QLinearGlobalAveragePool"]
+    kept = [value for value in proto.graph.value_info if value.name != pool.output[0]]
+    del proto.graph.value_info[:]
+    stale = onnx.helper.make_tensor_value_info(pool.output[0], onnx.TensorProto.FLOAT, [1, 8, 8, 8])
+    proto.graph.value_info.extend([*kept, stale])
+    assert all(done == count for done, count in treat(proto).after.counts().values())
+
+
+def test_scales_per_channel_move_and_integers_stay() -> None:
+    """The integers of the activation that had a scale for each channel are those of the one that has one."""
+    found = []
+    proto = slow("nncf")
+    for model in (proto, ir.to_proto(treat(proto).model)):
+        (convs, x) = [node for node in model.graph.node if node.op_type == "Conv"], samples((1, 8, 8, 8))
+        producers = {output: node for node in model.graph.node for output in node.output}
+        integers = producers[convs[1].input[0]].input[0]
+        watched = onnx.ModelProto()
+        watched.CopyFrom(model)
+        watched.graph.output.append(onnx.helper.make_tensor_value_info(integers, onnx.TensorProto.UINT8, None))
+        found.append(Session(watched.SerializeToString(), optimize=False).run({"x": x})[integers].astype(int))
+    assert np.abs(found[0] - found[1]).max() <= 1
+    assert np.mean(found[0] != found[1]) < 0.01
 
 
 def test_integers_for_the_caller_stay() -> None:

@@ -65,9 +65,9 @@ def _touches_unrounded(node: ir.Node, reading: Reading) -> bool:
 def _clamps(node: ir.Node, inputs: list[Affine | None], outputs: list[Affine | None]) -> bool:
     """Whether a Relu or Clip is what saturation does anyway, or clamps integers."""
     affine, before = outputs[0], node.inputs[0]
-    if affine is None or before is None or before.producer() is None:
-        return False
-    return inputs[0] == affine or (inputs[0] is None and sole_reader(before) is node and absorbed(node, affine))
+    if affine is None or before is None or inputs[0] is not None:
+        return affine is not None and inputs[0] == affine
+    return before.producer() is not None and sole_reader(before) is node and absorbed(node, affine)
 
 
 def _affine(value: ir.Value | None, reading: Reading) -> Affine | None:

@@ -1,8 +1,9 @@
 """When onnxruntime computes in integers on x86-64: what its QDQ transformers ask, each line tried.
 
 `tests/test_doctor_rules.py` builds graphs that break each rule and graphs that break none, and looks at what
-onnxruntime makes of them; so a version that decides otherwise shows there. They hold for 1.27 to 1.32. Level 2 of its
-optimizations, `ORT_ENABLE_EXTENDED`, does it; below, all stays float.
+onnxruntime makes of them; so a version that decides otherwise shows there. They hold for 1.31 and 1.32; 1.27 also fuses
+a Gemm with alpha, or with scales along the wrong axis, and answers wrongly. Level 2 of its optimizations,
+`ORT_ENABLE_EXTENDED`, does it; below, all stays float.
 """
 
 from __future__ import annotations
