@@ -248,6 +248,15 @@ def test_what_a_rule_promises_to_mend_is_mended(rule: str) -> None:
             assert_within_a_step(expected, actual)
 
 
+def test_a_bias_that_does_not_fit_is_not_cut_off() -> None:
+    """Onnxruntime answers otherwise than the file means: its int32 overflows."""
+    ((_, built),) = cases.WRONG["large bias"]
+    proto, x = graph_of(built), samples((1, 8, 8, 8))
+    (meant,) = run(proto, x)
+    assert error(meant, *run(proto, x, optimize=True)) > 0.1
+    assert error(meant, *run(treat(proto).model, x, optimize=True)) < 0.01
+
+
 def test_a_constant_may_come_first() -> None:
     graph = Graph()
     y = graph.both(graph.op("Mul", graph.weight((8, 1, 1), zero=U8(3), dtype=U8), graph.both("x")))

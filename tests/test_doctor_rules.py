@@ -303,6 +303,10 @@ BROKEN: dict[str, list[tuple[str, Built]]] = {
 
 WRONG: dict[str, list[tuple[str, Built]]] = {
     "bias scale": [("Gemm", product("Gemm", bias=lambda g: g.bias(4, 0.1)))],
+    "large bias": [("Conv", convolution(
+        weight=lambda g: g.weight((8, 8, 3, 3), np.geomspace(1e-12, 0.01, 8).astype(np.float32), axis=0),
+        bias=lambda g: g.constant(np.ones(8, np.float32)),
+    ))],
     "rounded weight": [
         ("Conv", convolution(weight=lambda g: g.constant(np.ones((8, 8, 3, 3), np.float32)), bias=None)),
         ("Gemm", product("Gemm", lambda g: g.constant(np.ones((8, 4), np.float32)))),

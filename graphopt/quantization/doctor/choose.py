@@ -7,14 +7,16 @@ from collections.abc import Iterable
 import numpy as np
 import onnx_ir as ir
 
+from graphopt.ir.constants import constant
 from graphopt.ir.traits import is_standard
 from graphopt.ir.walk import is_op
 from graphopt.quantization.affine import Affine
 from graphopt.quantization.doctor.clamps import absorbed, sole_reader
+from graphopt.quantization.doctor.conditions import overflows
 from graphopt.quantization.doctor.read import Reading
 from graphopt.quantization.doctor.site import MOVES, data_inputs
 from graphopt.quantization.forms import Form
-from graphopt.quantization.obstacles import clamp_of
+from graphopt.quantization.obstacles import BIAS, clamp_of
 from graphopt.quantization.plan import Plan
 
 _MAPS = frozenset({"Softmax"})
@@ -51,7 +53,14 @@ def _computes(node: ir.Node, reading: Reading, form: Form) -> bool:
         return False
     if form.residual_only:  # what stands in front of a layer decides, and one branch of a sum is enough
         return None not in inputs or (node.op_type in form.pairs and any(inputs))
-    return None not in inputs and (None not in outputs or node.op_type in form.float_results)
+    if None in inputs or (node.op_type in form.products and _has_large_bias(node, inputs)):
+        return False
+    return None not in outputs or node.op_type in form.float_results
+
+
+def _has_large_bias(node: ir.Node, inputs: list[Affine | None]) -> bool:
+    activation, weight, *_ = inputs
+    return overflows(constant(node.inputs[BIAS]) if len(node.inputs) > BIAS else None, activation, weight)
 
 
 def _touches_unrounded(node: ir.Node, reading: Reading) -> bool:

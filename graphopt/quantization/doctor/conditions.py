@@ -9,13 +9,16 @@ import onnx_ir as ir
 
 from graphopt.ir.constants import constant, is_constant
 from graphopt.ir.walk import is_op
+from graphopt.quantization.affine import Affine
 from graphopt.quantization.doctor.clamps import absorbed, sole_reader
 from graphopt.quantization.doctor.quantizers import is_dequantize, is_quantize
 from graphopt.quantization.doctor.site import MOVES, PASSED, End, Site, data_inputs
 from graphopt.quantization.emit.constants import bias_affine
 from graphopt.quantization.obstacles import WEIGHT, weight_axis
+from graphopt.tensors import Array
 
 PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+_LARGEST = 2.0**31 - 2.0**8  # the largest integer of a bias, and what float32 loses of it
 _RELATIVE, _ABSOLUTE = 1e-2, 1e-6  # onnxruntime's, for a scale that was computed otherwise
 
 
@@ -75,6 +78,22 @@ def has_other_bias_scale(site: Site) -> bool:
     if activation is None or weight is None or bias is None or activation.axis is not None:
         return False
     return not np.isclose(bias.scale, bias_affine(activation, weight).scale, _RELATIVE, _ABSOLUTE).all()
+
+
+def overflows(bias: Array | None, activation: Affine | None, weight: Affine | None) -> bool:
+    """Whether a bias is too large for an int32 of scale sx·sw, as where a channel has next to no weights."""
+    if bias is None or activation is None or weight is None or activation.axis is not None:
+        return False
+    steps = bias.astype(np.float64).reshape(-1) / bias_affine(activation, weight).scale
+    return bool((np.abs(steps) > _LARGEST).any())
+
+
+def has_large_bias(site: Site) -> bool:
+    """Whether a float bias does not fit where the sums that it is added to are integers."""
+    if site.bias is not None or not all(site.operands) or not site.results:
+        return False
+    activation, weight = (end.affine if end is not None else None for end in site.operands[:2])
+    return overflows(constant(site.bias_value), activation, weight)
 
 
 def keeps_clamp(site: Site) -> bool:
