@@ -257,6 +257,26 @@ def test_a_bias_that_does_not_fit_is_not_cut_off() -> None:
     assert error(meant, *run(treat(proto).model, x, optimize=True)) < 0.01
 
 
+@pytest.mark.parametrize("zero", [np.uint16(9), np.int16(0)])
+def test_sixteen_bits_of_another_domain_are_kept(zero: np.generic) -> None:
+    graph = Graph()
+    microsoft = {"domain": "com.microsoft"}
+    x = graph.both("x", 0.001, zero, **microsoft)
+    y = graph.both(graph.conv(x, graph.weight((8, 8, 3, 3))), 0.002, zero, **microsoft)
+    proto, x = graph.typed(y), samples((1, 8, 8, 8))
+    treatment = treat(proto)
+    assert treatment.after.findings[0].causes[0].name == "not 8 bits"
+    assert error(*run(proto, x), *run(treatment.model, x)) < 1e-3
+
+
+def test_weights_alone_stay_integers() -> None:
+    graph = Graph((3, 64))
+    proto = graph.typed(graph.op("MatMul", "x", graph.weight((64, 8), per_channel(0.01, 8), axis=1)))
+    treatment, x = treat(proto), samples((3, 64))
+    assert any(is_dequantize(node) for node in treatment.model.graph)
+    np.testing.assert_array_equal(*run(proto, x), *run(treatment.model, x))
+
+
 def test_a_constant_may_come_first() -> None:
     graph = Graph()
     y = graph.both(graph.op("Mul", graph.weight((8, 1, 1), zero=U8(3), dtype=U8), graph.both("x")))

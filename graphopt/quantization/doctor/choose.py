@@ -51,6 +51,8 @@ def _computes(node: ir.Node, reading: Reading, form: Form) -> bool:
         return None not in inputs and len({*inputs, *outputs}) == 1
     if node.op_type not in form.operators | _MAPS:
         return False
+    if is_op(node, "Gemm", "MatMul") and inputs[0] is None and inputs[1] is not None:
+        return True  # weights of integers under floats, which kernels may take as they are (MatMulNBits)
     if form.residual_only:  # what stands in front of a layer decides, and one branch of a sum is enough
         return None not in inputs or (node.op_type in form.pairs and any(inputs))
     if None in inputs or (node.op_type in form.products and _has_large_bias(node, inputs)):

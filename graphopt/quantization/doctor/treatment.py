@@ -18,6 +18,7 @@ from graphopt.quantization.doctor.diagnosis import Diagnosis, examine, runtime_o
 from graphopt.quantization.doctor.integral import compute_on_integers
 from graphopt.quantization.doctor.normalization import fold_normalizations
 from graphopt.quantization.doctor.opened import open_quantized
+from graphopt.quantization.doctor.quantizers import integers_of, is_dequantize, is_quantize
 from graphopt.quantization.doctor.read import Reading, read
 from graphopt.quantization.doctor.roundings import keep_roundings
 from graphopt.quantization.doctor.signs import make_signed, make_unsigned
@@ -34,7 +35,8 @@ _ON_INTEGERS: Mapping[str, Callable[[ir.Model], int]] = {"x64": compute_on_integ
 """By target, what is done to the file that was written."""
 
 
-_OPSET = 13  # scales for each channel, and a MaxPool of integers
+_CHANNELS_SINCE, _OTHER_BITS_SINCE = 13, 21
+"""The opsets of DequantizeLinear since which scales lie along an axis, and since which there are 4 and 16 bits."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def treat(source: Source, target: str = "x64") -> Treatment:
     Scales, zero points and integers are those of the source: int8 may be written as uint8 with both moved by 128, and
     factors may move between the scales of an activation and of the weights around it. Nothing else is rounded that was
     not, but for biases, which become int32 of scale sx·sw, and for factors, which are float32. What no mend reaches
-    computes in float as before. Models of opset 10 to 12 come out in 13.
+    computes in float as before. Models of opset 10 to 12 come out in 13, and in 21 where integers have not 8 bits.
 
     Raises:
         ModelError: it cannot be read, holds no quantized node, or its opset lacks what the form needs.
@@ -68,8 +70,9 @@ def treat(source: Source, target: str = "x64") -> Treatment:
     runtime_of(target)
     model = open_quantized(source)
     before = examine(model, target)
-    if model.opset_imports.get("", _OPSET) < _OPSET:
-        convert_opset(model, _OPSET)
+    needed = _needed_opset(model)
+    if model.opset_imports.get("", needed) < needed:
+        convert_opset(model, needed)
     reading = read(model)
     for mend in _MENDS[target]:
         mend(reading)
@@ -81,3 +84,10 @@ def treat(source: Source, target: str = "x64") -> Treatment:
     infer_shapes(model)
     verify(model)
     return Treatment(model, before, examine(model, target))
+
+
+def _needed_opset(model: ir.Model) -> int:
+    """Return what emitters need for the integers that there are; com.microsoft has them in every opset."""
+    kinds = {integers_of(node) for node in model.graph if is_quantize(node) or is_dequantize(node)}
+    names = {kind.name for kind in kinds if kind is not None}
+    return _CHANNELS_SINCE if names <= {"int8", "uint8", "int32"} else _OTHER_BITS_SINCE
