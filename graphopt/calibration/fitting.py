@@ -65,10 +65,11 @@ class Fitting:
         if not self.has_batch:
             yield self._checked(Row(sample.name, arrays))
             return
-        sizes = {len(array) if array.ndim else 1 for array in arrays.values()}
-        if len(sizes) > 1:
-            raise CalibrationError(f"{sample.name} has {sizes} rows in its inputs; give as many in each")
-        (size,) = sizes
+        sizes = {name: len(array) if array.ndim else 1 for name, array in arrays.items()}
+        if len(set(sizes.values())) > 1:
+            listed = " and ".join(f"{size} rows for {name!r}" for name, size in sizes.items())
+            raise CalibrationError(f"{sample.name} has {listed}; give as many in each input")
+        size = next(iter(sizes.values()))
         for index in range(size):
             name = sample.name if size == 1 else f"row {index} of {sample.name}"
             feeds = {key: array[index : index + 1] if array.ndim else array for key, array in arrays.items()}

@@ -10,8 +10,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from graphopt.calibration.products import Multiply
+from graphopt.calibration.window import Float32
+
 LARGEST_SIDE = 4608
-"""The largest K whose K × K products are kept, 170 MB: that of ResNet-50's last convolutions of 3 × 3 taps."""
+"""The largest K whose K × K products are kept: that of ResNet-50's last convolutions of 3 × 3 taps, 170 MB each."""
 
 Float64 = npt.NDArray[np.float64]
 
@@ -49,14 +52,14 @@ class Gram:
         """E[x xᵀ], [G, K, K], or its diagonals [G, K]."""
         return self.products / max(self.count, 1)
 
-    def add(self, columns: npt.NDArray[np.float32]) -> None:
-        """Add columns that lie side by side, [G, K, columns]."""
+    def add(self, columns: Float32, multiply: Multiply) -> None:
+        """Add columns that lie side by side, [G, K, columns]; `multiply` returns their products, [G, K, K]."""
         self.count += columns.shape[2]
         self.sums += columns.sum(axis=2)
         if self.is_diagonal:
             self.products += np.square(columns).sum(axis=2)
         else:
-            self.products += np.matmul(columns, columns.transpose(0, 2, 1))
+            self.products += multiply(columns)
 
     def merge(self, other: Gram) -> Gram:
         """Return the sums over the columns of both."""

@@ -22,6 +22,8 @@ SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", "
 class ImageFolder:
     """The pictures in a folder and in those below it, by name; read one at a time.
 
+    An orientation that a file notes is not applied, as in torchvision.
+
     Attributes:
         input: the name of the model's input that they are for.
 

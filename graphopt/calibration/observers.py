@@ -8,6 +8,7 @@ from graphopt.calibration.extremes import Extremes
 from graphopt.calibration.gram import Gram
 from graphopt.calibration.histogram import Histogram
 from graphopt.calibration.operands import Operand
+from graphopt.calibration.products import Multiply
 from graphopt.calibration.window import Float32
 from graphopt.tensors import Array
 
@@ -34,8 +35,9 @@ class ValueObserver:
 class GramObserver:
     """Keeps the products of what a layer multiplies its weight with."""
 
-    def __init__(self, operand: Operand) -> None:
+    def __init__(self, operand: Operand, multiply: Multiply) -> None:
         self.operand = operand
+        self._multiply = multiply
         self._gram: Gram | None = None
         self._pending: list[Float32] = []
 
@@ -57,4 +59,4 @@ class GramObserver:
         columns = self._pending[0] if len(self._pending) == 1 else np.concatenate(self._pending, axis=2)
         self._pending = []
         self._gram = self._gram or Gram(*columns.shape[:2])
-        self._gram.add(columns)
+        self._gram.add(columns, self._multiply)

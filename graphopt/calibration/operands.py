@@ -31,8 +31,8 @@ class Operand:
 def operand_of(node: ir.Node) -> Operand:
     """Return what a Conv, Gemm or MatMul multiplies its weight with.
 
-    A weight is a constant; K runs over its axes in their order: [C/group, …] of a Conv's, the rows of a matrix on the
-    right, the columns of one on the left.
+    A weight is a constant, but for that of a Conv which states its kernel_shape. K runs over the axes of the weight in
+    their order: [C/group, …] of a Conv's, the rows of a matrix on the right, the columns of one on the left.
 
     Raises:
         ModelError: the node is of another kind, or its weight is not constant or has other axes.

@@ -55,7 +55,7 @@ def choose_range(histogram: Histogram, method: RangeMethod, levels: int, symmetr
     """
     if levels < 3:
         raise ValueError(f"{levels} levels are too few for a range")
-    if not histogram.count:
+    if histogram.count == histogram.zeros:
         return 0.0, 0.0
     segments = Segments.of(histogram)
     whole = min(histogram.minimum, 0.0), max(histogram.maximum, 0.0)

@@ -11,6 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from graphopt.calibration.arrays import ArrayFile
+from graphopt.calibration.batch import Batch
 from graphopt.calibration.fitting import Fitting, Row
 from graphopt.calibration.images import ImageFolder
 from graphopt.calibration.memory import Iterated, rows
@@ -25,32 +26,8 @@ from graphopt.tensors import Array
 Data = str | os.PathLike[str] | Mapping[str, Array] | Iterable[object]
 
 _WIDEST = 64
-_BATCH_BYTES = 1 << 20
+_BATCH_BYTES = 1 << 18
 """Of the inputs of a batch, by default: all that lies between inputs and outputs may be a hundred times as much."""
-
-
-@dataclass(frozen=True, eq=False)
-class Batch(Mapping[str, Array]):
-    """Feeds of a model, and which samples they are.
-
-    Attributes:
-        feeds: arrays by input, samples along the leading axis. They have more rows than there are samples where the
-            last ones do not fill a batch that the model fixes: the last one is repeated.
-        names: of the samples, in their order.
-
-    """
-
-    feeds: Mapping[str, Array]
-    names: tuple[str, ...]
-
-    def __getitem__(self, name: str) -> Array:
-        return self.feeds[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.feeds)
-
-    def __len__(self) -> int:
-        return len(self.feeds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +40,7 @@ class Samples:
     Attributes:
         source: where they come from.
         fitting: what they must be like.
-        width: how many a batch has where the model leaves it free; None is as many as make a megabyte, 64 at most.
+        width: how many a batch has where the model leaves it free; None is as many as make 256 kB, 64 at most.
         start, stop: the part of the source that is read.
 
     """
@@ -76,7 +53,7 @@ class Samples:
 
     @property
     def count(self) -> int | None:
-        """How many there are, where it is known before they are read."""
+        """How many the source has, where it knows; a feed of several rows is one of them."""
         whole = self.source.count
         if whole is None:
             return None
@@ -128,7 +105,7 @@ def open_samples(
         preprocessing: of pictures and of other arrays of uint8 where the model does not take uint8; by default what
             the model keeps (`keep_preprocessing`).
         width: how many samples to gather where the model leaves the batch free. By default one where it is not proved
-            that samples do not touch each other, or else as many as make a megabyte, 64 at most.
+            that samples do not touch each other, or else as many as make 256 kB, 64 at most.
 
     Raises:
         CalibrationError: there are no such data, or they cannot be for this model.

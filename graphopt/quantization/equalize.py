@@ -13,10 +13,10 @@ import numpy as np
 import onnx_ir as ir
 
 from graphopt.errors import CalibrationError
-from graphopt.ir.constants import constant
 from graphopt.ir.edit import Names
 from graphopt.ir.walk import is_op, label
 from graphopt.quantization.chains import HOMOGENEOUS, POOLS, Chain, find_chains
+from graphopt.quantization.obstacles import clamp_of
 from graphopt.quantization.rows import Float64
 from graphopt.tensors import Array
 
@@ -95,8 +95,9 @@ def open_clips(model: ir.Model, outputs: Collection[str]) -> int:
     """
     made = {str(node.outputs[0].name): node for node in model.graph if is_op(node, "Clip")}
     for name in outputs:
-        if name not in made or _lower_bound(made[name]) != 0:
-            found = label(made[name]) + " has another lower bound than 0" if name in made else "no Clip makes it"
+        bounds = clamp_of(made.get(name))
+        if bounds is None or bounds[0] != 0:
+            found = label(made[name]) + " is not one from 0" if name in made else "no Clip makes it"
             raise CalibrationError(f"value {name!r} cannot be unbounded: {found}; name outputs of Clips from 0 upwards")
     for name in outputs:
         node = made[name]
@@ -105,14 +106,6 @@ def open_clips(model: ir.Model, outputs: Collection[str]) -> int:
         for bound in ("min", "max"):
             node.attributes.pop(bound, None)
     return len(outputs)
-
-
-def _lower_bound(node: ir.Node) -> float | None:
-    """Return the constant lower bound of a Clip: an attribute up to opset 10, the second input since (Clip-11)."""
-    if "min" in node.attributes:
-        return node.attributes.get_float("min")
-    bound = constant(node.inputs[1]) if len(node.inputs) > 1 else None
-    return None if bound is None else float(bound)
 
 
 def _widths_read(chain: Chain) -> Float64:

@@ -24,8 +24,12 @@ from graphopt.tensors import Array
 
 Steps = npt.NDArray[np.int64]
 
-DAMPING = 0.01
-"""The share of the mean of the diagonal that is added to it: samples are few, and some inputs were never seen."""
+DAMPING = 0.1
+"""The share of the mean of the diagonal that is added to it: samples are few, and some inputs were never seen.
+
+On EfficientNet-Lite0, moments from half of 100 pictures and the error of the answers to the others, 0.1 and 0.3 were
+better than 0.01 by a hair, and all of them twice as good as the nearest.
+"""
 
 _BLOCK = 128  # columns whose errors are carried to the rest by one product
 _SWEEPS = 20

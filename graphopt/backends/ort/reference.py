@@ -30,14 +30,17 @@ def evaluate(model: ir.Model, feeds: Feeds, *, threads: int = 0) -> dict[str, Ar
     return reference_session(model, threads=threads).run(feeds)
 
 
-def reference_session(model: ir.Model, *, threads: int = 0, optimize: bool = False) -> Session:
+def reference_session(
+    model: ir.Model, *, threads: int = 0, optimize: bool = False, keep_memory: bool = True
+) -> Session:
     """Load an IR model into onnxruntime, through a file where protobuf is too small; raises ModelError."""
     if _weight_bytes(model) < _PROTOBUF_LIMIT:
-        return Session(ir.to_proto(model).SerializeToString(), threads=threads, optimize=optimize)
+        serialized = ir.to_proto(model).SerializeToString()
+        return Session(serialized, threads=threads, optimize=optimize, keep_memory=keep_memory)
     with tempfile.TemporaryDirectory(prefix="graphopt-") as folder:
         path = Path(folder) / "model.onnx"
         save(model, path)
-        return Session(path, threads=threads, optimize=optimize)
+        return Session(path, threads=threads, optimize=optimize, keep_memory=keep_memory)
 
 
 def random_feeds(

@@ -28,17 +28,21 @@ class Session:
         model: a file, or the serialized bytes of a model.
         threads: how many threads one operator may use; 0 means as many as this process may run on.
         optimize: False runs the graph as it is written, which makes it a reference for correctness.
+        keep_memory: False gives what a run needed back to the system, rather than keep it for the next one.
 
     Raises:
         ModelError: onnxruntime does not accept the model; the message carries its reason.
 
     """
 
-    def __init__(self, model: Path | bytes, *, threads: int = 0, optimize: bool = True) -> None:
+    def __init__(
+        self, model: Path | bytes, *, threads: int = 0, optimize: bool = True, keep_memory: bool = True
+    ) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or available_cores()
         options.inter_op_num_threads = 1
         options.log_severity_level = _FATAL
+        options.enable_cpu_mem_arena = keep_memory
         # Workers that spin between runs would take the cores away from whatever comes next: TVM's part, for one.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         levels = onnxruntime.GraphOptimizationLevel
