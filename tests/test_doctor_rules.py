@@ -265,6 +265,8 @@ BROKEN: dict[str, list[tuple[str, Built]]] = {
     ],
     "scales per channel": [("Conv", convolution(lambda g: channels(g, "x")))],
     "weight axis": [
+        ("Conv", convolution(weight=lambda g: g.weight((8, 8, 3, 3), per_channel(0.01, 8), axis=1),
+                             bias=lambda g: g.constant(np.ones(8, np.float32)))),
         ("Gemm", product("Gemm", lambda g: g.weight((8, 4), per_channel(0.01, 8), axis=0))),
     ],
     "shared int8": [
@@ -307,6 +309,9 @@ WRONG: dict[str, list[tuple[str, Built]]] = {
         weight=lambda g: g.weight((8, 8, 3, 3), np.geomspace(1e-12, 0.01, 8).astype(np.float32), axis=0),
         bias=lambda g: g.constant(np.ones(8, np.float32)),
     ))],
+    "weight axis": [
+        ("Conv", convolution(weight=lambda g: g.weight((8, 8, 3, 3), per_channel(0.01, 8), axis=1), bias=None)),
+    ],
     "rounded weight": [
         ("Conv", convolution(weight=lambda g: g.constant(np.ones((8, 8, 3, 3), np.float32)), bias=None)),
         ("Gemm", product("Gemm", lambda g: g.constant(np.ones((8, 4), np.float32)))),

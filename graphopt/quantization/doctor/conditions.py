@@ -17,8 +17,8 @@ from graphopt.quantization.emit.constants import bias_affine
 from graphopt.quantization.obstacles import WEIGHT, weight_axis
 from graphopt.tensors import Array
 
+_LARGEST = 2.0**31 - 2.0**8  # the largest int32, and what float32 loses of it
 PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
-_LARGEST = 2.0**31 - 2.0**8  # the largest integer of a bias, and what float32 loses of it
 _RELATIVE, _ABSOLUTE = 1e-2, 1e-6  # onnxruntime's, for a scale that was computed otherwise
 
 

@@ -15,6 +15,7 @@ from graphopt.quantization.doctor.carry import carry_parameters
 from graphopt.quantization.doctor.channels import move_channel_scales
 from graphopt.quantization.doctor.choose import nodes_in_integers, plan_of
 from graphopt.quantization.doctor.diagnosis import Diagnosis, examine, runtime_of
+from graphopt.quantization.doctor.faint import raise_faint_scales
 from graphopt.quantization.doctor.integral import compute_on_integers
 from graphopt.quantization.doctor.normalization import fold_normalizations
 from graphopt.quantization.doctor.opened import open_quantized
@@ -26,7 +27,7 @@ from graphopt.quantization.emit import emit
 from graphopt.quantization.forms import FORMS
 
 _MENDS: Mapping[str, Sequence[Callable[[Reading], int]]] = {
-    "x64": (fold_normalizations, move_channel_scales, carry_parameters, make_unsigned),
+    "x64": (fold_normalizations, move_channel_scales, carry_parameters, raise_faint_scales, make_unsigned),
     "tensorrt": (fold_normalizations, move_channel_scales, carry_parameters, make_signed),
 }
 """By target, what makes its rules hold on a model on real numbers with its plan, in order."""
@@ -59,8 +60,9 @@ def treat(source: Source, target: str = "x64") -> Treatment:
 
     Scales, zero points and integers are those of the source: int8 may be written as uint8 with both moved by 128, and
     factors may move between the scales of an activation and of the weights around it. Nothing else is rounded that was
-    not, but for biases, which become int32 of scale sx·sw, and for factors, which are float32. What no mend reaches
-    computes in float as before. Models of opset 10 to 12 come out in 13, and in 21 where integers have not 8 bits.
+    not, but for biases, which become int32 of scale sx·sw, weights too faint for that beside their bias, and factors,
+    which are float32. What no mend reaches computes in float as before. Models of opset 10 to 12 come out in 13, and in
+    21 where integers have not 8 bits.
 
     Raises:
         ModelError: it cannot be read, holds no quantized node, or its opset lacks what the form needs.

@@ -103,6 +103,15 @@ def _passing_kind(site: Site) -> set[np.dtype[np.generic]]:
     return set() if site.results else {np.dtype(np.uint8 if site.readers == 1 else np.int8)}
 
 
+def _turns_weight(site: Site) -> bool:
+    return has_turned_weight(site) and not _mistakes_weight(site)
+
+
+def _mistakes_weight(site: Site) -> bool:
+    """Whether nothing tells onnxruntime that scales lie along another axis: the scale of a bias would."""
+    return site.node.op_type == "Conv" and site.bias_value is None and has_turned_weight(site)
+
+
 def _has_float_bias(site: Site) -> bool:
     """Whether a bias stays float: where a Q follows, onnxruntime makes it an int32 itself."""
     value = site.bias_value
@@ -170,8 +179,10 @@ _RULES = (
     Rule("foreign numbers", has_foreign_numbers, "scales are float16, computed in the run or given for blocks"),
     Rule("not 8 bits", _is_wide, "its kernel takes int8 and uint8"),
     Rule("scales per channel", reads_channels, "its input has one a channel, its kernel takes one", _TO_WEIGHTS),
-    Rule("weight axis", has_turned_weight, "the scales of its weight are not those of output channels",
+    Rule("weight axis", _turns_weight, "the scales of its weight are not those of output channels",
          operators=_PRODUCTS),
+    Rule("weight axis", _mistakes_weight, "the scales of its weight are taken for those of output channels",
+         operators=_CONV, wrong=True),
     Rule("shared int8", _has_shared_signed, "int8 that several read stays so, and its kernel takes uint8, or one type",
          "writes activations as uint8"),
     Rule("computed bias", computes_bias, "its bias is no constant", operators=_CONV | _GEMM),
@@ -180,7 +191,7 @@ _RULES = (
     Rule("bias scale", has_other_bias_scale, "the scale of its bias is not sx·sw", _ROUND_BIAS, _CONV),
     Rule("bias scale", has_other_bias_scale, "the scale of its bias is taken for sx·sw, which it is not", _ROUND_BIAS,
          _GEMM, wrong=True),
-    Rule("large bias", has_large_bias, "its bias does not fit an int32 of scale sx·sw", "computes it in float",
+    Rule("large bias", has_large_bias, "its bias does not fit an int32 of scale sx·sw", "raises a scale of its weight",
          _CONV | _GEMM, wrong=True),
     Rule("kept clamp", keeps_clamp, "the Relu or Clip behind it is more than saturation", _ON_INTEGERS, _COMPUTES),
     Rule("rounded twice", _is_rounded_twice, "two QuantizeLinear of equal parameters read it", "joins them"),
