@@ -77,8 +77,8 @@ class Diagnosis:
 
     @property
     def is_mendable(self) -> bool:
-        """Whether `treat` has a mend for a cause."""
-        return any(rule.mend for finding in self.findings for rule in finding.causes)
+        """Whether `treat` has a mend for the first cause of a node."""
+        return any(finding.causes[0].mend for finding in self.findings if finding.causes)
 
     def counts(self) -> dict[str, tuple[int, int]]:
         """Return how many nodes compute in integers, and of how many, by their kind."""
