@@ -312,6 +312,7 @@ WRONG: dict[str, list[tuple[str, Built]]] = {
     "weight axis": [
         ("Conv", convolution(weight=lambda g: g.weight((8, 8, 3, 3), per_channel(0.01, 8), axis=1), bias=None)),
     ],
+    "scales per channel": [("Conv", convolution(lambda g: channels(g, "x"), bias=None))],
     "rounded weight": [
         ("Conv", convolution(weight=lambda g: g.constant(np.ones((8, 8, 3, 3), np.float32)), bias=None)),
         ("Gemm", product("Gemm", lambda g: g.constant(np.ones((8, 4), np.float32)))),
@@ -383,7 +384,7 @@ def networks(draw: st.DrawFn) -> tuple[Graph, list[str]]:
 
     No pair follows another directly: what onnxruntime makes of two in a row is its own matter (DoubleQDQPairsRemover).
     """
-    graph, value, spare = Graph(), "x", []
+    graph, value, spare, spread = Graph(), "x", [], set()
     for _ in range(draw(st.integers(1, 5))):
         before = value
         match draw(st.sampled_from(["conv", "conv", "relu", "pool", "mean", "add", "read"])):
@@ -394,14 +395,16 @@ def networks(draw: st.DrawFn) -> tuple[Graph, list[str]]:
                 value = graph.op("Relu", value)
             case "pool":
                 value = graph.op("MaxPool", value, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
-            case "mean":
+            case "mean" if value not in spread:  # with a scale for each channel onnxruntime does not load it
                 value = graph.op("AveragePool", value, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
-            case "add":
+            case "add" if value not in spread:
                 value = graph.op("Add", value, graph.both("x", *draw(PARAMETERS)))
             case "read" if value != "x":
                 spare.append(graph.op("Abs", value))
         if value != before and draw(st.integers(0, 3)):
-            value = graph.both(value, *draw(PARAMETERS))
+            by_channel = value.startswith(("Conv", "Relu")) and not draw(st.integers(0, 4))
+            value = channels(graph, value) if by_channel else graph.both(value, *draw(PARAMETERS))
+            spread |= {value} if by_channel else set()
     return graph, [graph.op("Neg", value), *spare]
 
 

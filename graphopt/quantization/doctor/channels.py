@@ -11,6 +11,8 @@ writes such scales for depthwise convolutions.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import onnx_ir as ir
 
@@ -20,6 +22,7 @@ from graphopt.ir.edit import Names, add_initializer, replace_value
 from graphopt.ir.walk import is_op
 from graphopt.quantization.affine import Affine, Reals
 from graphopt.quantization.doctor.clamps import absorbed, sole_reader
+from graphopt.quantization.doctor.integral import pads_zeros
 from graphopt.quantization.doctor.read import Reading
 from graphopt.quantization.obstacles import BIAS, WEIGHT, clamp_of
 
@@ -44,7 +47,7 @@ class _Channels:
 
     def move(self) -> bool:
         """Do so where all is as it must be."""
-        zeros, maker, readers = self._affine.zero_point, self._maker, list(self._value.consumers())
+        zeros, maker, readers = self._affine.zero_point, self._maker, list(_readers(self._value))
         if self._affine.axis != 1 or np.unique(zeros).size != 1 or self._value in self._reading.unrounded:
             return False
         if maker is None or not self._makes(maker) or not readers or not all(map(self._reads, readers)):
@@ -65,19 +68,16 @@ class _Channels:
 
     def _makes(self, node: ir.Node) -> bool:
         """Whether a Conv with known weights alone makes the activation, and saturation does what a clamp would."""
-        if (
-            not is_op(node, "Conv")
-            or not self._is_known(node)
-            or node.outputs[0] in self._reading.values.keys() - {self._value}
-        ):
+        if not is_op(node, "Conv") or not self._is_known(node):
             return False
-        return self._clamp is None or (
-            sole_reader(node.outputs[0]) is self._clamp and absorbed(self._clamp, self._affine)
-        )
+        made, clamp = node.outputs[0], self._clamp
+        if clamp is None:
+            return True
+        return made not in self._reading.values and sole_reader(made) is clamp and absorbed(clamp, self._affine)
 
     def _reads(self, node: ir.Node) -> bool:
-        """Whether a Conv reads each channel alone."""
-        if not is_op(node, "Conv") or node.inputs[0] is not self._value or not self._is_known(node):
+        """Whether a node is a Conv that reads each channel alone."""
+        if not is_op(node, "Conv") or not self._is_known(node):
             return False
         groups, weight = node.attributes.get_int("group", 1), node.inputs[WEIGHT]
         return weight is not None and groups == self._affine.scale.size and self._reading.integers[weight].shape[1] == 1
@@ -111,6 +111,16 @@ class _Channels:
 
     def _add(self, name: str, array: Reals) -> ir.Value:
         return add_initializer(self._reading.model.graph, self._names.fresh(name), array)
+
+
+def _readers(value: ir.Value) -> Iterator[ir.Node]:
+    """Yield the readers of a value, behind what pads it with zeros, which have no scale, or takes maxima."""
+    for node, index in value.uses():
+        passes = index == 0 and not node.outputs[0].is_graph_output() and (pads_zeros(node) or is_op(node, "MaxPool"))
+        if passes:
+            yield from _readers(node.outputs[0])
+        else:
+            yield node
 
 
 def _producer(value: ir.Value | None) -> ir.Node | None:

@@ -41,7 +41,7 @@ def plan_of(reading: Reading, nodes: Iterable[ir.Node]) -> Plan:
 
 
 def _computes(node: ir.Node, reading: Reading, form: Form) -> bool:
-    if not is_standard(node) or not node.outputs or _touches_unrounded(node, reading):
+    if not is_standard(node) or not node.outputs or _touches_unrounded(node, reading) or _makes_channels(node, reading):
         return False
     inputs = [_affine(value, reading) for value in data_inputs(node)]
     outputs = [reading.values.get(value) for value in node.outputs if value.name]
@@ -71,6 +71,12 @@ def _touches_unrounded(node: ir.Node, reading: Reading) -> bool:
         return True
     read = [(node, index) for index, value in enumerate(node.inputs) if value in reading.unrounded]
     return not reading.rounded.issuperset(read)
+
+
+def _makes_channels(node: ir.Node, reading: Reading) -> bool:
+    """Whether what a node makes has a scale for each channel, which no kernel writes."""
+    affines = [reading.values.get(value) for value in node.outputs]
+    return any(affine is not None and affine.axis is not None for affine in affines)
 
 
 def _clamps(node: ir.Node, inputs: list[Affine | None], outputs: list[Affine | None]) -> bool:

@@ -110,7 +110,8 @@ def is_normalized(site: Site) -> bool:
 
 def is_parted(site: Site) -> bool:
     """Whether a move lies between a node and the DQ before it, or the Q behind it, that should pass it."""
-    before = [value for value, end in zip(data_inputs(site.node), site.operands, strict=True) if end is None]
+    floats = [value for value, end in zip(data_inputs(site.node), site.operands, strict=True) if end is None]
+    before = [] if site.is_passed_back else floats
     closed = site.results or (site.node.op_type in PASSED and site.operands[0])
     behind = [] if closed else [site.node.outputs[0]]
     return any(map(_comes_from_integers, before)) or any(map(_goes_to_integers, behind))

@@ -59,16 +59,17 @@ def _on_integers(
         ends = affine.quantize(np.array(bounds, np.float32))
         held = [add_initializer(graph, names.fresh(f"{node.outputs[0].name}_bound"), np.asarray(end)) for end in ends]
         return ir.node("Clip", [integers, *held], name=node.name)
-    if is_op(node, "Pad") and opset >= _PAD_SINCE and node.attributes.get_string("mode", "constant") == "constant":
-        written = node.inputs[2] if len(node.inputs) > 2 else None
-        if written is not None and _is_not_zero(written):
-            return None
+    if pads_zeros(node) and opset >= _PAD_SINCE:
         zero = add_initializer(graph, names.fresh(f"{node.outputs[0].name}_zero"), affine.zero_point)
         inputs = [integers, node.inputs[1], zero, *node.inputs[3:]]
         return ir.Node("", "Pad", inputs, node.attributes.values(), num_outputs=1, name=node.name)
     return None
 
 
-def _is_not_zero(value: ir.Value) -> bool:
-    array = constant(value)
-    return array is None or bool(array.any())
+def pads_zeros(node: ir.Node) -> bool:
+    """Whether a node is a Pad that writes zeros (Pad-11; before, sizes and number are attributes)."""
+    if not is_op(node, "Pad") or node.attributes.get_string("mode", "constant") != "constant" or len(node.inputs) < 2:
+        return False
+    written = node.inputs[2] if len(node.inputs) > 2 else None
+    array = constant(written)
+    return written is None or (array is not None and not array.any())

@@ -103,6 +103,15 @@ def _passing_kind(site: Site) -> set[np.dtype[np.generic]]:
     return set() if site.results else {np.dtype(np.uint8 if site.readers == 1 else np.int8)}
 
 
+def _stops_at_channels(site: Site) -> bool:
+    return reads_channels(site) and not _mistakes_channels(site)
+
+
+def _mistakes_channels(site: Site) -> bool:
+    """Whether nothing tells onnxruntime that its kernel takes one scale: a bias, or a move, would."""
+    return reads_channels(site) and site.bias_value is None and site.node.op_type not in _MOVES
+
+
 def _turns_weight(site: Site) -> bool:
     return has_turned_weight(site) and not _mistakes_weight(site)
 
@@ -176,7 +185,7 @@ _RULES = (
     Rule("float weight", _keeps_float_weight, "no DequantizeLinear makes its weight", operators=_PRODUCTS),
     Rule("foreign numbers", has_foreign_numbers, "scales are float16, computed in the run or given for blocks"),
     Rule("not 8 bits", _is_wide, "its kernel takes int8 and uint8"),
-    Rule("scales per channel", reads_channels, "its input has one a channel, its kernel takes one", _TO_WEIGHTS),
+    Rule("scales per channel", _stops_at_channels, "its input has one a channel, its kernel takes one", _TO_WEIGHTS),
     Rule("weight axis", _turns_weight, "the scales of its weight are not those of output channels",
          operators=_PRODUCTS),
     Rule("shared int8", _has_shared_signed, "int8 that several read stays so, and its kernel takes uint8, or one type",
@@ -191,6 +200,8 @@ _RULES = (
     Rule("result per channel", _clamps_channels, _ONE_SCALE, _TO_WEIGHTS, _COMPUTES),
     Rule("other parameters", _changes_parameters, "its result has other parameters, or no zero point is written",
          operators=_MOVES),
+    Rule("scales per channel", _mistakes_channels, "its input has one a channel, its kernel refuses or takes the first",
+         _TO_WEIGHTS, wrong=True),
     Rule("rounded weight", _has_rounded_weight, "its float weight is rounded to int8 of one scale",
          operators=_PRODUCTS, wrong=True),
     Rule("weight axis", _mistakes_weight, "the scales of its weight are taken for those of output channels",
