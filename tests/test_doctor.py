@@ -231,6 +231,33 @@ def test_clamps_and_padding_are_done_on_integers(
     np.testing.assert_array_equal(*run(proto, x), *run(treatment.model, x))
 
 
+def test_padding_of_integers_writes_what_it_says() -> None:
+    """A Pad of integers without a number writes the integer 0, whatever that stands for."""
+    graph = Graph()
+    padded = graph.op("Pad", graph.quantize("x", 0.05, U8(100)), graph.constant(np.array([0, 0, 1, 1, 0, 0, 1, 1])))
+    proto = graph.typed(graph.dequantize(padded, 0.05, U8(100)))
+    treatment, x = treat(proto), samples((1, 8, 8, 8))
+    np.testing.assert_array_equal(*run(proto, x), *run(treatment.model, x))
+
+
+def test_a_shared_weight_is_read_once() -> None:
+    graph = Graph()
+    held = graph.integers((8, 8, 3, 3))
+    x = graph.both(graph.conv(graph.both("x"), graph.dequantize(held, 0.01, S8(0))))
+    y = graph.both(graph.conv(x, graph.dequantize(held, 0.01, S8(0))))
+    treatment = treat(graph.typed(y))
+    assert (
+        len(
+            [
+                array
+                for array in map(constant, treatment.model.graph.initializers.values())
+                if array is not None and array.size == 576
+            ]
+        )
+        == 1
+    )
+
+
 def test_padding_with_another_number_stays_float() -> None:
     pads = np.array([0, 0, 1, 1, 0, 0, 1, 1])
     proto = graph_of(cases.unary("Pad", pads, np.float32(1)))

@@ -73,6 +73,7 @@ class _Reader:
         self._names = Names(model)
         self._known: dict[ir.Value, _Integers] = {}
         self._written: dict[ir.Value, ir.Value] = {}
+        self._constants: dict[tuple[ir.Value | None, Affine], ir.Value] = {}
         self._reading = Reading(model, {}, {}, {})
 
     def run(self) -> Reading:
@@ -118,7 +119,7 @@ class _Reader:
             return
         array = constant(real)
         if array is not None:
-            if array.dtype == np.float32 and affine.scale.ndim in {0, 1}:
+            if array.dtype == np.float32:
                 self._known[node.outputs[0]] = _Integers(affine, array=affine.quantize(array))
             return
         if self._reading.values.setdefault(real, affine) != affine:
@@ -165,9 +166,12 @@ class _Reader:
         array = constant(integers) if known is None else known.array
         if array is None or affine.dtype != array.dtype:
             return None
-        value = add_initializer(self._graph, self._names.fresh(f"{name}_constant"), affine.dequantize(array))
-        self._reading.weights[value], self._reading.integers[value] = affine, array
-        return value
+        key = integers, affine
+        if key not in self._constants:
+            value = add_initializer(self._graph, self._names.fresh(f"{name}_constant"), affine.dequantize(array))
+            self._reading.weights[value], self._reading.integers[value] = affine, array
+            self._constants[key] = value
+        return self._constants[key]
 
     def _move(self, node: ir.Node) -> bool:
         """Let a node that moves integers move what they stand for."""
@@ -194,6 +198,8 @@ class _Reader:
         arrays = [constant(node.inputs[index]) for index in places]
         if any(array is None for array in arrays):
             return False
+        if is_op(node, "Pad") and not places and affine.zero_point.any():
+            return False  # it writes the integer 0, which is no zero
         for index, array in zip(places, arrays, strict=True):
             if array is not None:
                 name = self._names.fresh(f"{node.outputs[0].name}_number")
