@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from graphopt.calibration.ranges import Range
 
-STRETCHES = 8
+STRETCHES = 16
 """How many stretches all tensors are parted into: each costs as many trials as there are other methods."""
 
 Ranges = Mapping[str, Range]
