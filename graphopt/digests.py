@@ -11,7 +11,7 @@ from pathlib import Path
 
 import xxhash
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 18
 
 
 def digest(parts: Iterable[bytes | memoryview]) -> bytes:
@@ -24,5 +24,6 @@ def digest(parts: Iterable[bytes | memoryview]) -> bytes:
 
 def file_digest(path: Path) -> bytes:
     """Return the digest of what lies in a file."""
+    buffer = memoryview(bytearray(_CHUNK))  # one for all reads: new memory would cost more than what is done with it
     with path.open("rb", buffering=0) as file:
-        return digest(iter(lambda: file.read(_CHUNK), b""))
+        return digest(buffer[:count] for count in iter(lambda: file.readinto(buffer), 0))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Never
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 
@@ -272,6 +273,35 @@ def test_the_key_of_a_file_is_its_content(tmp_path: Path, own_cache: Path) -> No
         save(network(), tmp_path / name)
         graphopt.compile(tmp_path / name)
     assert len(list(own_cache.iterdir())) == 1
+
+
+def test_a_known_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from graphopt.compiler import compile as compiler
+    from graphopt.ir.save import save
+
+    save(network(), tmp_path / "a.onnx")
+    graphopt.compile(tmp_path / "a.onnx")
+
+    def load(*arguments: object, **options: object) -> Never:
+        raise AssertionError("it is read")
+
+    monkeypatch.setattr(compiler, "load", load)
+    agree(network(), graphopt.compile(tmp_path / "a.onnx"), 1)
+    with pytest.raises(AssertionError, match="it is read"):
+        graphopt.compile(tmp_path / "a.onnx", threads=1)
+
+
+def test_the_key_of_a_file_is_the_content_of_its_external_data_too(tmp_path: Path, own_cache: Path) -> None:
+    path, model = tmp_path / "a.onnx", ir.to_proto(network())
+    onnx.save(model, path, save_as_external_data=True, location="weights", size_threshold=0)
+    x = np.ones((1, 3, 8, 8), np.float32)
+    before = graphopt.compile(path)(x)["y"]
+    np.testing.assert_array_equal(graphopt.compile(path)(x)["y"], before)
+    assert len(list(own_cache.iterdir())) == 1
+    weights = np.fromfile(tmp_path / "weights", np.float32)
+    (weights * 2).tofile(tmp_path / "weights")
+    assert (graphopt.compile(path)(x)["y"] != before).any()
+    assert len(list(own_cache.iterdir())) == 2
 
 
 def test_no_cache_leaves_nothing(own_cache: Path) -> None:

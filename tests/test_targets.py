@@ -55,10 +55,13 @@ def test_an_older_processor_of_the_family_has_fewer_features() -> None:
 
 def test_bfloat16_needs_a_processor_that_multiplies_it() -> None:
     without = replace(host(), mcpu="znver3", features=host().features - {"avx512_bf16"})
-    native = replace(without, mcpu="znver4", features=without.features | {"avx512_bf16"})
+    native = replace(without, mcpu="znver4", features=without.features | {"avx512_bf16", "sse4a"})
+    slow = replace(native, mcpu="sapphirerapids", features=native.features - {"sse4a"})
     assert with_precision(without, "auto") == with_precision(without, "fp32") == without
     with pytest.raises(TargetError, match="'znver3' cannot multiply in bf16: it lacks avx512_bf16; take fp32, or auto"):
         with_precision(without, "bf16")
     assert with_precision(native, "auto") == with_precision(native, "bf16") == replace(native, precision=Precision.BF16)
     assert "precision=bf16" in str(with_precision(native, "auto"))
+    assert with_precision(slow, "bf16").precision is Precision.BF16
+    assert with_precision(slow, "auto").precision is Precision.FP32
     assert with_precision(replace(native, kind="onnxruntime"), "auto").precision is Precision.FP32

@@ -44,13 +44,18 @@ class Grid:
         inside = np.clip(ends, self.lowest, self.highest)
         steps = np.round(inside / self.step) if self.step else np.zeros_like(inside)
         rest = inside - steps * self.step
-        return steps * self.step**3 / 12 + rest**3 / 3 + (ends - inside) ** 3 / 3
+        return steps * (self.step**3 / 12) + (_cube(rest) + _cube(ends - inside)) / 3
 
     def squared_error(self, values: Float64) -> Float64:
         """Return the squared error of single values."""
         inside = np.clip(values, self.lowest, self.highest)
         nearest = np.round(inside / self.step) * self.step if self.step else np.zeros_like(inside)
         return np.square(values - nearest)
+
+
+def _cube(values: Float64) -> Float64:
+    """Return the third power: numpy's own takes ten times as long."""
+    return values * values * values
 
 
 @dataclass(frozen=True)

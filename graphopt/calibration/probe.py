@@ -74,8 +74,9 @@ class Probe:
     def _load(self, part: ir.Model, feeds: Feeds) -> list[Session]:
         groups = _groups(part, feeds)
         parts = [part] if len(groups) == 1 else [extract(part, outputs=group) for group in groups]
-        # Sessions that keep what they needed would together hold all that one run would return.
-        return [reference_session(one, threads=self._threads, optimize=True, keep_memory=False) for one in parts]
+        # Several sessions that keep what they needed would together hold all that one run would return.
+        alone = len(parts) == 1
+        return [reference_session(one, threads=self._threads, optimize=True, keep_memory=alone) for one in parts]
 
 
 def _groups(part: ir.Model, feeds: Feeds) -> list[list[str]]:

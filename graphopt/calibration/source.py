@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -62,8 +63,8 @@ class Samples:
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches; raises CalibrationError for a bad sample, by its name, and where there is none at all."""
         pending: list[Row] = []
-        rows_of = (self.fitting.rows(sample) for sample in self.source.read(self.start, self.stop))
-        for row in (row for rows_of_one in rows_of for row in rows_of_one):
+        found = self.source.read(self.start, self.stop)
+        for row in itertools.chain.from_iterable(map(self.fitting.rows, found)):
             if pending and (len(pending) == self._width(pending[0]) or row.shapes != pending[0].shapes):
                 yield self._batch(pending)
                 pending = []
@@ -112,6 +113,8 @@ def open_samples(
         ModelError: the model takes something else than tensors, or keeps a preprocessing that cannot be read.
 
     """
+    if width is not None and width < 1:
+        raise CalibrationError(f"a batch of {width} samples is none; give 1 or more")
     check_interface(model)
     inputs = tuple(tensor_spec(value) for value in model.graph.inputs if not value.is_initializer())
     if not inputs:

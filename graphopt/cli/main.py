@@ -25,6 +25,7 @@ _COMMANDS = {
     "quantize": "quantize_model",
     "run": "run_program",
     "inspect": "inspect_model",
+    "doctor": "doctor_model",
     "check": "check_models",
     "extract": "extract_model",
     "rename": "rename_model",

@@ -157,7 +157,7 @@ PrecisionName = Annotated[
         "--precision",
         metavar="NAME",
         help="What convolutions and matrix products multiply in: fp32, bf16 where the processor has it, or auto, which "
-        "is bf16 where it has it. By default what the target says, and fp32 where it says nothing.",
+        "is bf16 where that is faster. By default what the target says, and fp32 where it says nothing.",
         show_default=False,
     ),
 ]

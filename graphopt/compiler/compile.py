@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,7 +19,7 @@ from graphopt.calibration.preprocessing import Preprocessing
 from graphopt.calibration.source import Data
 from graphopt.compiler import tuned
 from graphopt.compiler.emit import Emitted, emit
-from graphopt.compiler.identity import cache_key
+from graphopt.compiler.identity import cache_key, with_external_data
 from graphopt.compiler.optimize import optimize
 from graphopt.compiler.package import Package
 from graphopt.compiler.quantize import quantize
@@ -102,35 +103,46 @@ def compile(  # noqa: A001, PLR0913  # the name that the tool is known by, and a
     if calibration is not None:
         model = _quantized(model, calibration, preprocessing, facts, pipeline, on_stage)
     rows = rows_of(shapes)
-    loaded = load(model, shapes=common(rows))
-    check_interface(loaded)
-    if len(rows) > 1:
-        check_rows(loaded, rows)
     decisions = {} if facts.kind == "onnxruntime" else tuned.decisions(facts)
-    build = _Build(loaded, rows, facts, pipeline, decisions, on_stage)
+    build = _Build(model, rows, facts, pipeline, decisions, on_stage)
     if not cache:
         owner = TemporaryDirectory(prefix="graphopt-")
-        build(Path(owner.name))
-        return CompiledModule(Path(owner.name), owner=owner)
-    key = cache_key(model, loaded, target=facts, rows=rows, pipeline=pipeline, decisions=decisions)
+        try:
+            build(Path(owner.name))
+            return CompiledModule(Path(owner.name), owner=owner, lazily=True)
+        except BaseException:
+            owner.cleanup()
+            raise
+    key = cache_key(model, target=facts, rows=rows, pipeline=pipeline, decisions=decisions)
+    if not program_cache.holds(key):
+        key = with_external_data(key, build.model)
     try:
-        return CompiledModule(program_cache.entry(key, build))
+        return CompiledModule(program_cache.entry(key, build), lazily=True)
     except ModelError:  # a damaged entry: whatever happened to it, it can be made again
         program_cache.discard(key)
-        return CompiledModule(program_cache.entry(key, build))
+        return CompiledModule(program_cache.entry(key, build), lazily=True)
 
 
 @dataclass
 class _Build:
     """Builds one program into a directory."""
 
-    model: ir.Model
+    source: Source
     rows: Sequence[Row]
     target: Target
     pipeline: str
     decisions: DecisionTable
     on_stage: Callable[[str], None] | None
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def model(self) -> ir.Model:
+        """The source, read and checked."""
+        loaded = load(self.source, shapes=common(self.rows))
+        check_interface(loaded)
+        if len(self.rows) > 1:
+            check_rows(loaded, self.rows)
+        return loaded
 
     def __call__(self, folder: Path) -> None:
         with self._stage("optimize"):

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
@@ -28,36 +28,40 @@ _TOOLS = ("apache-tvm", "onnx", "onnx-ir", "onnxruntime")
 
 def cache_key(
     source: Source,
-    loaded: ir.Model,
     *,
     target: Target,
     rows: Sequence[Row],
     pipeline: str,
     decisions: DecisionTable,
 ) -> str:
-    """Hash the model's content, the request, what was measured, and the versions of all that takes part."""
+    """Hash the model's own bytes, the request, what was measured, and the versions of all that takes part."""
     measured = json.dumps({key: dict(decided) for key, decided in decisions.items()}, sort_keys=True)
     request = [str(target), ",".join(sorted(target.features)), pipeline, repr(tuple(rows)), measured]
     machine = [platform.machine(), _own_sources(), *(version(tool) for tool in _TOOLS)]
-    return key_of([*_content(source, loaded), *(text.encode() for text in (*request, *machine))])
+    return key_of([_content(source), *(text.encode() for text in (*request, *machine))])
 
 
-def _content(source: Source, loaded: ir.Model) -> Iterator[bytes]:
-    """Yield the bytes a model is made of: its file and external data, or its serialization."""
-    if isinstance(source, str | PathLike):
-        yield file_digest(Path(source))
-        for path in sorted(_external_files(loaded)):
-            yield file_digest(path)
-    elif isinstance(source, bytes):
-        yield source
-    else:
-        proto = source if isinstance(source, onnx.ModelProto) else ir.to_proto(source)
-        yield proto.SerializeToString(deterministic=True)
+def with_external_data(key: str, model: ir.Model) -> str:
+    """Return a key that depends on a model's external data as well; the same one where it has none.
 
-
-def _external_files(model: ir.Model) -> set[Path]:
+    So a model whose own bytes are all of it is found without being read.
+    """
     tensors = (slot.tensor for slot in slots(model))
-    return {Path(tensor.path) for tensor in tensors if isinstance(tensor, ir.ExternalTensor)}
+    files = {Path(tensor.path) for tensor in tensors if isinstance(tensor, ir.ExternalTensor)}
+    return key_of([key.encode(), *map(file_digest, sorted(files))]) if files else key
+
+
+def _content(source: Source) -> bytes:
+    """Return what stands for a model's own bytes: the digest of its file, or its serialization."""
+    if isinstance(source, str | PathLike):
+        try:
+            return file_digest(Path(source))
+        except OSError:
+            return b""  # no program was ever made of it; reading the model says what is wrong
+    if isinstance(source, bytes):
+        return source
+    proto = source if isinstance(source, onnx.ModelProto) else ir.to_proto(source)
+    return proto.SerializeToString(deterministic=True)
 
 
 @functools.cache

@@ -51,6 +51,11 @@ def entry(key: str, build: Callable[[Path], None]) -> Path:
     return path
 
 
+def holds(key: str) -> bool:
+    """Whether a key has an entry."""
+    return (cache_folder() / key).is_dir()
+
+
 def discard(key: str) -> None:
     """Remove one entry, if there is one."""
     remove(cache_folder() / key)

@@ -101,7 +101,7 @@ class Manifest:
         variants: the program, once for each set of shapes that it was compiled for.
         batched: the inputs whose leading axis is a batch of samples that do not touch each other, as every
             output's is then; a run may be cut along it. Empty where that is not proved.
-        files: the SHA-256 of every other file of the program.
+        files: the digest of every other file of the program.
 
     """
 

@@ -32,13 +32,18 @@ class CompiledModule:
     names of the model's outputs. Outputs are the caller's to keep.
     """
 
-    def __init__(self, folder: Path, *, owner: TemporaryDirectory[str] | None = None) -> None:
-        """Load the program in a directory; `owner` keeps a temporary one alive as long as the module."""
+    def __init__(self, folder: Path, *, owner: TemporaryDirectory[str] | None = None, lazily: bool = False) -> None:
+        """Load the program in a directory; `owner` keeps a temporary one alive as long as the module.
+
+        `lazily`, the whole model, a file as large as all weights, is checked when a run needs it first.
+        """
         self._folder = folder
         self._owner = owner
         self._manifest = Manifest.read(folder)
         _check_processor(self._manifest)
-        integrity.check(folder, self._manifest.files)
+        integrity.check_presence(folder, self._manifest.files)
+        for name in self._manifest.files.keys() - ({WHOLE_MODEL} if lazily else set()):
+            self._check_content(name)
         variants = self._manifest.variants
         self._table = DispatchTable([variant.shapes for variant in variants], self._manifest.batched)
         self._calls = [[_load(folder, part, self._manifest.threads) for part in variant.parts] for variant in variants]
@@ -145,8 +150,12 @@ class CompiledModule:
         sums = ", and for batches that are sums of these" if self.batched else ""
         return f"; native code is there for {' or '.join(map(describe, self.variants))}{sums}"
 
+    def _check_content(self, name: str) -> None:
+        integrity.check_content(self._folder / name, self._manifest.files[name])
+
     @functools.cached_property
     def _whole_model(self) -> Session:
+        self._check_content(WHOLE_MODEL)
         return Session(self._folder / WHOLE_MODEL, threads=self._manifest.threads)
 
 

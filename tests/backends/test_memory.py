@@ -204,6 +204,16 @@ def test_a_sum_is_written_over_an_operand() -> None:
     assert sum_.program.arena < 3 * image, "a, over which c comes, and what leaves the blocked layout"
 
 
+def test_one_kernel_in_place_and_not_is_two() -> None:
+    """Two equal sums of a product and a value: one value is read no more, the other is an output."""
+    body = "a = Relu (x) b = Conv (x, w) c = Add (b, a) d = Tanh (c) e = Conv (d, v) f = Add (e, d) y = Tanh (f)"
+    outputs = "float[1,16,8,8] y, float[1,16,8,8] d"
+    program = compiled(parsed(IMAGE, outputs, body, "float[16,16,1,1] w, float[16,16,1,1] v"))
+    assert program.check() == []
+    _, calls = program.executor.time(list(program.feeds(0).values()))
+    assert len({call.kernel for call in calls if "conv" in call.kernel}) == 2
+
+
 def test_a_second_run_finds_its_memory() -> None:
     """Where every kernel of a run reads and writes: a second run allocates its results alone."""
     inputs, outputs, body, _ = CASES["joined values grow"]

@@ -356,6 +356,11 @@ def test_a_folder_without_pictures_says_what_would_be_one(tmp_path: Path) -> Non
         open_samples(tmp_path, network(PICTURE_MODEL), parse_preprocessing("preprocess"))
 
 
+def test_a_batch_has_a_sample_at_least() -> None:
+    with pytest.raises(CalibrationError, match="a batch of 0 samples is none"):
+        open_samples({"x": ROWS}, network(FREE), width=0)
+
+
 def test_a_model_without_inputs_takes_no_samples() -> None:
     graph = ir.Graph([], [], nodes=[], name="empty", opset_imports={"": 17})
     with pytest.raises(CalibrationError, match="takes no inputs"):

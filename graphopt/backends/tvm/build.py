@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tvm
 from tvm import relax
 from tvm.relax import vm_build
@@ -88,7 +89,7 @@ def export(program: Program, path: Path, weights: WeightWriter) -> tuple[int, ..
 
     """
     program.executable.export_library(str(path), cc=linker())
-    return tuple(weights.add(weight.numpy()) for weight in program.weights)
+    return tuple(weights.add(np.from_dlpack(weight)) for weight in program.weights)
 
 
 def linker() -> str:

@@ -20,7 +20,7 @@ import tvm
 from tvm import te, topi
 
 from graphopt.backends.tvm.abi import ALIGNMENT
-from graphopt.backends.tvm.bfloat16 import rounded
+from graphopt.backends.tvm.bfloat16 import rounded, widened
 from graphopt.tensors import Array
 
 PADDING = -1
@@ -145,3 +145,8 @@ def te_join_blocks(sources: Sequence[te.Tensor], runs: Sequence[tuple[int, int]]
 def te_round(source: te.Tensor) -> te.Tensor:
     """Compute float32 → bfloat16, element by element."""
     return te.compute(source.shape, lambda *place: rounded(source(*place)), name="round")
+
+
+def te_widen(source: te.Tensor) -> te.Tensor:
+    """Compute bfloat16 → float32, element by element."""
+    return te.compute(source.shape, lambda *place: widened(source(*place)), name="widen")

@@ -22,6 +22,7 @@ from graphopt.backends.tvm.lower.layout import (
     te_pack,
     te_round,
     te_unpack,
+    te_widen,
 )
 from graphopt.backends.tvm.lower.refusal import RefusalError
 from graphopt.backends.tvm.lower.types import dtype_of, literal, shape_of
@@ -60,9 +61,9 @@ class Lowering:
         self._values[value] = lowered
 
     def layout(self, value: ir.Value) -> Layout:
-        """Return the layout in which a value exists already; `PLAIN` for a constant."""
+        """Return the order of axes in which a value exists already; `PLAIN` for a constant."""
         lowered = self._find(value)
-        return PLAIN if lowered is None else lowered.layout
+        return PLAIN if lowered is None else replace(lowered.layout, rounded=False)
 
     def result_layout(self, value: ir.Value) -> Layout:
         """Return the blocked layout that a value shall have where its producer can give it any order of channels."""
@@ -90,6 +91,10 @@ class Lowering:
         """Return a value of float32 rounded, its axes as they are."""
         layout = replace(lowered.layout, rounded=True)
         return replace(lowered, expr=self.kernel("round", te_round, lowered.expr), layout=layout)
+
+    def _widened(self, lowered: Lowered) -> Lowered:
+        layout = replace(lowered.layout, rounded=False)
+        return replace(lowered, expr=self.kernel("widen", te_widen, lowered.expr), layout=layout)
 
     def pack(self, expr: relax.Expr, layout: Layout) -> relax.Var:
         """Bring an expression of shape [N, C, *S] in ONNX's order of axes into a blocked layout."""
@@ -150,6 +155,8 @@ class Lowering:
     def _convert(self, lowered: Lowered, layout: Layout) -> relax.Expr:
         if layout.rounded and not lowered.layout.rounded:
             lowered = self.rounded(lowered)
+        if lowered.layout.rounded and not layout.rounded:
+            lowered = self._widened(lowered)
         if layout == lowered.layout:
             return lowered.expr
         expr, channels, own = lowered.expr, lowered.shape[1], lowered.layout

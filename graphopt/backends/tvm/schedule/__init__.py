@@ -11,6 +11,7 @@
     tile         how much is kept in registers
     summation    long sums, in registers and in parts
     pairs        products of bfloat16, by an instruction that TVM does not know
+    prefetch     weights that are needed next, asked for while others are multiplied
 
 Lowering and scheduling share only the marks of `kernels` and how `bfloat16` is stored.
 """

@@ -23,6 +23,7 @@ from graphopt.backends.tvm.schedule.kernel import (
     keep_in_registers,
     peel_last,
 )
+from graphopt.backends.tvm.schedule.prefetch import mark_turns
 from graphopt.backends.tvm.schedule.summation import partial_sums, sum_in_registers
 from graphopt.backends.tvm.schedule.window import TASKS_PER_CORE, output_of
 from graphopt.backends.tvm.tile import choose_tile, tiles
@@ -89,7 +90,9 @@ def _schedule(kernel: KernelSchedule, block: Block, output: Block, chunk: int | 
         outer, inner = [n, *rows[:-1], row], [blocks, row_inner, column]
     schedule.reorder(*outer, *inner, *registers)
     keep_in_registers(kernel, registers)
-    schedule.parallel(schedule.fuse(*outer))
+    tasks = schedule.fuse(*outer)
+    schedule.parallel(tasks)
+    mark_turns(kernel, tasks if chunk is None else blocks)
     peel_last(kernel, column)
     schedule.compute_at(block, column, preserve_unit_loops=True)
     sum_in_registers(kernel, block, partial, depth=1 + len(inner))

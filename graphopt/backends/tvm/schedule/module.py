@@ -11,6 +11,7 @@ from graphopt.backends.tvm.lower.legalize import legalize
 from graphopt.backends.tvm.schedule.choices import ANALYSIS, Choices, DecisionTable
 from graphopt.backends.tvm.schedule.kernel import KernelSchedule
 from graphopt.backends.tvm.schedule.pairs import call_sums
+from graphopt.backends.tvm.schedule.prefetch import prefetch_weights
 from graphopt.backends.tvm.schedule.templates import apply_template
 from graphopt.backends.tvm.schedule.workload import workload_key
 from graphopt.targets import Precision, Target
@@ -40,7 +41,8 @@ def schedule_kernel(function: tirx.PrimFunc, target: Target, choices: Choices | 
     """Return a kernel with its loops arranged for a target; `choices` decide, and learn what was asked for."""
     kernel = KernelSchedule(s_tir.Schedule(_narrow(function)), target, Choices() if choices is None else choices)
     apply_template(kernel)
-    (scheduled,) = kernel.schedule.mod.functions.values()
+    (arranged,) = kernel.schedule.mod.functions.values()
+    scheduled = prefetch_weights(arranged)
     if target.precision is Precision.BF16:
         scheduled = call_sums(scheduled)
     return scheduled.with_attrs(function.attrs) if function.attrs else scheduled

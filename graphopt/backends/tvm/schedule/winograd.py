@@ -33,6 +33,7 @@ from graphopt.backends.tvm.schedule.kernel import (
     keep_in_registers,
     peel_last,
 )
+from graphopt.backends.tvm.schedule.prefetch import mark_turns
 from graphopt.backends.tvm.tile import Tile, choose_tile, tiles
 from graphopt.targets import Target
 
@@ -100,6 +101,7 @@ def schedule_winograd(kernel: KernelSchedule, products: Block) -> bool:
     schedule.parallel(outer)
     _transform_output(kernel, stages, x_inner)
     _sum_products(kernel, stages, tile, o)
+    mark_turns(kernel, o)
     _transform_input(kernel, stages, outer)
     return True
 
@@ -178,7 +180,9 @@ def _sum_products(kernel: KernelSchedule, stages: _Stages, tile: Tile, at: Loop 
     order = (o, product) if at is None else (product, o)
     schedule.reorder(*order, column, channel, inner, o_inner, column_inner, lane)
     if at is None:
-        schedule.parallel(schedule.fuse(*order))
+        tasks = schedule.fuse(*order)
+        schedule.parallel(tasks)
+        mark_turns(kernel, tasks)
     keep_in_registers(kernel, [o_inner, column_inner, lane])
     peel_last(kernel, column)
     start = schedule.decompose_reduction(block, channel)
