@@ -8,6 +8,7 @@ import pytest
 
 from graphopt.backends.ort.reference import evaluate
 from graphopt.errors import CalibrationError
+from graphopt.ir.constants import constant
 from graphopt.ir.shapes import infer_shapes
 from graphopt.quantization.bias_correction import checkpoints, correct_biases, mean_sums
 from graphopt.quantization.decide import decide
@@ -126,6 +127,20 @@ def test_layers_that_share_a_bias_or_have_none_get_their_own() -> None:
     after = sums(written(model, corrected, "x64"), ["r", "s", "e_real"])
     for layer, name in (("a", "r"), ("f", "s"), ("e", "e_real")):
         np.testing.assert_allclose(after[name], expected[layer], atol=step(plan))
+
+
+def test_a_bias_by_the_name_of_a_shared_constant_is_for_all_that_read_it() -> None:
+    model, plan = planned(
+        "g (float[4,3,8,8] x) => (float[4,4,8,8] e) <float[4,3,1,1] w, float[4] b, float[4,4,1,1] v>"
+        "{ a = Conv (x, w, b) r = Relu (a) e = Conv (r, v, b) }"
+    )
+    before = sums(written(model, plan, "x64"), ["r"])
+    bias = constant(model.graph.initializers["b"])
+    raised = dataclasses.replace(plan, biases={"b": bias + 1})
+    after = sums(written(model, raised, "x64"), ["r"])
+    np.testing.assert_allclose(after["r"], before["r"] + 1, atol=step(plan))
+    own = dataclasses.replace(plan, biases={"b": bias + 1, "a": bias + 2})
+    np.testing.assert_allclose(sums(written(model, own, "x64"), ["r"])["r"], before["r"] + 2, atol=step(plan))
 
 
 def test_a_product_that_adds_nothing_stays() -> None:

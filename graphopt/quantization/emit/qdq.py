@@ -48,7 +48,7 @@ class QDQEmitter:
     def run(self) -> int:
         """Write it; return how many nodes are new. Raises ModelError where the opset lacks something."""
         self._check_opset()
-        self._biases = {node: bias_name(node) for node in self._graph if node.op_type in BIASED}  # before names change
+        self._biases = {node: self._bias_key(node) for node in self._graph if node.op_type in BIASED}
         self._drop_clamps()
         self._nodes = {node for node in self._graph if node.outputs and node.outputs[0].name in self._plan.nodes}
         values = [*self._graph.inputs, *(value for node in self._graph for value in node.outputs)]
@@ -109,6 +109,11 @@ class QDQEmitter:
         if node.op_type in BIASED:
             self._write_bias(node, affine)
 
+    def _bias_key(self, node: ir.Node) -> str:
+        """Return under which name the plan may have a bias for a node, before any name changes."""
+        own, bias = bias_name(node), node.inputs[BIAS] if len(node.inputs) > BIAS else None
+        return own if bias is None or own in self._plan.biases else str(bias.name)
+
     def _write_bias(self, node: ir.Node, weight: Affine) -> None:
         """Make the bias an int32 where the sums that it is added to are integers."""
         old, key = node.inputs[BIAS] if len(node.inputs) > BIAS else None, self._biases[node]
@@ -116,8 +121,7 @@ class QDQEmitter:
         activation = self._summed(node)
         if bias is None or (activation is None and key not in self._plan.biases):
             return
-        is_new = old is None or (old.name != key and key in self._plan.biases)
-        name = f"{key}_bias" if old is None or is_new else str(old.name)
+        name = key if old is not None and old.name == key else f"{key}_bias"
         if activation is None:
             new = self._constants.floats(name, as_row(bias))
         else:
