@@ -7,11 +7,12 @@ from math import ceil, prod
 
 import onnx_ir as ir
 
-from graphopt.backends.tvm.bfloat16 import PAIR
+from graphopt.backends.tvm.bfloat16 import STORED
 from graphopt.backends.tvm.lower.types import dtype_of, shape_of
 from graphopt.backends.tvm.lower.window import Window, window_of
 from graphopt.backends.tvm.lower.winograd import TAPS
 from graphopt.backends.tvm.machine import FLOAT_BYTES, memory_cycles, product_cycles
+from graphopt.backends.tvm.narrow import NARROW
 from graphopt.backends.tvm.tile import choose_tile
 from graphopt.targets import Precision, Target
 from graphopt.tensors import Array
@@ -55,7 +56,7 @@ def _direct_cycles(channels: Sequence[int], output_shape: Sequence[int], target:
     batch, _, *extents = output_shape
     pairs, rows = TAPS**2 * _pairs(channels, target), batch * prod(extents[:-1])
     cycles = _product_cycles(pairs, rows, extents[-1], channels, target) + _weight_cycles(pairs)
-    return cycles / PAIR if target.precision is Precision.BF16 else cycles
+    return cycles / NARROW[STORED].together if target.precision is Precision.BF16 else cycles
 
 
 def _winograd_cycles(outputs: int, channels: Sequence[int], output_shape: Sequence[int], target: Target) -> float:

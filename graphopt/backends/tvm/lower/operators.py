@@ -27,6 +27,7 @@ from graphopt.backends.tvm.lower.pooling import (
     lower_max_pool,
     lower_reduce_mean,
 )
+from graphopt.backends.tvm.lower.quantization import lower_dequantize, lower_quantize
 from graphopt.backends.tvm.lower.shaping import lower_gather, lower_reshape, lower_shape, lower_transpose
 from graphopt.backends.tvm.lower.transposed import lower_conv_transpose
 
@@ -40,6 +41,7 @@ OPERATORS: EmitterTable = {
     "Concat": lower_concat,
     "Conv": lower_conv,
     "ConvTranspose": lower_conv_transpose,
+    "DequantizeLinear": lower_dequantize,
     "Dropout": lower_identity,
     "Flatten": lower_reshape,
     "Gather": lower_gather,
@@ -49,6 +51,7 @@ OPERATORS: EmitterTable = {
     "MatMul": lower_matmul,
     "MaxPool": lower_max_pool,
     "Mish": lower_mish,
+    "QuantizeLinear": lower_quantize,
     "Relu": lower_relu,
     "ReduceMean": lower_reduce_mean,
     "Reshape": lower_reshape,

@@ -13,6 +13,7 @@ from tvm import relax
 
 from graphopt.backends.tvm.lower.channels import ChannelPlan
 from graphopt.backends.tvm.lower.importer import opset, quiet
+from graphopt.backends.tvm.lower.known import is_known
 from graphopt.backends.tvm.lower.legalize import legalize, without_kernel
 from graphopt.backends.tvm.lower.lowered import Lowered, Lowering, tensor_type
 from graphopt.backends.tvm.lower.operators import lower_node
@@ -58,7 +59,7 @@ def _key(node: ir.Node) -> Key:
 def _input_key(value: ir.Value) -> Key:
     array = constant(value)
     if array is None:
-        return (shape_of(value), dtype_of(value))
+        return (shape_of(value), dtype_of(value), "known" if is_known(value) else None)
     content = array.tobytes() if array.size <= _VALUES_IN_KEY else None
     return (array.shape, dtype_of(value), "constant", content)
 
@@ -89,6 +90,8 @@ def _stand_in(node: ir.Node) -> Iterator[ir.Node]:
 
 def _is_large(value: ir.Value) -> bool:
     tensor = constant_tensor(value)
+    if tensor is None and is_known(value):
+        return True
     return tensor is not None and tensor.size > _VALUES_IN_KEY and tensor.dtype is not ir.DataType.STRING
 
 
@@ -103,7 +106,7 @@ def _zeros(value: ir.Value) -> ir.Value:
 def _legalized(node: ir.Node) -> tvm.IRModule:
     lowering = Lowering(host(), ChannelPlan())
     builder = lowering.builder
-    values = list(dict.fromkeys(value for value in node.inputs if value is not None and constant(value) is None))
+    values = list(dict.fromkeys(value for value in node.inputs if value is not None and not is_known(value)))
     parameters = [relax.Var(f"input{index}", tensor_type(value)) for index, value in enumerate(values)]
     failure: Exception | None = None
     with builder.function("main", parameters):
@@ -123,7 +126,10 @@ def _legalized(node: ir.Node) -> tvm.IRModule:
 
 
 def _checked(lowering: Lowering, node: ir.Node) -> list[Lowered]:
-    results = lower_node(lowering, node)
+    results = [
+        lowering.real(lowered, dtype_of(value))
+        for value, lowered in zip(node.outputs, lower_node(lowering, node), strict=False)
+    ]
     for value, lowered in zip(node.outputs, results, strict=False):
         _check_type(value, lowered)
     return results

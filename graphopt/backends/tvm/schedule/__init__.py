@@ -10,7 +10,7 @@
     linear       rows times packed panels
     tile         how much is kept in registers
     summation    long sums, in registers and in parts
-    pairs        products of bfloat16, by an instruction that TVM does not know
+    dots         products of narrow numbers, by `instructions` that TVM does not know
 
-Lowering and scheduling share only the marks of `kernels` and how `bfloat16` is stored.
+Lowering and scheduling share only the marks of `kernels` and how `narrow` numbers are stored.
 """

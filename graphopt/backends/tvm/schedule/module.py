@@ -9,11 +9,11 @@ from graphopt.backends.tvm.build import tvm_target
 from graphopt.backends.tvm.kernels import is_schedulable
 from graphopt.backends.tvm.lower.legalize import legalize
 from graphopt.backends.tvm.schedule.choices import ANALYSIS, Choices, DecisionTable
+from graphopt.backends.tvm.schedule.dots import call_sums
 from graphopt.backends.tvm.schedule.kernel import KernelSchedule
-from graphopt.backends.tvm.schedule.pairs import call_sums
 from graphopt.backends.tvm.schedule.templates import apply_template
 from graphopt.backends.tvm.schedule.workload import workload_key
-from graphopt.targets import Precision, Target
+from graphopt.targets import Target
 
 
 def schedule(module: tvm.IRModule, target: Target, decisions: DecisionTable = ANALYSIS) -> tvm.IRModule:
@@ -41,8 +41,7 @@ def schedule_kernel(function: tirx.PrimFunc, target: Target, choices: Choices | 
     kernel = KernelSchedule(s_tir.Schedule(_narrow(function)), target, Choices() if choices is None else choices)
     apply_template(kernel)
     (scheduled,) = kernel.schedule.mod.functions.values()
-    if target.precision is Precision.BF16:
-        scheduled = call_sums(scheduled)
+    scheduled = call_sums(scheduled)
     return scheduled.with_attrs(function.attrs) if function.attrs else scheduled
 
 

@@ -1,0 +1,119 @@
+"""QuantizeLinear and DequantizeLinear (ONNX operator spec, version 21) of constant scales and zero points.
+
+DequantizeLinear of one scale computes nothing: its result is held as the integers that it reads. QuantizeLinear makes
+integers of real numbers, or of those that another value is held as: of sums of products with the one ratio of scales
+that QLinearConv and QLinearMatMul are defined by, and of the very numbers that it would make nothing at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnx_ir as ir
+from tvm import relax
+
+from graphopt.backends.tvm.lower.affine import (
+    BYTES,
+    UNIT,
+    Affine,
+    Grid,
+    offset_to,
+    spread,
+    te_quantize,
+    te_requantize,
+)
+from graphopt.backends.tvm.lower.lowered import Lowered, Lowering
+from graphopt.backends.tvm.lower.refusal import RefusalError
+from graphopt.backends.tvm.lower.types import dtype_of, literal, shape_of
+from graphopt.ir.constants import constant
+from graphopt.tensors import Array
+
+_WIDEST = 16
+"""Bits of integers that float32 rounds as ONNX says, whatever the number."""
+
+
+@dataclass(frozen=True)
+class _Parameters:
+    """The second and third input: one number for all, or one an index of an axis."""
+
+    scale: Array
+    zero_point: Array
+    axis: int
+
+
+def lower_dequantize(lowering: Lowering, node: ir.Node) -> list[Lowered]:
+    """Hold the result as the integers that are read; with a scale a channel, or 32 bits, compute it."""
+    data, (result,) = node.inputs[0], node.outputs
+    if data is None or dtype_of(result) != "float32":
+        raise RefusalError("it makes other numbers than float32")
+    parameters, source = _parameters(node, shape_of(data)), lowering.lowered(data)
+    shift = 0 if source.affine is None else source.affine.zero_point
+    if parameters.scale.ndim == 0:
+        held = replace(source, affine=Affine(parameters.scale, int(parameters.zero_point) + shift))
+        return [held if np.iinfo(dtype_of(data)).bits <= _WIDEST else lowering.real(held, "float32")]
+    zeros = spread(parameters.zero_point.astype(np.int32) + shift, parameters.axis, len(source.shape), source.layout)
+    centred = lowering.emit(relax.op.subtract(relax.op.astype(source.expr, "int32"), literal(zeros)))
+    affine = Affine(parameters.scale, axis=parameters.axis)
+    return [lowering.real(replace(source, expr=centred, affine=affine), "float32")]
+
+
+def lower_quantize(lowering: Lowering, node: ir.Node) -> list[Lowered]:
+    """Make integers of 8 or 16 bits, those of 8 in the form that is multiplied."""
+    data, (result,) = node.inputs[0], node.outputs
+    dtype = dtype_of(result)
+    if data is None or dtype_of(data) != "float32" or np.iinfo(dtype).bits > _WIDEST:
+        raise RefusalError("it is not of float32, or of integers wider than 16 bits")
+    parameters = _parameters(node, shape_of(data))
+    if parameters.scale.ndim:
+        raise RefusalError("it has a scale for each channel")
+    return [quantized(lowering, lowering.lowered(data), parameters.scale, int(parameters.zero_point), dtype)]
+
+
+def quantized(lowering: Lowering, source: Lowered, scale: Array, zero_point: int, dtype: str) -> Lowered:
+    """Return the integers of a dtype that stand for a value of float32, as those that they are held as."""
+    stored = lowering.byte if dtype in BYTES else dtype
+    offset = offset_to(stored, dtype) if dtype in BYTES else 0
+    held = None if offset == 0 else Affine(UNIT, offset)
+    affine = source.affine
+    if affine is not None and affine.is_same(Affine(scale, zero_point + offset)) and source.dtype == stored:
+        return replace(source, affine=held)
+    grid = Grid(zero_point, *_limits(scale, zero_point, dtype, affine), offset, stored)
+    if affine is not None and source.dtype == "int32":
+        expr = _requantized(lowering, source, affine, np.divide(affine.scale, scale), grid)
+    else:
+        real, divisor = lowering.real(source, "float32"), float(scale)
+        expr = lowering.kernel("quantize", lambda x: te_quantize(x, divisor, grid), real.expr)
+    return replace(source, expr=expr, affine=held)
+
+
+def _requantized(lowering: Lowering, source: Lowered, affine: Affine, ratio: Array, grid: Grid) -> relax.Expr:
+    zero = affine.zero_point
+    if ratio.ndim == 0:
+        return lowering.kernel("requantize", lambda q: te_requantize(q, float(ratio), zero, grid), source.expr)
+    ratios = spread(ratio, affine.axis, len(source.shape), source.layout)
+    return lowering.kernel("requantize", lambda q, r: te_requantize(q, r, zero, grid), source.expr, ratios)
+
+
+def _limits(scale: Array, zero_point: int, dtype: str, affine: Affine | None) -> tuple[int, int]:
+    """Return the smallest and the largest integer: those of a dtype, or of the bounds of what is quantized."""
+    kind = np.iinfo(dtype)
+    limits = (-np.inf, np.inf) if affine is None else (affine.low, affine.high)
+    whole = np.rint(np.divide(np.asarray(limits, np.float32), scale)) + zero_point
+    low, high = np.clip(whole, kind.min, kind.max)
+    return int(low), int(high)
+
+
+def _parameters(node: ir.Node, shape: tuple[int, ...]) -> _Parameters:
+    """Read the scale and the zero point; raises RefusalError where kernels do not know them beforehand."""
+    scale = constant(node.inputs[1])
+    given = node.inputs[2] if len(node.inputs) > 2 else None
+    zero_point = np.zeros((), np.int32) if given is None else constant(given)
+    if scale is None or zero_point is None:
+        raise RefusalError("its scale and zero point are not constant")
+    if scale.dtype != np.float32 or node.attributes.get_int("block_size", 0) != 0:
+        raise RefusalError("its scale is not float32, or one for each block")
+    if scale.size == 1:
+        scale, zero_point = scale.reshape(()), zero_point.reshape(-1)[0]
+    axis = node.attributes.get_int("axis", 1) % max(1, len(shape))
+    return _Parameters(scale, np.broadcast_to(zero_point, scale.shape), axis)
