@@ -70,6 +70,11 @@ class Target:
         return "asimddp" in self.features and "i8mm" not in self.features
 
     @property
+    def fma(self) -> bool:
+        """Whether one instruction multiplies and adds with a single rounding."""
+        return not self.features.isdisjoint({"fma", "avx512f", "asimd"})
+
+    @property
     def bf16(self) -> bool:
         """Whether one instruction multiplies two bfloat16 pairs and adds them into a float32 lane."""
         return "avx512_bf16" in self.features

@@ -145,9 +145,9 @@ class GraphBuilder:
         self.inputs.append(helper.make_tensor_value_info(name, kind, array.shape))
         return name
 
-    def output(self, name: str, array: Array) -> None:
-        kind = helper.np_dtype_to_tensor_dtype(array.dtype)
-        self.outputs.append(helper.make_tensor_value_info(name, kind, array.shape))
+    def output(self, name: str, dtype: object) -> None:
+        """Make a value an output, of whatever shape."""
+        self.outputs.append(helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), None))
 
     def constant(self, array: Array) -> str:
         name = f"c{len(self.constants)}"

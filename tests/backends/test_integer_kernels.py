@@ -10,8 +10,13 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tvm import tirx
 
 import graphopt
+from graphopt.backends.ort.reference import evaluate
+from graphopt.backends.tvm.lower.region import lower
+from graphopt.backends.tvm.schedule.module import fuse
+from graphopt.ir.load import load
 from graphopt.targets import Target, host
 from graphopt.tensors import Array
 from tests.quantized import (
@@ -96,7 +101,7 @@ def conv(x: Quantized, w: Quantized, bias: Array | None, y: tuple[Array, Array],
     if bias is not None:
         operands.append(builder.bias(bias, x.scale * w.scale))
     builder.quantized(builder.node("Conv", *operands, **window.attributes()), y, "y")
-    builder.output("y", np.empty(sums_of_conv(x, w, window).shape, y[1].dtype))
+    builder.output("y", y[1].dtype)
     return builder.model()
 
 
@@ -176,5 +181,113 @@ def test_products_of_matrices(case: str, zeros: str, target: str) -> None:
         product = builder.node("MatMul", given_x, builder.dequantized(turned))
     builder.quantized(product, y, "y")
     expected = qlinear_matmul(x, w, bias, y)
-    builder.output("y", expected)
+    builder.output("y", expected.dtype)
     np.testing.assert_array_equal(compiled(builder.model(), TARGETS[target], {"x": x.numbers})["y"], expected)
+
+
+def reference(model: onnx.ModelProto, feeds: dict[str, Array]) -> dict[str, Array]:
+    """Return what onnxruntime answers without a change to the model."""
+    return evaluate(load(model.SerializeToString()), feeds)
+
+
+def kernels(model: onnx.ModelProto) -> list[tirx.PrimFunc]:
+    """Return the kernels of a model before they are scheduled."""
+    graph = graphopt.optimize(model.SerializeToString(), "infer-shapes").model
+    fused = fuse(lower(list(graph.graph), graph.graph.inputs, graph.graph.outputs, host()), host())
+    return [function for function in fused.functions.values() if isinstance(function, tirx.PrimFunc)]
+
+
+def dtypes(model: onnx.ModelProto) -> set[str]:
+    """Return the dtypes of what kernels read and write."""
+    return {str(parameter.ty.dtype) for kernel in kernels(model) for parameter in kernel.params}
+
+
+MOVES = {  # nodes on x1, and on x2 of the same shape
+    "MaxPool": lambda b, x, _: b.node("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 0, 0]),
+    "Concat": lambda b, x, y: b.node("Concat", x, y, axis=1),
+    "Concat along rows": lambda b, x, y: b.node("Concat", x, y, axis=2),
+    "Reshape": lambda b, x, _: b.node("Reshape", x, b.constant(np.array([0, -1], np.int64))),
+    "Flatten": lambda b, x, _: b.node("Flatten", x),
+    "Transpose": lambda b, x, _: b.node("Transpose", x, perm=[0, 2, 3, 1]),
+    "Slice": lambda b, x, _: b.node("Slice", x, *(b.constant(np.array([n], np.int64)) for n in (1, 5, 2, 2))),
+    "Gather": lambda b, x, _: b.node("Gather", x, b.constant(np.array([3, -1], np.int64)), axis=1),
+    "Pad": lambda b, x, _: b.node("Pad", x, b.constant(np.array([0, 0, 1, 2, 0, 1, 0, 1], np.int64))),
+    "Pad by reflection": lambda b, x, _: b.node(
+        "Pad", x, b.constant(np.array([0, 0, 1, 2, 0, 0, 0, 1], np.int64)), mode="reflect"
+    ),
+    "Resize": lambda b, x, _: b.node(
+        "Resize", x, "", b.constant(np.array([1, 1, 2, 2], np.float32)), mode="nearest", nearest_mode="floor"
+    ),
+    "DepthToSpace": lambda b, x, _: b.node("DepthToSpace", x, blocksize=2),
+}
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+@pytest.mark.parametrize("case", MOVES)
+def test_what_moves_elements_moves_integers(case: str, dtype: str) -> None:
+    rng = np.random.default_rng(len(case))
+    x1, x2 = (random([1, 20, 7, 9], dtype, 5, rng=rng) for _ in range(2))
+    builder = GraphBuilder()
+    values = [builder.dequantized(builder.input(name, x.numbers), x1) for name, x in (("x1", x1), ("x2", x2))]
+    result = MOVES[case](builder, *values)
+    builder.quantized(result, (x1.scale, x1.zero_point), "y")
+    builder.output("y", dtype)
+    model = builder.model()
+    feeds = {"x1": x1.numbers, "x2": x2.numbers}
+    np.testing.assert_array_equal(compiled(model, host(), feeds)["y"], reference(model, feeds)["y"])
+    assert "float32" not in dtypes(model)
+
+
+MEANS = {
+    "GlobalAveragePool": ({}, (20, 7 * 9)),
+    "AveragePool": ({"kernel_shape": [3, 2], "strides": [2, 1]}, None),
+    "AveragePool over padding": ({"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "count_include_pad": 1}, None),
+    "AveragePool beside padding": ({"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}, None),
+}
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+@pytest.mark.parametrize("case", MEANS)
+def test_means_are_off_by_the_rounding_of_ties_alone(case: str, dtype: str) -> None:
+    rng = np.random.default_rng(len(case))
+    x = random([2, 20, 7, 9], dtype, -3 if dtype == "int8" else 77, rng=rng)
+    builder = GraphBuilder()
+    value = builder.dequantized(builder.input("x", x.numbers), x)
+    pooled = builder.node(case.split(maxsplit=1)[0], value, **MEANS[case][0])
+    builder.quantized(pooled, grid(x.real().mean((2, 3)), dtype, 9), "y")
+    builder.output("y", dtype)
+    model = builder.model()
+    actual, expected = compiled(model, host(), {"x": x.numbers})["y"], reference(model, {"x": x.numbers})["y"]
+    assert abs(actual.astype(int) - expected).max() <= 1
+    assert (actual != expected).mean() < 0.01
+    assert any("int32" in str(kernel) for kernel in kernels(model))
+
+
+ELEMENTWISE = {
+    "Add": lambda b, x, y: b.node("Add", x, y),
+    "Sub": lambda b, x, y: b.node("Sub", x, y),
+    "Mul": lambda b, x, y: b.node("Mul", x, y),
+    "Add, Relu": lambda b, x, y: b.node("Relu", b.node("Add", x, y)),
+    "Add of a constant": lambda b, x, _: b.node(
+        "Add", x, b.constant(np.linspace(-1, 1, 20, dtype="f").reshape(20, 1, 1))
+    ),
+    "Clip": lambda b, x, _: b.node("Clip", x, b.constant(np.float32(-0.3)), b.constant(np.float32(1.1))),
+    "Relu": lambda b, x, _: b.node("Relu", x),
+    "nothing": lambda b, x, _: x,
+    "Concat of different scales": lambda b, x, y: b.node("Concat", x, y, axis=1),
+}
+
+
+@pytest.mark.parametrize("target", ["native", "portable-128"])
+@pytest.mark.parametrize("case", ELEMENTWISE)
+def test_elementwise_arithmetic_is_exact(case: str, target: str) -> None:
+    rng = np.random.default_rng(len(case))
+    x1 = random([1, 20, 17, 19], "uint8", 100, 0.0173, rng=rng)
+    x2 = random([1, 20, 17, 19], "int8", -20, 0.0291, rng=rng)
+    builder = GraphBuilder()
+    values = [builder.dequantized(builder.input(name, x.numbers), x) for name, x in (("x1", x1), ("x2", x2))]
+    builder.quantized(ELEMENTWISE[case](builder, *values), (np.float32(0.0377), np.uint8(101)), "y")
+    builder.output("y", "uint8")
+    model = builder.model()
+    feeds = {"x1": x1.numbers, "x2": x2.numbers}
+    np.testing.assert_array_equal(compiled(model, TARGETS[target], feeds)["y"], reference(model, feeds)["y"])

@@ -72,11 +72,13 @@ class Lowering:
         self._values: dict[ir.Value, Lowered] = {}
         self._constants: dict[tuple[ir.Value, Layout], relax.Expr] = {}
         self._converted: dict[tuple[relax.Expr, Layout], relax.Expr] = {}
+        self._ages: dict[relax.Expr, int] = {}
         self._shifted: dict[relax.Expr, relax.Expr] = {}
 
     def define(self, value: ir.Value, lowered: Lowered) -> None:
         """Record what a value became."""
         self._values[value] = lowered
+        self._ages.setdefault(lowered.expr, len(self._ages))
 
     def layout(self, value: ir.Value) -> Layout:
         """Return the layout in which a value exists already; `PLAIN` for a constant."""
@@ -113,6 +115,18 @@ class Lowering:
     def lowered(self, value: ir.Value) -> Lowered:
         """Return a value as it exists already."""
         return self._find(value) or Lowered(self.plain(value), shape_of(value))
+
+    def store_but_last(self, values: Sequence[ir.Value]) -> None:
+        """Store the integers of values that are read together, but for those that were made last.
+
+        A kernel of sums goes on to its results' integers and what these stand for, in one of them: the others are
+        finished beforehand, and would otherwise be stored as the real numbers that are read.
+        """
+        held = {value: lowered for value in values if (lowered := self.held(value)) is not None}
+        last = max((self._ages.get(lowered.expr, -1) for lowered in held.values()), default=-1)
+        for value, lowered in held.items():
+            if self._ages.get(lowered.expr, -1) < last and isinstance(lowered.expr, relax.DataflowVar):
+                self._values[value] = replace(lowered, expr=self.store(lowered.expr))
 
     def arranged(self, lowered: Lowered, layout: Layout) -> relax.Expr:
         """Return what a lowered value is held as in a layout."""

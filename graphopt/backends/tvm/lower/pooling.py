@@ -11,6 +11,7 @@ from tvm import relax, te, tirx
 
 from graphopt.backends.tvm.kernels import Kernel, mark
 from graphopt.backends.tvm.lower import importer
+from graphopt.backends.tvm.lower.affine import BYTES, Affine
 from graphopt.backends.tvm.lower.convolution import pad_spatial, places, reduce_axes
 from graphopt.backends.tvm.lower.layout import Layout
 from graphopt.backends.tvm.lower.lowered import Lowered, Lowering
@@ -57,6 +58,10 @@ def lower_average_pool(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     shape, output_shape = shape_of(data), shape_of(node.outputs[0])
     window = window_of(node, shape[2:], tuple(node.attributes.get_ints("kernel_shape", [])))
     counts_padding = node.attributes.get_int("count_include_pad", 0) != 0
+    if (integers := _pool_of_integers(lowering, data, window, output_shape)) is not None and (
+        not window.is_padded or counts_padding
+    ):
+        return [integers]
 
     def compute(source: te.Tensor) -> te.Tensor:
         padded = pad_spatial(source, window, output_shape[2:], 0.0)
@@ -79,12 +84,36 @@ def lower_average_pool(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     return [Lowered(result, output_shape, Layout(lowering.lanes))]
 
 
+def _pool_of_integers(
+    lowering: Lowering, data: ir.Value, window: Window, output_shape: tuple[int, ...]
+) -> Lowered | None:
+    """Sum up integers that a value is held as, each window as many; None where there are none, or windows differ."""
+    held = lowering.held(data)
+    if held is None or held.affine is None or not held.affine.is_plain or held.dtype not in BYTES:
+        return None
+    layout, affine = held.layout if held.layout.is_blocked else Layout(lowering.lanes), held.affine
+    blocked = layout.shape(output_shape)
+
+    def compute(source: te.Tensor) -> te.Tensor:
+        padded = pad_spatial(source, window, output_shape[2:], affine.zero_point)
+        kernel = reduce_axes(window.kernel)
+
+        def total(n: tirx.Var, c: tirx.Var, *rest: tirx.Var) -> tirx.Expr:
+            *position, lane = rest
+            return te.sum(padded(n, c, *places(position, kernel, window), lane).astype("int32"), axis=kernel)
+
+        return te.compute(blocked, total, name="pool_sum", attrs=mark(Kernel.POOL))
+
+    sums = lowering.kernel("integer_pool", compute, lowering.arranged(held, layout))
+    return Lowered(sums, output_shape, layout, _mean(affine, math.prod(window.kernel)))
+
+
 def lower_global_average_pool(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     """Lower a GlobalAveragePool as a mean over the spatial axes, which blocking leaves in place."""
     (data,) = node.inputs
     if data is None or dtype_of(data) == "float16":
         raise RefusalError("a sum of float16 would lose digits")
-    return [_spatial_mean(lowering, data, shape_of(node.outputs[0]))]
+    return [_mean_of_integers(lowering, data) or _spatial_mean(lowering, data, shape_of(node.outputs[0]))]
 
 
 def lower_reduce_mean(lowering: Lowering, node: ir.Node) -> list[Lowered]:
@@ -97,7 +126,24 @@ def lower_reduce_mean(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     rank = len(shape_of(data))
     if rank < 3 or {axis % rank for axis in listed} != set(range(2, rank)):
         return importer.convert(lowering, node)
-    return [_spatial_mean(lowering, data, shape_of(node.outputs[0]))]
+    return [_mean_of_integers(lowering, data) or _spatial_mean(lowering, data, shape_of(node.outputs[0]))]
+
+
+def _mean_of_integers(lowering: Lowering, data: ir.Value) -> Lowered | None:
+    """Sum up integers that a value is held as, over all positions; the sums have a scale for the mean."""
+    held = lowering.held(data)
+    if held is None or held.affine is None or not held.affine.is_plain or held.dtype not in BYTES:
+        return None
+    rank, layout = len(held.shape), held.layout if held.layout.is_blocked else Layout(lowering.lanes)
+    count = math.prod(held.shape[2:])
+    whole = relax.op.astype(lowering.arranged(held, layout), "int32")
+    sums = lowering.emit(relax.op.sum(lowering.emit(whole), [*range(2, rank)], keepdims=True))
+    return Lowered(sums, (*held.shape[:2], *(1,) * (rank - 2)), layout, _mean(held.affine, count))
+
+
+def _mean(affine: Affine, count: int) -> Affine:
+    """Return what sums of so many integers stand for where the mean is asked for."""
+    return Affine(np.divide(affine.scale, np.float32(count)), affine.zero_point * count)
 
 
 def _spatial_mean(lowering: Lowering, data: ir.Value, output_shape: tuple[int, ...]) -> Lowered:

@@ -27,19 +27,37 @@ from graphopt.backends.tvm.lower.lowered import Lowered, Lowering
 from graphopt.backends.tvm.lower.refusal import RefusalError
 from graphopt.backends.tvm.lower.types import dtype_of, literal, shape_of
 from graphopt.ir.constants import constant
+from graphopt.ir.walk import is_op
 from graphopt.tensors import Array
 
 _WIDEST = 16
 """Bits of integers that float32 rounds as ONNX says, whatever the number."""
 
 
-@dataclass(frozen=True)
-class _Parameters:
-    """The second and third input: one number for all, or one an index of an axis."""
+@dataclass(frozen=True, eq=False)
+class Parameters:
+    """What a QuantizeLinear or DequantizeLinear says: one scale and zero point for all, or one an index of an axis.
+
+    Attributes:
+        scale: float32.
+        zero_point: of any integer type.
+        axis: along which they lie.
+        dtype: of the integers.
+
+    """
 
     scale: Array
     zero_point: Array
     axis: int
+    dtype: str
+
+    def is_same(self, other: Parameters) -> bool:
+        """Whether equal integers stand for equal numbers."""
+        return (
+            (self.axis, self.dtype) == (other.axis, other.dtype)
+            and np.array_equal(self.scale, other.scale)
+            and np.array_equal(self.zero_point, other.zero_point)
+        )
 
 
 def lower_dequantize(lowering: Lowering, node: ir.Node) -> list[Lowered]:
@@ -47,7 +65,7 @@ def lower_dequantize(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     data, (result,) = node.inputs[0], node.outputs
     if data is None or dtype_of(result) != "float32":
         raise RefusalError("it makes other numbers than float32")
-    parameters, source = _parameters(node, shape_of(data)), lowering.lowered(data)
+    parameters, source = _parameters(node, dtype_of(data)), lowering.lowered(data)
     shift = 0 if source.affine is None else source.affine.zero_point
     if parameters.scale.ndim == 0:
         held = replace(source, affine=Affine(parameters.scale, int(parameters.zero_point) + shift))
@@ -64,27 +82,50 @@ def lower_quantize(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     dtype = dtype_of(result)
     if data is None or dtype_of(data) != "float32" or np.iinfo(dtype).bits > _WIDEST:
         raise RefusalError("it is not of float32, or of integers wider than 16 bits")
-    parameters = _parameters(node, shape_of(data))
+    parameters = _parameters(node, dtype)
     if parameters.scale.ndim:
         raise RefusalError("it has a scale for each channel")
-    return [quantized(lowering, lowering.lowered(data), parameters.scale, int(parameters.zero_point), dtype)]
+    return [quantized(lowering, lowering.lowered(data), parameters)]
 
 
-def quantized(lowering: Lowering, source: Lowered, scale: Array, zero_point: int, dtype: str) -> Lowered:
-    """Return the integers of a dtype that stand for a value of float32, as those that they are held as."""
+def quantized(lowering: Lowering, source: Lowered, parameters: Parameters) -> Lowered:
+    """Return the integers that stand for a value of float32, as those that they are held as; there is one scale."""
+    offset = _offset(lowering, parameters.dtype)
+    return replace(held_on_grid(lowering, source, parameters), affine=Affine(UNIT, offset) if offset else None)
+
+
+def held_on_grid(lowering: Lowering, source: Lowered, parameters: Parameters) -> Lowered:
+    """Return a value of float32 held as the integers that it is quantized to; there is one scale."""
+    scale, zero_point, dtype = parameters.scale, int(parameters.zero_point), parameters.dtype
+    offset = _offset(lowering, dtype)
     stored = lowering.byte if dtype in BYTES else dtype
-    offset = offset_to(stored, dtype) if dtype in BYTES else 0
-    held = None if offset == 0 else Affine(UNIT, offset)
-    affine = source.affine
-    if affine is not None and affine.is_same(Affine(scale, zero_point + offset)) and source.dtype == stored:
-        return replace(source, affine=held)
-    grid = Grid(zero_point, *_limits(scale, zero_point, dtype, affine), offset, stored)
+    affine, held = source.affine, Affine(scale, zero_point + offset)
+    if held.is_same(affine) and source.dtype == stored:
+        return source
+    grid = Grid(zero_point, *_limits(parameters, affine), offset, stored)
     if affine is not None and source.dtype == "int32":
         expr = _requantized(lowering, source, affine, np.divide(affine.scale, scale), grid)
     else:
-        real, divisor = lowering.real(source, "float32"), float(scale)
-        expr = lowering.kernel("quantize", lambda x: te_quantize(x, divisor, grid), real.expr)
+        real, divisor, fused = lowering.real(source, "float32"), float(scale), lowering.target.fma
+        expr = lowering.kernel("quantize", lambda x: te_quantize(x, divisor, grid, fused=fused), real.expr)
     return replace(source, expr=expr, affine=held)
+
+
+def parameters_of_readers(value: ir.Value) -> Parameters | None:
+    """Return how all who read a value of float32 quantize it; None if they differ, or one does something else."""
+    nodes = value.consumers()
+    if value.is_graph_output() or not nodes or not all(is_op(node, "QuantizeLinear") for node in nodes):
+        return None
+    try:
+        first, *others = [_parameters(node, dtype_of(node.outputs[0])) for node in nodes]
+    except RefusalError:
+        return None
+    fits = first.scale.ndim == 0 and np.iinfo(first.dtype).bits <= _WIDEST and all(map(first.is_same, others))
+    return first if fits else None
+
+
+def _offset(lowering: Lowering, dtype: str) -> int:
+    return offset_to(lowering.byte, dtype) if dtype in BYTES else 0
 
 
 def _requantized(lowering: Lowering, source: Lowered, affine: Affine, ratio: Array, grid: Grid) -> relax.Expr:
@@ -95,16 +136,16 @@ def _requantized(lowering: Lowering, source: Lowered, affine: Affine, ratio: Arr
     return lowering.kernel("requantize", lambda q, r: te_requantize(q, r, zero, grid), source.expr, ratios)
 
 
-def _limits(scale: Array, zero_point: int, dtype: str, affine: Affine | None) -> tuple[int, int]:
+def _limits(parameters: Parameters, affine: Affine | None) -> tuple[int, int]:
     """Return the smallest and the largest integer: those of a dtype, or of the bounds of what is quantized."""
-    kind = np.iinfo(dtype)
+    kind = np.iinfo(parameters.dtype)
     limits = (-np.inf, np.inf) if affine is None else (affine.low, affine.high)
-    whole = np.rint(np.divide(np.asarray(limits, np.float32), scale)) + zero_point
+    whole = np.rint(np.divide(np.asarray(limits, np.float32), parameters.scale)) + int(parameters.zero_point)
     low, high = np.clip(whole, kind.min, kind.max)
     return int(low), int(high)
 
 
-def _parameters(node: ir.Node, shape: tuple[int, ...]) -> _Parameters:
+def _parameters(node: ir.Node, dtype: str) -> Parameters:
     """Read the scale and the zero point; raises RefusalError where kernels do not know them beforehand."""
     scale = constant(node.inputs[1])
     given = node.inputs[2] if len(node.inputs) > 2 else None
@@ -115,5 +156,6 @@ def _parameters(node: ir.Node, shape: tuple[int, ...]) -> _Parameters:
         raise RefusalError("its scale is not float32, or one for each block")
     if scale.size == 1:
         scale, zero_point = scale.reshape(()), zero_point.reshape(-1)[0]
-    axis = node.attributes.get_int("axis", 1) % max(1, len(shape))
-    return _Parameters(scale, np.broadcast_to(zero_point, scale.shape), axis)
+    rank = len(shape_of(node.outputs[0]))
+    axis = node.attributes.get_int("axis", 1) % max(1, rank) if scale.ndim else 0
+    return Parameters(scale, np.broadcast_to(zero_point, scale.shape), axis, dtype)
