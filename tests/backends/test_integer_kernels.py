@@ -268,12 +268,10 @@ ELEMENTWISE = {
     "Sub": lambda b, x, y: b.node("Sub", x, y),
     "Mul": lambda b, x, y: b.node("Mul", x, y),
     "Add, Relu": lambda b, x, y: b.node("Relu", b.node("Add", x, y)),
-    "Add of a constant": lambda b, x, _: b.node(
-        "Add", x, b.constant(np.linspace(-1, 1, 20, dtype="f").reshape(20, 1, 1))
-    ),
+    "Add of a constant": lambda b, x, _: b.node("Add", x, b.constant(np.arange(-1, 1, 0.1, "f").reshape(20, 1, 1))),
     "Clip": lambda b, x, _: b.node("Clip", x, b.constant(np.float32(-0.3)), b.constant(np.float32(1.1))),
     "Relu": lambda b, x, _: b.node("Relu", x),
-    "nothing": lambda b, x, _: x,
+    "nothing": lambda _, x, __: x,
     "Concat of different scales": lambda b, x, y: b.node("Concat", x, y, axis=1),
 }
 

@@ -61,8 +61,8 @@ class Affine:
         return (
             other is not None
             and np.array_equal(self.scale, other.scale)
-            and (self.zero_point, self.axis, self.low, self.high)
-            == (other.zero_point, other.axis, other.low, other.high)
+            and (self.zero_point, self.low, self.high) == (other.zero_point, other.low, other.high)
+            and (self.axis == other.axis or self.scale.ndim == 0)
         )
 
     def bounded(self, low: float, high: float) -> Affine:

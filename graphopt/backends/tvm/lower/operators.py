@@ -28,9 +28,12 @@ from graphopt.backends.tvm.lower.pooling import (
     lower_max_pool,
     lower_reduce_mean,
 )
-from graphopt.backends.tvm.lower.quantization import lower_dequantize, lower_quantize
+from graphopt.backends.tvm.lower.quantization import lower_cast, lower_dequantize, lower_quantize
+from graphopt.backends.tvm.lower.quantized_operators import DEFINITIONS, by_definition
+from graphopt.backends.tvm.lower.refusal import RefusalError
 from graphopt.backends.tvm.lower.shaping import lower_gather, lower_reshape, lower_shape, lower_transpose
 from graphopt.backends.tvm.lower.transposed import lower_conv_transpose
+from graphopt.ir.walk import STANDARD_DOMAINS
 
 _FINITE_UNARY = ("Erf", "Gelu", "HardSwish", "LeakyRelu", "Sigmoid", "Tanh")
 _MOVED_BY_TVM = ("DepthToSpace", "Expand", "Pad", "Resize", "Slice", "SpaceToDepth", "Tile")
@@ -53,6 +56,7 @@ _MOVING: EmitterTable = {
 OPERATORS: EmitterTable = {
     "AveragePool": lower_average_pool,
     "BatchNormalization": lower_batch_normalization,
+    "Cast": lower_cast,
     "Clip": lower_clip,
     "Conv": lower_conv,
     "ConvTranspose": lower_conv_transpose,
@@ -81,4 +85,9 @@ def lower_node(lowering: Lowering, node: ir.Node) -> list[Lowered]:
         RefusalError: the node is beyond this backend.
 
     """
+    domain = "" if node.domain in STANDARD_DOMAINS else node.domain
+    if (define := DEFINITIONS.get((domain, node.op_type))) is not None:
+        return by_definition(define, lower_node)(lowering, node)
+    if domain:
+        raise RefusalError(f"{node.domain}.{node.op_type} is no standard operator")
     return OPERATORS.get(node.op_type, importer.convert)(lowering, node)

@@ -13,6 +13,7 @@ import numpy as np
 import onnx_ir as ir
 from tvm import relax
 
+from graphopt.backends.tvm.lower import importer
 from graphopt.backends.tvm.lower.affine import (
     BYTES,
     UNIT,
@@ -88,6 +89,14 @@ def lower_quantize(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     return [quantized(lowering, lowering.lowered(data), parameters)]
 
 
+def lower_cast(lowering: Lowering, node: ir.Node) -> list[Lowered]:
+    """Lower Cast; whole numbers that are held as int32 already are what was asked for."""
+    held = lowering.held(node.inputs[0])
+    if held is not None and held.dtype == dtype_of(node.outputs[0]) and Affine(UNIT).is_same(held.affine):
+        return [replace(held, affine=None)]
+    return importer.convert(lowering, node)
+
+
 def quantized(lowering: Lowering, source: Lowered, parameters: Parameters) -> Lowered:
     """Return the integers that stand for a value of float32, as those that they are held as; there is one scale."""
     offset = _offset(lowering, parameters.dtype)
@@ -154,8 +163,10 @@ def _parameters(node: ir.Node, dtype: str) -> Parameters:
         raise RefusalError("its scale and zero point are not constant")
     if scale.dtype != np.float32 or node.attributes.get_int("block_size", 0) != 0:
         raise RefusalError("its scale is not float32, or one for each block")
-    if scale.size == 1:
-        scale, zero_point = scale.reshape(()), zero_point.reshape(-1)[0]
+    if scale.size == zero_point.size == 1:
+        scale, zero_point = scale.reshape(()), zero_point.reshape(())
+    if zero_point.size not in {1, scale.size}:
+        raise RefusalError("it has a zero point for each channel, and one scale")
     rank = len(shape_of(node.outputs[0]))
     axis = node.attributes.get_int("axis", 1) % max(1, rank) if scale.ndim else 0
     return Parameters(scale, np.broadcast_to(zero_point, scale.shape), axis, dtype)

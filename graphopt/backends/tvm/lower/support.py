@@ -20,7 +20,6 @@ from graphopt.backends.tvm.lower.operators import lower_node
 from graphopt.backends.tvm.lower.refusal import RefusalError
 from graphopt.backends.tvm.lower.types import dtype_of, shape_of
 from graphopt.ir.constants import constant, constant_tensor
-from graphopt.ir.walk import STANDARD_DOMAINS
 from graphopt.targets import host
 
 _VALUES_IN_KEY = 64
@@ -38,8 +37,6 @@ class Support:
 
     def __call__(self, node: ir.Node) -> str | None:
         """Return None when TVM can take the node, else the reason as a clause that follows `because`."""
-        if node.domain not in STANDARD_DOMAINS:
-            return f"{node.domain}.{node.op_type} is no standard operator"
         try:
             key = _key(node)
         except RefusalError as refusal:
@@ -53,7 +50,7 @@ def _key(node: ir.Node) -> Key:
     attributes = tuple(sorted(f"{attribute.name}={attribute.value}" for attribute in node.attributes.values()))
     inputs = tuple(None if value is None else _input_key(value) for value in node.inputs)
     outputs = tuple((shape_of(value), dtype_of(value)) for value in node.outputs if value.name)
-    return (node.op_type, opset(node), attributes, inputs, outputs)
+    return (node.domain, node.op_type, opset(node), attributes, inputs, outputs)
 
 
 def _input_key(value: ir.Value) -> Key:
