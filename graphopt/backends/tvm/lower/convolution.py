@@ -200,7 +200,8 @@ def _integer_depthwise(
     lowering: Lowering, products: IntegerProducts, window: Window, _: int, output_shape: tuple[int, ...]
 ) -> Lowered:
     layout = products.data.layout if products.data.layout.is_blocked else Layout(lowering.lanes)
-    taps = _pack_taps(products.weights.astype(np.int16), layout, window)
+    narrow = len(list(in_bytes(products.weights))) == 1
+    taps = _pack_taps(products.weights.astype(np.int8 if narrow else np.int16), layout, window)
     shape = layout.shape(output_shape)
 
     def compute(source: te.Tensor, factors: te.Tensor) -> te.Tensor:
@@ -268,7 +269,7 @@ def te_depthwise_conv(
     """
     padded = pad_spatial(source, window, shape[2:-1], padding)
     kernel = reduce_axes(window.kernel)
-    dtype = "int32" if taps.dtype == "int16" else taps.dtype
+    dtype = "int32" if str(taps.dtype).startswith("int") else taps.dtype
 
     def element(n: tirx.Var, o: tirx.Var, *rest: tirx.Var) -> tirx.Expr:
         *position, v = rest

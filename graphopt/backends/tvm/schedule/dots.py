@@ -16,25 +16,34 @@ from dataclasses import dataclass
 import tvm_ffi
 from tvm import ir, s_tir, tirx
 
+from graphopt.backends.tvm.kernels import KERNEL, Kernel
 from graphopt.backends.tvm.narrow import NARROW
-from graphopt.backends.tvm.schedule.instructions import FUNCTION, definition
+from graphopt.backends.tvm.schedule.instructions import FUNCTIONS, definition
 from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule, Loop
 
 _SUMMED = "graphopt.dot"
 
 
-def neighbours(kernel: KernelSchedule, block: Block) -> int:
-    """Return how many neighbours the innermost reduction of a block sums together, 1 where numbers are not narrow."""
-    found = _narrow_dtype(kernel, block)
-    return 1 if found is None else NARROW[found].together
+def neighbours(kernel: KernelSchedule, block: Block) -> int | None:
+    """Return how many narrow products of a block are summed together, None where it sums no such.
+
+    More than one are the innermost of its reductions. Of windows over each channel alone it is one: each lane of the
+    sums has a value of its own.
+    """
+    dtype = _narrow_dtype(kernel, block)
+    if dtype is None:
+        return None
+    alone = kernel.schedule.get(block).annotations.get(KERNEL) == Kernel.DEPTHWISE_CONV.value
+    return 1 if alone else NARROW[dtype].together
 
 
-def mark_dot(kernel: KernelSchedule, block: Block, group: Loop) -> None:
-    """Mark the loop over neighbours around that over lanes, the two innermost ones of a block, for `call_sums`."""
-    schedule, dtype = kernel.schedule, _narrow_dtype(kernel, block)
-    if dtype is not None:
-        schedule.annotate(schedule.get_loops(block)[0], "pragma_import_llvm", definition(kernel.target, dtype))
-        schedule.annotate(group, _SUMMED, 1)
+def mark_dot(kernel: KernelSchedule, block: Block, loop: Loop) -> None:
+    """Mark the loop over neighbours around that over lanes, or the latter where there are none, for `call_sums`."""
+    schedule, dtype, together = kernel.schedule, _narrow_dtype(kernel, block), neighbours(kernel, block)
+    if dtype is not None and together is not None:
+        text = definition(kernel.target, dtype, together)
+        schedule.annotate(schedule.get_loops(block)[0], "pragma_import_llvm", text)
+        schedule.annotate(loop, _SUMMED, together)
 
 
 def _narrow_dtype(kernel: KernelSchedule, block: Block) -> str | None:
@@ -54,27 +63,37 @@ def call_sums(function: tirx.PrimFunc) -> tirx.PrimFunc:
     return tvm_ffi.structural_map(function, (tirx.For, replaced))
 
 
-def _call(group: tirx.For) -> tirx.Stmt:
-    """Return the block in the two loops without them: sums[…, lane] += value[…, j] · weights[…, lane, j]."""
-    lane, realize = group.body, group.body.body
-    lanes, store = int(lane.extent), realize.block.body
+def _call(loop: tirx.For) -> tirx.Stmt:
+    """Return the block in marked loops without them: sums[…, lane] += value[…, j] · weights[…, lane, j].
+
+    Of one product: sums[…, lane] += value[…, lane] · weights[…, lane].
+    """
+    together = int(loop.annotations[_SUMMED])
+    lane = loop if together == 1 else loop.body
+    realize, lanes = lane.body, int(lane.extent)
+    store = realize.block.body
     axes = list(zip(realize.block.iter_vars, realize.iter_values, strict=True))
-    kept = [axis for axis in axes if not any(axis[1].same_as(loop.loop_var) for loop in (group, lane))]
-    (group_axis,) = (axis.var for axis, at in axes if at.same_as(group.loop_var))
-    together, (value, weights) = int(group.extent), _factors(store)
-    read = (
-        _Vector(store.buffer, store.indices[:-1], [(0, lanes)]),
-        _Vector(weights.source, weights.indices[:-2], [(0, lanes), (0, together)]),
-        _Vector(value.source, value.indices[:-1], [(_without(value.indices[-1], group_axis), together)]),
-    )
-    sums, *factors = (each.load() for each in read)
-    total = tirx.call_pure_extern(sums.ty.dtype, FUNCTION, sums, factors[0], tirx.reinterpret("int32", factors[1]))
+    kept = [axis for axis in axes if not any(axis[1].same_as(each.loop_var) for each in (loop, lane))]
+    (inner,) = (axis.var for axis, at in axes if at.same_as(loop.loop_var))
+    value, weights = _factors(store)
+    first = _without(value.indices[-1], inner)
+    sums = _Vector(store.buffer, store.indices[:-1], [(0, lanes)])
+    if together == 1:
+        right = _Vector(weights.source, weights.indices[:-1], [(0, lanes)])
+        left = _Vector(value.source, value.indices[:-1], [(first, lanes)])
+        factor = left.load()
+    else:
+        right = _Vector(weights.source, weights.indices[:-2], [(0, lanes), (0, together)])
+        left = _Vector(value.source, value.indices[:-1], [(first, together)])
+        factor = tirx.reinterpret("int32", left.load())
+    before = sums.load()
+    total = tirx.call_pure_extern(before.ty.dtype, FUNCTIONS[together], before, right.load(), factor)
     block = s_tir.SBlock(
         [axis for axis, _ in kept],
-        [each.region() for each in read],
-        [read[0].region()],
+        [each.region() for each in (sums, right, left)],
+        [sums.region()],
         realize.block.name_hint,
-        tirx.BufferStore(store.buffer, total, read[0].indices()),
+        tirx.BufferStore(store.buffer, total, sums.indices()),
     )
     return s_tir.SBlockRealize([at for _, at in kept], realize.predicate, block)
 

@@ -14,7 +14,8 @@ from graphopt.backends.tvm.bfloat16 import STORED
 from graphopt.backends.tvm.narrow import NARROW
 from graphopt.targets import Target
 
-FUNCTION = "graphopt_sum_products"
+FUNCTIONS = {1: "graphopt_sum_singles", 2: "graphopt_sum_pairs", 4: "graphopt_sum_quads"}
+"""By the number of products that are summed into a lane; kernels that are compiled together share what they import."""
 _HEAD = """
 define <{lanes} x {sum}> @{function}(<{lanes} x {sum}> %sums, <{numbers} x {number}> %weights, i32 %value) {{
   %first = insertelement <{lanes} x i32> poison, i32 %value, i64 0
@@ -92,6 +93,25 @@ _QUADS_PORTABLE = """
   %s.2 = add <{lanes} x i32> %s.1, %p.2
   %total = add <{lanes} x i32> %s.2, %p.3
 """
+_SINGLES = """
+define <{lanes} x i32> @{function}(<{lanes} x i32> %sums, <{lanes} x i8> %weights, <{lanes} x i8> %values) {{
+  %w = zext <{lanes} x i8> %weights to <{lanes} x i32>
+  %x = zext <{lanes} x i8> %values to <{lanes} x i32>
+  %a = bitcast <{lanes} x i32> %x to <{numbers} x i8>
+  %b = bitcast <{lanes} x i32> %w to <{numbers} x i8>
+  %total = call <{lanes} x i32> @{intrinsic}(<{lanes} x i32> %sums, <{numbers} x i8> %a, <{numbers} x i8> %b)
+  ret <{lanes} x i32> %total
+}}
+"""
+_SINGLES_PORTABLE = """
+define <{lanes} x i32> @{function}(<{lanes} x i32> %sums, <{lanes} x i8> %weights, <{lanes} x i8> %values) {{
+  %w = sext <{lanes} x i8> %weights to <{lanes} x i32>
+  %x = zext <{lanes} x i8> %values to <{lanes} x i32>
+  %product = mul <{lanes} x i32> %w, %x
+  %total = add <{lanes} x i32> %sums, %product
+  ret <{lanes} x i32> %total
+}}
+"""
 _DECLARED_PAIRS = """
 declare <{lanes} x float> @{intrinsic}(
   <{lanes} x float>, <{numbers} x bfloat>, <{numbers} x bfloat>)
@@ -104,18 +124,21 @@ declare <{lanes} x i32> @{intrinsic}(<{pairs} x i16>, <{pairs} x i16>)
 """
 
 
-def definition(target: Target, dtype: str) -> str:
+def definition(target: Target, dtype: str, together: int) -> str:
     """Return the function (sums, weights of a vector's lanes with their neighbours, a value with its own) → sums.
 
-    `dtype` is that of the weights; see `narrow.NARROW`.
+    `dtype` is that of the weights; see `narrow.NARROW`. Of one product alone, each lane has a value of its own.
     """
-    lanes, together = target.lanes(), NARROW[dtype].together
+    lanes, most = target.lanes(), NARROW[dtype].together
     body, declared, intrinsic = _pairs(target) if dtype == STORED else _quads(target)
-    return (_HEAD + body + _TAIL + declared).format(
-        function=FUNCTION,
+    text = _HEAD + body + _TAIL + declared
+    if together == 1:
+        text = _SINGLES + declared if target.int8_dot else _SINGLES_PORTABLE
+    return text.format(
+        function=FUNCTIONS[together],
         lanes=lanes,
-        numbers=lanes * together,
-        pairs=lanes * together // 2,
+        numbers=lanes * most,
+        pairs=lanes * most // 2,
         sum="float" if dtype == STORED else "i32",
         number="i16" if dtype == STORED else "i8",
         intrinsic=intrinsic,

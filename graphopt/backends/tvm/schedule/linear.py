@@ -43,7 +43,7 @@ def _pack_rows(kernel: KernelSchedule, block: Block, count: int) -> None:
     """
     schedule = kernel.schedule
     packed = schedule.cache_read(block, 0, "global")
-    together = neighbours(kernel, block)
+    together = neighbours(kernel, block) or 1
 
     def side_by_side(m: tirx.Var, k: tirx.Var) -> list[tirx.Expr]:
         places = [tirx.floordiv(m, count), tirx.floordiv(k, together), tirx.floormod(m, count)]

@@ -43,13 +43,12 @@ def sum_in_registers(kernel: KernelSchedule, block: Block, partial: Block | None
     schedule = kernel.schedule
     tile, reducing = kernel.reduction_axes(block, below=depth)
     *columns, lane = tile
-    group = reducing.pop() if neighbours(kernel, block) > 1 else None
-    if group is None:
-        schedule.reorder(*reducing, *tile)
-        keep_in_registers(kernel, tile)
-    else:
-        schedule.reorder(*reducing, *columns, group, lane)
-        unroll(kernel, columns)
+    together = neighbours(kernel, block)
+    group = [reducing.pop()] if together is not None and together > 1 else []
+    schedule.reorder(*reducing, *columns, *group, lane)
+    if together is None:
+        schedule.vectorize(lane)
+    unroll(kernel, columns)
     if partial is not None:
         schedule.compute_at(partial, reducing[0], preserve_unit_loops=True)
         sum_in_registers(kernel, partial, None, depth=depth + 1)
@@ -59,5 +58,5 @@ def sum_in_registers(kernel: KernelSchedule, block: Block, partial: Block | None
                 schedule.unroll(loop)
     start = schedule.decompose_reduction(block, reducing[0])
     keep_in_registers(kernel, schedule.get_loops(start)[depth:])
-    if group is not None:
-        mark_dot(kernel, block, group)
+    if together is not None:
+        mark_dot(kernel, block, *group or [lane])
