@@ -8,14 +8,16 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
+import tvm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tvm import tirx
 
 import graphopt
 from graphopt.backends.ort.reference import evaluate
+from graphopt.backends.tvm.codegen import generate
 from graphopt.backends.tvm.lower.region import lower
-from graphopt.backends.tvm.schedule.module import fuse
+from graphopt.backends.tvm.schedule.module import fuse, schedule
 from graphopt.ir.load import load
 from graphopt.targets import Target, host
 from graphopt.tensors import Array
@@ -289,3 +291,37 @@ def test_elementwise_arithmetic_is_exact(case: str, target: str) -> None:
     model = builder.model()
     feeds = {"x1": x1.numbers, "x2": x2.numbers}
     np.testing.assert_array_equal(compiled(model, TARGETS[target], feeds)["y"], reference(model, feeds)["y"])
+
+
+PROCESSORS = {  # mcpu, triple, features, bits of a vector, what multiplies, what does not
+    "vnni": ("icelake-server", "x86_64", {"avx512f", "avx512bw", "avx512_vnni", "fma"}, 512, "vpdpbusd", "vpmadd"),
+    "avx-vnni": ("alderlake", "x86_64", {"avx2", "avx_vnni", "fma"}, 256, "vpdpbusd", "vpmadd"),
+    "avx512": ("skylake-avx512", "x86_64", {"avx512f", "avx512bw", "fma"}, 512, "vpmaddwd", "vpmaddubsw"),
+    "avx2": ("haswell", "x86_64", {"avx2", "fma"}, 256, "vpmaddwd", "vpmaddubsw"),
+    "sse2": ("core2", "x86_64", {"sse2"}, 128, "pmaddwd", "pmaddubsw"),
+    "dot": ("neoverse-n1", "aarch64", {"asimd", "asimddp"}, 128, "sdot", "usdot"),
+    "i8mm": ("neoverse-v1", "aarch64", {"asimd", "asimddp", "i8mm"}, 128, "usdot", "\tsdot"),
+}
+
+
+@pytest.mark.parametrize("name", PROCESSORS)
+@pytest.mark.parametrize("case", ["every block full", "depthwise"])
+def test_each_processor_multiplies_by_what_it_has(case: str, name: str) -> None:
+    mcpu, machine, features, bits, found, absent = PROCESSORS[name]
+    target = replace(host(), features=frozenset(features), vector_bits=bits)
+    rng = np.random.default_rng(0)
+    shape, kernel, window = CONVOLUTIONS[case]
+    x, w = random(shape, "uint8", 3, rng=rng), random(kernel, "int8", 0, channels=0, rng=rng)
+    graph = graphopt.optimize(conv(x, w, None, grid(x.real(), "uint8", 3), window).SerializeToString()).model.graph
+    module = schedule(lower(list(graph), graph.inputs, graph.outputs, target), target)
+    code = {
+        variable: function.with_attr("global_symbol", variable.name_hint)
+        for variable, function in module.functions.items()
+        if "integer" in variable.name_hint
+    }
+    triple = {"kind": "llvm", "mcpu": mcpu, "mtriple": f"{machine}-linux-gnu"}
+    text = generate(code, tvm.target.Target(triple)).inspect_source("asm")
+    assert "graphopt_sum" not in text
+    if case == "every block full" or target.int8_dot:
+        assert found in text
+    assert absent not in text
