@@ -325,3 +325,82 @@ def test_each_processor_multiplies_by_what_it_has(case: str, name: str) -> None:
     if case == "every block full" or target.int8_dot:
         assert found in text
     assert absent not in text
+
+
+def _weights_only(b: GraphBuilder, x: str, rng: np.random.Generator) -> str:
+    return b.node("Conv", x, b.dequantized(random([24, 20, 3, 3], "int8", 0, 0.01, channels=0, rng=rng)))
+
+
+def _float_bias(b: GraphBuilder, x: str, rng: np.random.Generator) -> str:
+    q = b.quantized(x, (np.float32(0.03), np.uint8(128)))
+    real = b.node("DequantizeLinear", q, b.constant(np.float32(0.03)), b.constant(np.uint8(128)))
+    weights = b.dequantized(random([24, 20, 3, 3], "int8", 0, 0.01, channels=0, rng=rng))
+    return b.node("Conv", real, weights, b.constant(rng.standard_normal(24).astype(np.float32)))
+
+
+def _blocked_weights(b: GraphBuilder, x: str, rng: np.random.Generator) -> str:
+    flat = b.node("Flatten", x)
+    numbers = b.constant(rng.integers(-8, 8, (1260, 12)).astype(np.int8))
+    scale = b.constant(rng.uniform(0.01, 0.02, (63, 12)).astype(np.float32))
+    return b.node("MatMul", flat, b.node("DequantizeLinear", numbers, scale, axis=0, block_size=20))
+
+
+def _scale_a_channel(b: GraphBuilder, x: str, rng: np.random.Generator) -> str:
+    scale, zero = b.constant(rng.uniform(0.01, 0.03, 20).astype(np.float32)), b.constant(np.full(20, 7, np.int8))
+    q = b.node("QuantizeLinear", x, scale, zero, axis=1)
+    return b.node("Sigmoid", b.node("DequantizeLinear", q, scale, zero, axis=1))
+
+
+def _sixteen_bits(b: GraphBuilder, x: str, _: np.random.Generator) -> str:
+    scale, zero = b.constant(np.float32(0.0003)), b.constant(np.uint16(30000))
+    pooled = b.node(
+        "MaxPool",
+        b.node("DequantizeLinear", b.node("QuantizeLinear", x, scale, zero), scale, zero),
+        kernel_shape=[2, 2],
+    )
+    return b.node("Neg", pooled)
+
+
+def _raw_integers(b: GraphBuilder, x: str, _: np.random.Generator) -> str:
+    q = b.quantized(x, (np.float32(0.03), np.int8(4)))
+    return b.node("Cast", b.node("Abs", q), to=onnx.TensorProto.FLOAT)
+
+
+def _scale_of_a_run(b: GraphBuilder, x: str, _: np.random.Generator) -> str:
+    scale = b.node("ReduceMax", b.node("Abs", x), keepdims=0)
+    q = b.node("QuantizeLinear", x, scale, b.constant(np.int8(0)))
+    return b.node("DequantizeLinear", q, scale, b.constant(np.int8(0)))
+
+
+def _read_twice(b: GraphBuilder, x: str, rng: np.random.Generator) -> str:
+    y = (np.float32(0.03), np.int8(-3))
+    real = b.node("DequantizeLinear", b.quantized(x, y), *map(b.constant, y))
+    weights = b.dequantized(random([20, 20, 1, 1], "int8", 0, 0.01, channels=0, rng=rng))
+    sums = b.node("Conv", real, weights)
+    return b.node("Add", b.node("Softmax", sums, axis=1), b.node("Mul", real, sums))
+
+
+FORMS = {
+    "weights alone": _weights_only,
+    "a bias of float32": _float_bias,
+    "weights in blocks": _blocked_weights,
+    "a scale for each channel": _scale_a_channel,
+    "16 bits": _sixteen_bits,
+    "integers read as such": _raw_integers,
+    "a scale that a run knows": _scale_of_a_run,
+    "sums that are read twice": _read_twice,
+}
+
+
+@pytest.mark.parametrize("case", FORMS)
+def test_other_forms_of_quantized_graphs_are_right(case: str) -> None:
+    rng = np.random.default_rng(len(case))
+    builder, x = GraphBuilder(), rng.standard_normal((1, 20, 7, 9)).astype(np.float32)
+    result = FORMS[case](builder, builder.input("x", x), rng)
+    builder.node("Identity", result, result="y")
+    builder.output("y", np.float32)
+    model = builder.model()
+    module = graphopt.compile(model.SerializeToString(), cache=False)
+    assert not module.report.notes
+    actual, expected = module({"x": x})["y"], reference(model, {"x": x})["y"]
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=2e-6 * abs(expected).max())
