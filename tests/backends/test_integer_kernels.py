@@ -404,3 +404,41 @@ def test_other_forms_of_quantized_graphs_are_right(case: str) -> None:
     assert not module.report.notes
     actual, expected = module({"x": x})["y"], reference(model, {"x": x})["y"]
     np.testing.assert_allclose(actual, expected, rtol=0, atol=2e-6 * abs(expected).max())
+
+
+FUNCTIONS = {
+    "Sigmoid": {},
+    "Tanh": {},
+    "HardSwish": {},
+    "LeakyRelu": {"alpha": 0.1},
+    "Gelu": {},
+    "Softplus": {},
+    "Exp": {},
+}
+
+
+@pytest.mark.parametrize(("operator", "dtype"), list(zip(FUNCTIONS, itertools.cycle(["uint8", "int8"]), strict=False)))
+def test_functions_of_one_byte_are_looked_up(operator: str, dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    numbers = rng.permutation(np.arange(20 * 256).astype(dtype)).reshape(1, 20, 16, 16)
+    x = Quantized(numbers, np.asarray(0.037, np.float32), np.asarray(101, dtype))
+    builder = GraphBuilder()
+    result = builder.node(operator, builder.dequantized(builder.input("x", numbers), x), **FUNCTIONS[operator])
+    builder.quantized(result, (np.float32(0.0211), np.asarray(30, dtype)), "y")
+    builder.output("y", dtype)
+    model = builder.model()
+    np.testing.assert_array_equal(compiled(model, host(), {"x": numbers})["y"], reference(model, {"x": numbers})["y"])
+    assert "float32" not in dtypes(model)
+
+
+def test_functions_of_functions_are_looked_up() -> None:
+    x = random([1, 20, 16, 16], "uint8", 100, rng=np.random.default_rng(0))
+    builder = GraphBuilder()
+    real = builder.node("Relu", builder.dequantized(builder.input("x", x.numbers), x))
+    root = builder.node("Sqrt", builder.node("Mul", real, builder.constant(np.float32(1.7))))
+    builder.quantized(root, (np.float32(0.01), np.uint8(3)), "y")
+    builder.output("y", "uint8")
+    model = builder.model()
+    feeds = {"x": x.numbers}
+    np.testing.assert_array_equal(compiled(model, host(), feeds)["y"], reference(model, feeds)["y"])
+    assert "float32" not in dtypes(model)

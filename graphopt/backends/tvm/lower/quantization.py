@@ -26,6 +26,7 @@ from graphopt.backends.tvm.lower.affine import (
 )
 from graphopt.backends.tvm.lower.lowered import Lowered, Lowering
 from graphopt.backends.tvm.lower.refusal import RefusalError
+from graphopt.backends.tvm.lower.table import function_of_bytes, te_look_up
 from graphopt.backends.tvm.lower.types import dtype_of, literal, shape_of
 from graphopt.ir.constants import constant
 from graphopt.ir.walk import is_op
@@ -86,7 +87,19 @@ def lower_quantize(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     parameters = _parameters(node, dtype)
     if parameters.scale.ndim:
         raise RefusalError("it has a scale for each channel")
+    if (function := function_of_bytes(lowering, data)) is not None:
+        return [_looked_up(lowering, *function, parameters)]
     return [quantized(lowering, lowering.lowered(data), parameters)]
+
+
+def _looked_up(lowering: Lowering, source: Lowered, results: Array, parameters: Parameters) -> Lowered:
+    """Return the integers of a function of bytes, given its results for each."""
+    offset, kind = _offset(lowering, parameters.dtype), np.iinfo(parameters.dtype)
+    whole = np.rint(np.divide(results, parameters.scale)) + int(parameters.zero_point)
+    dtype = lowering.byte if parameters.dtype in BYTES else parameters.dtype
+    table = (np.nan_to_num(np.clip(whole, kind.min, kind.max)) + offset).astype(dtype)
+    expr = lowering.kernel("look_up", te_look_up, source.expr, table)
+    return replace(source, expr=expr, affine=Affine(UNIT, offset) if offset else None)
 
 
 def lower_cast(lowering: Lowering, node: ir.Node) -> list[Lowered]:
