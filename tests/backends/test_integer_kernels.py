@@ -241,10 +241,11 @@ def test_what_moves_elements_moves_integers(case: str, dtype: str) -> None:
 
 
 MEANS = {
-    "GlobalAveragePool": ({}, (20, 7 * 9)),
-    "AveragePool": ({"kernel_shape": [3, 2], "strides": [2, 1]}, None),
-    "AveragePool over padding": ({"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "count_include_pad": 1}, None),
-    "AveragePool beside padding": ({"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}, None),
+    "GlobalAveragePool": {},
+    "AveragePool": {"kernel_shape": [3, 2], "strides": [2, 1]},
+    "AveragePool over padding": {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "count_include_pad": 1},
+    "AveragePool beside padding": {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]},
+    "AveragePool beyond the end": {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1, "count_include_pad": 1},
 }
 
 
@@ -255,14 +256,13 @@ def test_means_are_off_by_the_rounding_of_ties_alone(case: str, dtype: str) -> N
     x = random([2, 20, 7, 9], dtype, -3 if dtype == "int8" else 77, rng=rng)
     builder = GraphBuilder()
     value = builder.dequantized(builder.input("x", x.numbers), x)
-    pooled = builder.node(case.split(maxsplit=1)[0], value, **MEANS[case][0])
+    pooled = builder.node(case.split(maxsplit=1)[0], value, **MEANS[case])
     builder.quantized(pooled, grid(x.real().mean((2, 3)), dtype, 9), "y")
     builder.output("y", dtype)
     model = builder.model()
     actual, expected = compiled(model, host(), {"x": x.numbers})["y"], reference(model, {"x": x.numbers})["y"]
     assert abs(actual.astype(int) - expected).max() <= 1
     assert (actual != expected).mean() < 0.01
-    assert any("int32" in str(kernel) for kernel in kernels(model))
 
 
 ELEMENTWISE = {

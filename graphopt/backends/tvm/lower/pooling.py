@@ -58,9 +58,9 @@ def lower_average_pool(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     shape, output_shape = shape_of(data), shape_of(node.outputs[0])
     window = window_of(node, shape[2:], tuple(node.attributes.get_ints("kernel_shape", [])))
     counts_padding = node.attributes.get_int("count_include_pad", 0) != 0
-    if (integers := _pool_of_integers(lowering, data, window, output_shape)) is not None and (
-        not window.is_padded or counts_padding
-    ):
+    reached = zip(window.padding_for(shape[2:], output_shape[2:]), window.ends, strict=True)
+    is_same_count = (counts_padding or not window.is_padded) and all(end <= declared for end, declared in reached)
+    if is_same_count and (integers := _pool_of_integers(lowering, data, window, output_shape)) is not None:
         return [integers]
 
     def compute(source: te.Tensor) -> te.Tensor:
@@ -87,7 +87,7 @@ def lower_average_pool(lowering: Lowering, node: ir.Node) -> list[Lowered]:
 def _pool_of_integers(
     lowering: Lowering, data: ir.Value, window: Window, output_shape: tuple[int, ...]
 ) -> Lowered | None:
-    """Sum up integers that a value is held as, each window as many; None where there are none, or windows differ."""
+    """Sum up integers that a value is held as, whose sums have a scale for the mean; None where there are none."""
     held = lowering.held(data)
     if held is None or held.affine is None or not held.affine.is_plain or held.dtype not in BYTES:
         return None
@@ -105,7 +105,9 @@ def _pool_of_integers(
         return te.compute(blocked, total, name="pool_sum", attrs=mark(Kernel.POOL))
 
     sums = lowering.kernel("integer_pool", compute, lowering.arranged(held, layout))
-    return Lowered(sums, output_shape, layout, _mean(affine, math.prod(window.kernel)))
+    count = math.prod(window.kernel)
+    mean = Affine(np.divide(affine.scale, np.float32(count)), affine.zero_point * count)
+    return Lowered(sums, output_shape, layout, mean)
 
 
 def lower_global_average_pool(lowering: Lowering, node: ir.Node) -> list[Lowered]:
@@ -113,7 +115,7 @@ def lower_global_average_pool(lowering: Lowering, node: ir.Node) -> list[Lowered
     (data,) = node.inputs
     if data is None or dtype_of(data) == "float16":
         raise RefusalError("a sum of float16 would lose digits")
-    return [_mean_of_integers(lowering, data) or _spatial_mean(lowering, data, shape_of(node.outputs[0]))]
+    return [_spatial_mean(lowering, data, shape_of(node.outputs[0]))]
 
 
 def lower_reduce_mean(lowering: Lowering, node: ir.Node) -> list[Lowered]:
@@ -126,29 +128,20 @@ def lower_reduce_mean(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     rank = len(shape_of(data))
     if rank < 3 or {axis % rank for axis in listed} != set(range(2, rank)):
         return importer.convert(lowering, node)
-    return [_mean_of_integers(lowering, data) or _spatial_mean(lowering, data, shape_of(node.outputs[0]))]
+    return [_spatial_mean(lowering, data, shape_of(node.outputs[0]))]
 
 
-def _mean_of_integers(lowering: Lowering, data: ir.Value) -> Lowered | None:
-    """Sum up integers that a value is held as, over all positions; the sums have a scale for the mean."""
-    held = lowering.held(data)
-    if held is None or held.affine is None or not held.affine.is_plain or held.dtype not in BYTES:
-        return None
-    rank, layout = len(held.shape), held.layout if held.layout.is_blocked else Layout(lowering.lanes)
-    count = math.prod(held.shape[2:])
-    whole = relax.op.astype(lowering.arranged(held, layout), "int32")
-    sums = lowering.emit(relax.op.sum(lowering.emit(whole), [*range(2, rank)], keepdims=True))
-    return Lowered(sums, (*held.shape[:2], *(1,) * (rank - 2)), layout, _mean(held.affine, count))
-
-
-def _mean(affine: Affine, count: int) -> Affine:
-    """Return what sums of so many integers stand for where the mean is asked for."""
-    return Affine(np.divide(affine.scale, np.float32(count)), affine.zero_point * count)
+def _whole(spatial: tuple[int, ...]) -> Window:
+    """Return the one window over all positions."""
+    ones, zeros = (1,) * len(spatial), (0,) * len(spatial)
+    return Window(spatial, ones, ones, zeros, zeros)
 
 
 def _spatial_mean(lowering: Lowering, data: ir.Value, output_shape: tuple[int, ...]) -> Lowered:
     """Average over all positions: at once where they are few, else axis by axis, which rounds far less."""
     spatial = shape_of(data)[2:]
+    if (integers := _pool_of_integers(lowering, data, _whole(spatial), output_shape)) is not None:
+        return integers
     axes = [*range(2, 2 + len(spatial))]
     result = lowering.blocked(data)
     for step in [axes] if math.prod(spatial) <= _SUMMED_AT_ONCE else [[axis] for axis in reversed(axes)]:
