@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
+import ml_dtypes
 import numpy as np
 import onnx
 import pytest
@@ -340,7 +341,7 @@ def _float_bias(b: GraphBuilder, x: str, rng: np.random.Generator) -> str:
 
 def _blocked_weights(b: GraphBuilder, x: str, rng: np.random.Generator) -> str:
     flat = b.node("Flatten", x)
-    numbers = b.constant(rng.integers(-8, 8, (1260, 12)).astype(np.int8))
+    numbers = b.constant(rng.integers(-8, 8, (1260, 12)).astype(ml_dtypes.int4))
     scale = b.constant(rng.uniform(0.01, 0.02, (63, 12)).astype(np.float32))
     return b.node("MatMul", flat, b.node("DequantizeLinear", numbers, scale, axis=0, block_size=20))
 

@@ -17,6 +17,7 @@ from graphopt.backends.tvm.lower.known import is_known
 from graphopt.backends.tvm.lower.legalize import legalize, without_kernel
 from graphopt.backends.tvm.lower.lowered import Lowered, Lowering, tensor_type
 from graphopt.backends.tvm.lower.operators import lower_node
+from graphopt.backends.tvm.lower.quantized_operators import DEFINITIONS
 from graphopt.backends.tvm.lower.refusal import RefusalError
 from graphopt.backends.tvm.lower.types import dtype_of, shape_of
 from graphopt.ir.constants import constant, constant_tensor
@@ -24,6 +25,8 @@ from graphopt.targets import host
 
 _VALUES_IN_KEY = 64
 """Constants of up to this many elements (axes, shapes, scales) can decide whether a node is supported."""
+_SCALED = frozenset({"DequantizeLinear", "QuantizeLinear", *(operator for _, operator in DEFINITIONS)})
+"""Operators whose constants, scales and zero points, decide nothing; hardly any two nodes have the same."""
 _LONGEST_REASON = 160
 
 Key = tuple[object, ...]
@@ -37,6 +40,8 @@ class Support:
 
     def __call__(self, node: ir.Node) -> str | None:
         """Return None when TVM can take the node, else the reason as a clause that follows `because`."""
+        if all(map(is_known, node.outputs)):
+            return None  # no code is made for it
         try:
             key = _key(node)
         except RefusalError as refusal:
@@ -48,16 +53,17 @@ class Support:
 
 def _key(node: ir.Node) -> Key:
     attributes = tuple(sorted(f"{attribute.name}={attribute.value}" for attribute in node.attributes.values()))
-    inputs = tuple(None if value is None else _input_key(value) for value in node.inputs)
+    most = 0 if node.op_type in _SCALED else _VALUES_IN_KEY
+    inputs = tuple(None if value is None else _input_key(value, most) for value in node.inputs)
     outputs = tuple((shape_of(value), dtype_of(value)) for value in node.outputs if value.name)
     return (node.domain, node.op_type, opset(node), attributes, inputs, outputs)
 
 
-def _input_key(value: ir.Value) -> Key:
+def _input_key(value: ir.Value, most: int) -> Key:
     array = constant(value)
     if array is None:
         return (shape_of(value), dtype_of(value), "known" if is_known(value) else None)
-    content = array.tobytes() if array.size <= _VALUES_IN_KEY else None
+    content = array.tobytes() if array.size <= most else None
     return (array.shape, dtype_of(value), "constant", content)
 
 
