@@ -8,6 +8,7 @@ from tvm import relax, s_tir, tirx
 from graphopt.backends.tvm.build import tvm_target
 from graphopt.backends.tvm.kernels import is_schedulable
 from graphopt.backends.tvm.lower.legalize import legalize
+from graphopt.backends.tvm.schedule.bias import begin_with_bias
 from graphopt.backends.tvm.schedule.choices import ANALYSIS, Choices, DecisionTable
 from graphopt.backends.tvm.schedule.dots import call_sums
 from graphopt.backends.tvm.schedule.kernel import KernelSchedule
@@ -38,7 +39,9 @@ def schedule_kernels(module: tvm.IRModule, target: Target, decisions: DecisionTa
 
 def schedule_kernel(function: tirx.PrimFunc, target: Target, choices: Choices | None = None) -> tirx.PrimFunc:
     """Return a kernel with its loops arranged for a target; `choices` decide, and learn what was asked for."""
-    kernel = KernelSchedule(s_tir.Schedule(_narrow(function)), target, Choices() if choices is None else choices)
+    kernel = KernelSchedule(
+        s_tir.Schedule(begin_with_bias(_narrow(function))), target, Choices() if choices is None else choices
+    )
     apply_template(kernel)
     (scheduled,) = kernel.schedule.mod.functions.values()
     scheduled = call_sums(scheduled)
