@@ -18,6 +18,7 @@ import graphopt
 from graphopt.backends.ort.reference import evaluate
 from graphopt.backends.tvm.codegen import generate
 from graphopt.backends.tvm.lower.region import lower
+from graphopt.backends.tvm.schedule.bias import begin_with_bias
 from graphopt.backends.tvm.schedule.module import fuse, schedule
 from graphopt.ir.load import load
 from graphopt.targets import Target, host
@@ -443,3 +444,19 @@ def test_functions_of_functions_are_looked_up() -> None:
     feeds = {"x": x.numbers}
     np.testing.assert_array_equal(compiled(model, host(), feeds)["y"], reference(model, feeds)["y"])
     assert "float32" not in dtypes(model)
+
+
+@pytest.mark.parametrize(("quantizes", "begins"), [(True, True), (False, False)], ids=["integers", "floats"])
+def test_sums_of_integers_begin_with_their_bias(*, quantizes: bool, begins: bool) -> None:
+    rng = np.random.default_rng(0)
+    shape, kernel, _ = CONVOLUTIONS["one tap"]
+    x, w = random(shape, "uint8", 3, rng=rng), random(kernel, "int8", 0, channels=0, rng=rng)
+    builder = GraphBuilder()
+    data = builder.input("x", x.numbers if quantizes else x.real())
+    operands = [builder.dequantized(data, x) if quantizes else data, builder.dequantized(w)]
+    bias = rng.integers(-500, 500, kernel[0]).astype(np.int32)
+    builder.node("Conv", *operands, builder.bias(bias, x.scale * w.scale), result="y")
+    builder.output("y", "float32")
+    (summing,) = [function for function in kernels(builder.model()) if "graphopt.kernel" in str(function)]
+    assert "T_add" in str(summing)
+    assert (str(begin_with_bias(summing)) != str(summing)) == begins

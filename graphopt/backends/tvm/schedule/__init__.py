@@ -10,6 +10,7 @@
     linear       rows times packed panels
     tile         how much is kept in registers
     summation    long sums, in registers and in parts
+    bias         what sums of integers begin with
     dots         products of narrow numbers, by `instructions` that TVM does not know
 
 Lowering and scheduling share only the marks of `kernels` and how `narrow` numbers are stored.

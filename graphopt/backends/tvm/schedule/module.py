@@ -39,9 +39,8 @@ def schedule_kernels(module: tvm.IRModule, target: Target, decisions: DecisionTa
 
 def schedule_kernel(function: tirx.PrimFunc, target: Target, choices: Choices | None = None) -> tirx.PrimFunc:
     """Return a kernel with its loops arranged for a target; `choices` decide, and learn what was asked for."""
-    kernel = KernelSchedule(
-        s_tir.Schedule(begin_with_bias(_narrow(function))), target, Choices() if choices is None else choices
-    )
+    unscheduled = s_tir.Schedule(begin_with_bias(_narrow(function)))
+    kernel = KernelSchedule(unscheduled, target, Choices() if choices is None else choices)
     apply_template(kernel)
     (scheduled,) = kernel.schedule.mod.functions.values()
     scheduled = call_sums(scheduled)
