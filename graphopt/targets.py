@@ -65,6 +65,16 @@ class Target:
         return not self.features.isdisjoint({"avx512_vnni", "avx_vnni", "asimddp"})
 
     @property
+    def signed_dot(self) -> bool:
+        """Whether what that instruction multiplies with int8 is int8 too; elsewhere it is uint8."""
+        return "asimddp" in self.features and "i8mm" not in self.features
+
+    @property
+    def fma(self) -> bool:
+        """Whether one instruction multiplies and adds with a single rounding."""
+        return not self.features.isdisjoint({"fma", "avx512f", "asimd"})
+
+    @property
     def bf16(self) -> bool:
         """Whether one instruction multiplies two bfloat16 pairs and adds them into a float32 lane."""
         return "avx512_bf16" in self.features

@@ -87,3 +87,14 @@ def test_values_captured_by_a_subgraph_are_inputs_of_its_region(branch: str) -> 
     cut = partition(model.graph, lambda node: "control flow" if node.op_type == "If" else None)
     assert {value.name for value in cut.regions[-1].inputs} == {"p", "h"}
     assert {value.name for value in cut.regions[0].outputs} == {"h"}
+
+
+def test_what_reads_constants_alone_goes_with_its_reader() -> None:
+    constant = ir.Value(name="w", const_value=ir.tensor([1.0], name="w"))
+    source = ir.Value(name="x", type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape([1]))
+    weights, refused = (ir.Node("", "Neg", [value], name=name) for value, name in ((constant, "w"), (source, "r")))
+    product = ir.Node("", "Mul", [refused.outputs[0], weights.outputs[0]], name="m")
+    nodes = [weights, refused, product]
+    graph = ir.Graph([source], product.outputs, nodes=nodes, initializers=[constant], opset_imports={"": 17})
+    cut = partition(graph, lambda node: "refused" if node is refused else None)
+    assert [region.nodes for region in cut.regions] == [(refused,), (weights, product)]

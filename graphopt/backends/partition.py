@@ -3,7 +3,8 @@
 A region is convex when no path leaves it and comes back, so that it can run as one call. Regions are levels:
 a node's level is the largest number of changes of executor on a path to it, which never falls along an edge;
 so nodes of one level and one executor form a convex region, and the levels in order are a schedule with as
-few regions as the longest path allows.
+few regions as the longest path allows. What reads constants alone (weights that are dequantized) goes with its first
+reader, who then knows the constants.
 """
 
 from __future__ import annotations
@@ -80,6 +81,12 @@ def _levels(nodes: Sequence[ir.Node], reasons: dict[ir.Node, str]) -> dict[ir.No
             (levels[before] + (_executor(before, reasons) is not executor) for before in flow.predecessors(node)),
             default=0,
         )
+    for node in nodes:
+        if flow.out_degree(node) and all(map(is_constant, reads(node))):
+            executor = _executor(node, reasons)
+            levels[node] = min(
+                levels[reader] - (_executor(reader, reasons) is not executor) for reader in flow.successors(node)
+            )
     return levels
 
 

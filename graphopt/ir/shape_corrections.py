@@ -12,6 +12,8 @@ symbol, `onnx_shape_inference` 0.4 is wrong in nine places. Each correction leav
 - pooling with ceil_mode: it counts a last window that would start in the padding, which ONNX drops;
 - If with one branch of unknown shape: it takes the other branch's;
 - Loop: it takes the last state of the body for the result, and the largest trip count for the real one.
+Of onnxruntime's operators on integers, it gives pools and means the shape of what they read, and QGemm the type float32
+where that is given a zero point for the result.
 It also keeps silent about sizes that do not broadcast; that becomes an error. And it writes `ceiling`, which
 `onnx_ir` 1.1 prints, but neither that nor the engine reads.
 """
@@ -40,6 +42,11 @@ BROADCASTING = (
 ).split()
 
 
+_MICROSOFT = "com.microsoft"
+_ATTRIBUTES_OF = {"AveragePool": 11, "GlobalAveragePool": 1, "ReduceMean": 13}
+"""The version of the standard operators whose attributes those on integers have."""
+
+
 @cache
 def register_corrections() -> None:
     """Put the corrections over what the engine brings, once a process."""
@@ -58,18 +65,21 @@ def register_corrections() -> None:
     for op_type in ("AveragePool", "LpPool", "MaxPool"):
         _correct(op_type, _pool)
     _correct("Conv", infer_convolution)
+    _correct("QGemm", _quantized_gemm, domain=_MICROSOFT)
+    for op_type, version in _ATTRIBUTES_OF.items():
+        _correct(f"QLinear{op_type}", _as_standard(op_type, version), domain=_MICROSOFT)
     for op_type in SHAPES_DECIDE:
         _correct(op_type, remember)
 
 
-def _correct(op_type: str, correction: Correction) -> None:
-    for version in registry.version_boundaries("", op_type):
-        original = registry.get("", op_type, version)
+def _correct(op_type: str, correction: Correction, domain: str = "") -> None:
+    for version in registry.version_boundaries(domain, op_type):
+        original = registry.get(domain, op_type, version)
 
         def corrected(ctx: ShapeInferenceContext, node: ir.Node, original: Infer = original) -> None:
             correction(original, ctx, node)
 
-        registry.register("", op_type, version)(corrected)
+        registry.register(domain, op_type, version)(corrected)
 
 
 def _broadcast(original: Infer, ctx: ShapeInferenceContext, node: ir.Node) -> None:
@@ -181,6 +191,28 @@ def _pool(original: Infer, ctx: ShapeInferenceContext, node: ir.Node) -> None:
         for output, shape in zip(node.outputs, declared, strict=True):
             rank = len(output.shape) if output.shape is not None else 0
             _open(ctx, output, shape, frozenset(range(2, rank)))
+
+
+def _quantized_gemm(original: Infer, ctx: ShapeInferenceContext, node: ir.Node) -> None:
+    zero_point = node.inputs[8] if len(node.inputs) > 8 else None
+    (output,) = node.outputs
+    if zero_point is None:
+        original(ctx, node)
+        return
+    output.type = None  # or float32 would contradict it
+    original(ctx, node)
+    output.type = None if zero_point.dtype is None else ir.TensorType(zero_point.dtype)
+
+
+def _as_standard(op_type: str, version: int) -> Correction:
+    """Return a correction by the standard operator of the same first input, unless the channels come last."""
+
+    def infer(_: Infer, ctx: ShapeInferenceContext, node: ir.Node) -> None:
+        standard = registry.get("", op_type, version)
+        if standard is not None and node.attributes.get_int("channels_last", 0) == 0:
+            standard(ctx, node)
+
+    return infer
 
 
 def _open(ctx: ShapeInferenceContext, output: ir.Value, declared: ir.Shape | None, axes: frozenset[int]) -> None:

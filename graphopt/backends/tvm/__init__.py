@@ -3,7 +3,7 @@
     lower     IR → Relax and TE: what is computed, values tagged with their layout
     schedule  what a kernel's loops become on a target: pure functions of shapes and target facts
     kernels   what lowering and scheduling agree on: the marks of kernels
-    bfloat16  how numbers of that type are stored, which TVM has no type for
+    narrow    numbers that are multiplied with their neighbours, among them those of `bfloat16`, a type that TVM lacks
     build     native code and weights, in memory or exported; `compile` does all three for a region
     weights   the file of weights beside a library
     abi       the one version of TVM's foreign-function layer that works

@@ -1,7 +1,4 @@
-"""How bfloat16 is stored: the upper half of a float32, as uint16, since TVM's LLVM backend has no type for it.
-
-Sums of products take two neighbouring numbers at a time, a *pair*: Σ a[2 i + j] · b[2 i + j] over j = 0, 1.
-"""
+"""How bfloat16 is stored: the upper half of a float32, as uint16, since TVM's LLVM backend has no type for it."""
 
 from __future__ import annotations
 
@@ -13,7 +10,6 @@ from graphopt.tensors import Array
 
 STORED = "uint16"
 """The dtype of tensors that hold bfloat16."""
-PAIR = 2
 _HALF = 16
 _INFINITY, _MAGNITUDE, _QUIET = 0x7F800000, 0x7FFFFFFF, 0x40
 
@@ -21,13 +17,6 @@ _INFINITY, _MAGNITUDE, _QUIET = 0x7F800000, 0x7FFFFFFF, 0x40
 def round_array(array: Array) -> Array:
     """Round float32 to nearest, ties to even."""
     return array.astype(ml_dtypes.bfloat16).view(np.uint16)
-
-
-def pack_pairs(array: Array) -> Array:
-    """Bring float32 [..., k, lanes], k even, into bfloat16 [..., k / 2, lanes, 2]."""
-    *outer, depth, lanes = array.shape
-    split = array.reshape(*outer, depth // PAIR, PAIR, lanes)
-    return round_array(np.ascontiguousarray(np.moveaxis(split, -2, -1)))
 
 
 def rounded(value: tirx.Expr) -> tirx.Expr:

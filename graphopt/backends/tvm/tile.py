@@ -50,11 +50,14 @@ class Tile:
         return max(vectors / target.vectors_per_cycle, _LATENCY)
 
 
-def choose_tile(blocks: int, columns: int, target: Target, images: int | None = None) -> Tile:
+def choose_tile(
+    blocks: int, columns: int, target: Target, images: int | None = None, *, bytewise: bool = False
+) -> Tile:
     """Choose the tile for rows of `columns` outputs of `blocks` blocks: fewest cycles, loads, then narrow tiles.
 
     Five registers of eight hold the sums; LLVM spills some where more are asked for, since it loads several inputs
-    ahead. With `images`, tasks are tiles of channels of so many images, and cores that have none count.
+    ahead. Of products of bytes it loads the weights of several steps as well, and 7 of 16 are left. With `images`,
+    tasks are tiles of channels of so many images, and cores that have none count.
     """
 
     def cost(tile: Tile) -> tuple[float, float, int]:
@@ -63,7 +66,8 @@ def choose_tile(blocks: int, columns: int, target: Target, images: int | None = 
         return cycles, tile.loads(columns) / tile.blocks, columns % tile.columns
 
     counts = _ODD if blocks % 2 else _PAIRS
-    return min(_candidates(blocks, columns, target.vector_registers * 5 // 8, counts), key=cost)
+    registers = target.vector_registers * 7 // 16 if bytewise else target.vector_registers * 5 // 8
+    return min(_candidates(blocks, columns, registers, counts), key=cost)
 
 
 def tiles(blocks: int, columns: int, target: Target) -> Iterator[Tile]:

@@ -7,12 +7,14 @@ three channels is read as it is) and v in the output:
     depthwise  Y[n, o, s, v] = Σ_k X[n, o, s·stride + k·dilation, v] · W[o, k, v]
 
 Groups are a matter of first(o), see `grouping`. Where products take bfloat16 (`precision`), X is rounded and i counts
-pairs: X[…, 2 i + j] · W[o, c, k, i, v, j], summed over j as well; see `bfloat16`. The bias is an
-operator of its own; fusion brings it and what follows into the kernel.
+pairs: X[…, 2 i + j] · W[o, c, k, i, v, j], summed over j as well; see `narrow`. Where X is held as integers and W is
+known in such (`integer_products`), i counts quads of them, and Y is held as their sums. The bias is an operator of its
+own; fusion brings it and what follows into the kernel.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -20,19 +22,21 @@ import numpy as np
 import onnx_ir as ir
 from tvm import relax, te, tirx, topi
 
-from graphopt.backends.tvm.bfloat16 import PAIR, pack_pairs, widened
+from graphopt.backends.tvm.bfloat16 import STORED, round_array
 from graphopt.backends.tvm.kernels import Kernel, mark
 from graphopt.backends.tvm.lower import importer
 from graphopt.backends.tvm.lower.algorithm import winograd_of
 from graphopt.backends.tvm.lower.grouping import Grouping
-from graphopt.backends.tvm.lower.layout import Layout
+from graphopt.backends.tvm.lower.integer_products import IntegerProducts, in_bytes, integer_products
+from graphopt.backends.tvm.lower.known import known
+from graphopt.backends.tvm.lower.layout import Layout, pack_array
 from graphopt.backends.tvm.lower.lowered import Lowered, Lowering
 from graphopt.backends.tvm.lower.precision import is_depthwise, multiplies_rounded
 from graphopt.backends.tvm.lower.refusal import RefusalError
-from graphopt.backends.tvm.lower.types import dtype_of, shape_of
+from graphopt.backends.tvm.lower.types import dtype_of, literal, shape_of
 from graphopt.backends.tvm.lower.window import Window, window_of
 from graphopt.backends.tvm.lower.winograd import te_winograd_conv, transform_weights
-from graphopt.ir.constants import constant
+from graphopt.backends.tvm.narrow import NARROW, group_depth
 from graphopt.tensors import Array
 
 _SUMMED_AS_IS = frozenset({"float32", "float64"})
@@ -42,13 +46,15 @@ _SUMMED_AS_IS = frozenset({"float32", "float64"})
 def lower_conv(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     """Lower a Conv; weights that are no constants, and other dtypes, go through the importer."""
     data, weights, *bias = node.inputs
-    array = constant(weights)
+    array = known(weights)
     if data is None or array is None or dtype_of(data) not in _SUMMED_AS_IS:
         return importer.convert(lowering, node)
     window = window_of(node, shape_of(data)[2:], array.shape[2:])
     groups = node.attributes.get_int("group", 1)
     _check_operands(node, array, shape_of(data)[1], groups)
     output_shape = shape_of(node.outputs[0])
+    if (products := integer_products(lowering, node, axis=0)) is not None:
+        return [_integer_conv(lowering, node, products, window)]
     if is_depthwise(array, groups):
         layout = _blocked_layout(lowering, data)
         result = _depthwise(lowering, data, array, window, layout, output_shape)
@@ -92,14 +98,14 @@ def _dense(
         output_shape = (output_shape[0], len(result.slots), *output_shape[2:])
     if tile is not None:
         return _winograd(lowering, data, weights, tile, window, layout, output_shape)
-    inputs, step = weights.shape[1] * groups, PAIR if layout.rounded else 1
-    grouping = Grouping(inputs, weights.shape[0], groups, lowering.lanes, max(layout.lanes, 1), step)
+    inputs, together = weights.shape[1] * groups, NARROW[STORED].together if layout.rounded else 1
+    grouping = Grouping(inputs, weights.shape[0], groups, lowering.lanes, max(layout.lanes, 1), together)
     packed = grouping.pack(weights)
 
     def compute(source: te.Tensor, factors: te.Tensor) -> te.Tensor:
         return te_conv(source, factors, layout, grouping, window, output_shape)
 
-    name, factors = ("rounded_conv", pack_pairs(packed)) if layout.rounded else ("conv", packed)
+    name, factors = ("rounded_conv", group_depth(round_array(packed), together)) if layout.rounded else ("conv", packed)
     return lowering.kernel(name, compute, lowering.in_layout(data, layout), factors)
 
 
@@ -108,7 +114,7 @@ def _read_layout(lowering: Lowering, node: ir.Node, data: ir.Value, inputs: int)
     layout = lowering.layout(data) if inputs < lowering.lanes else _blocked_layout(lowering, data)
     if not multiplies_rounded(node, lowering.target):
         return layout
-    return replace(layout, lanes=layout.lanes or inputs + inputs % PAIR, rounded=True)
+    return replace(layout, lanes=layout.lanes or _round_up(inputs, NARROW[STORED].together), rounded=True)
 
 
 def _winograd(
@@ -135,13 +141,84 @@ def _depthwise(
     layout: Layout,
     output_shape: tuple[int, ...],
 ) -> relax.Expr:
-    packed = np.moveaxis(layout.arrange(weights[:, 0], 0).reshape(-1, layout.lanes, *window.kernel), 1, -1)
     shape = layout.shape(output_shape)
 
     def compute(source: te.Tensor, taps: te.Tensor) -> te.Tensor:
         return te_depthwise_conv(source, taps, window, shape)
 
-    return lowering.kernel("depthwise_conv", compute, lowering.in_layout(data, layout), np.ascontiguousarray(packed))
+    taps = _pack_taps(weights, layout, window)
+    return lowering.kernel("depthwise_conv", compute, lowering.in_layout(data, layout), taps)
+
+
+def _integer_conv(lowering: Lowering, node: ir.Node, products: IntegerProducts, window: Window) -> Lowered:
+    """Lower a convolution of integers to what it sums up, and its bias where that is known in the same integers."""
+    groups, output_shape = node.attributes.get_int("group", 1), shape_of(node.outputs[0])
+    depthwise = is_depthwise(products.weights, groups)
+    emit = _integer_depthwise if depthwise else _integer_dense
+    sums = emit(lowering, products, window, groups, output_shape)
+    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    known_bias = products.bias(bias)
+    others = tuple(range(1, products.weights.ndim))
+    correction = (0 if known_bias is None else known_bias) - products.zero_point * products.weights.sum(others)
+    addend = _per_channel(correction.astype(np.int32), len(output_shape), sums.layout)
+    result = replace(sums, expr=lowering.emit(relax.op.add(sums.expr, addend)))
+    if known_bias is not None or bias is None:
+        return result
+    real = lowering.real(result, "float32")
+    addend = lowering.channels(bias, len(output_shape), real.layout)
+    return replace(real, expr=lowering.emit(relax.op.add(real.expr, addend)))
+
+
+def _per_channel(array: Array, rank: int, layout: Layout) -> relax.Expr:
+    return literal(pack_array(array.reshape(1, -1, *(1,) * (rank - 2)), layout))
+
+
+def _integer_dense(
+    lowering: Lowering, products: IntegerProducts, window: Window, groups: int, output_shape: tuple[int, ...]
+) -> Lowered:
+    together, held = NARROW["int8"].together, products.data
+    layout, weights, inputs = held.layout, products.weights, held.shape[1]
+    if not layout.is_blocked:
+        layout = Layout(_round_up(inputs, together) if inputs < lowering.lanes else lowering.lanes)
+    if layout.slots:
+        weights, inputs = layout.arrange(weights, 1), len(layout.slots)
+    grouping = Grouping(inputs, weights.shape[0], groups, lowering.lanes, layout.lanes, together)
+
+    def compute(source: te.Tensor, factors: te.Tensor) -> te.Tensor:
+        return te_conv(source, factors, layout, grouping, window, output_shape, products.zero_point)
+
+    source = lowering.arranged(held, layout)
+    parts = [
+        lowering.kernel("integer_conv", compute, source, group_depth(grouping.pack(part), together))
+        for part in in_bytes(weights)
+    ]
+    sums = functools.reduce(lambda left, right: lowering.emit(relax.op.add(left, right)), parts)
+    return Lowered(sums, output_shape, Layout(lowering.lanes), products.sums(axis=1))
+
+
+def _integer_depthwise(
+    lowering: Lowering, products: IntegerProducts, window: Window, _: int, output_shape: tuple[int, ...]
+) -> Lowered:
+    layout = products.data.layout if products.data.layout.is_blocked else Layout(lowering.lanes)
+    narrow = len(list(in_bytes(products.weights))) == 1
+    taps = _pack_taps(products.weights.astype(np.int8 if narrow else np.int16), layout, window)
+    shape = layout.shape(output_shape)
+
+    def compute(source: te.Tensor, factors: te.Tensor) -> te.Tensor:
+        return te_depthwise_conv(source, factors, window, shape, products.zero_point)
+
+    sums = lowering.kernel("integer_depthwise_conv", compute, lowering.arranged(products.data, layout), taps)
+    return Lowered(sums, output_shape, layout, products.sums(axis=1))
+
+
+def _pack_taps(weights: Array, layout: Layout, window: Window) -> Array:
+    """Bring the weights [C, 1, *K] of a depthwise convolution into [C / v, *K, v]."""
+    packed = np.moveaxis(layout.arrange(weights[:, 0], 0).reshape(-1, layout.lanes, *window.kernel), 1, -1)
+    return np.ascontiguousarray(packed)
+
+
+def _round_up(count: int, multiple: int) -> int:
+    return -(-count // multiple) * multiple
 
 
 def te_conv(
@@ -151,25 +228,28 @@ def te_conv(
     grouping: Grouping,
     window: Window,
     output_shape: tuple[int, ...],
+    padding: int = 0,
 ) -> te.Tensor:
     """Describe the dense kernel; `source` is [N, C, *S] or [N, C / i, *S, i], `packed` as `Grouping.pack` makes it.
 
-    Where the layout is rounded, `packed` is that in pairs, [blocks, width / i, *K, i / 2, lanes, 2].
+    Of narrow factors, `packed` has their neighbours grouped, [blocks, width / i, *K, i / 2, lanes, 2], or 4.
     """
-    padded = pad_spatial(source, window, output_shape[2:], 0.0)
+    padded = pad_spatial(source, window, output_shape[2:], padding)
+    narrow = NARROW.get(str(packed.dtype))
     blocks = te.reduce_axis((0, int(packed.shape[1])), "c")
     kernel = reduce_axes(window.kernel)
     lane = te.reduce_axis((0, int(packed.shape[2 + len(kernel)])), "i")
-    part = te.reduce_axis((0, PAIR), "j")
     inner = int(lane.dom.extent)
 
     def element(n: tirx.Var, o: tirx.Var, *rest: tirx.Var) -> tirx.Expr:
         *position, v = rest
         at = places(position, kernel, window)
-        if layout.rounded:
-            pair = grouping.first(o) // PAIR + blocks * inner + lane
-            value = padded(n, pair // inner, *at, pair % inner * PAIR + part)
-            product = widened(value) * widened(packed(o, blocks, *kernel, lane, v, part))
+        if narrow is not None:
+            together, widen = narrow.together, narrow.widen
+            part = te.reduce_axis((0, together), "j")
+            group = grouping.first(o) // together + blocks * inner + lane
+            value = padded(n, group // inner, *at, group % inner * together + part)
+            product = widen(value) * widen(packed(o, blocks, *kernel, lane, v, part))
             return te.sum(product, axis=[blocks, *kernel, lane, part])
         channel = grouping.first(o) + blocks * inner + lane
         value = padded(n, channel // inner, *at, channel % inner) if layout.is_blocked else padded(n, channel, *at)
@@ -180,15 +260,21 @@ def te_conv(
     return te.compute(shape, element, name="conv", attrs=mark(kind))
 
 
-def te_depthwise_conv(source: te.Tensor, taps: te.Tensor, window: Window, shape: tuple[int, ...]) -> te.Tensor:
-    """Describe the depthwise kernel on a blocked `source` and `taps` [C / v, *K, v]; `shape` is the stored result's."""
-    padded = pad_spatial(source, window, shape[2:-1], 0.0)
+def te_depthwise_conv(
+    source: te.Tensor, taps: te.Tensor, window: Window, shape: tuple[int, ...], padding: int = 0
+) -> te.Tensor:
+    """Describe the depthwise kernel on a blocked `source` and `taps` [C / v, *K, v]; `shape` is the stored result's.
+
+    Products of integers are summed in int32.
+    """
+    padded = pad_spatial(source, window, shape[2:-1], padding)
     kernel = reduce_axes(window.kernel)
+    dtype = "int32" if str(taps.dtype).startswith("int") else taps.dtype
 
     def element(n: tirx.Var, o: tirx.Var, *rest: tirx.Var) -> tirx.Expr:
         *position, v = rest
         at = places(position, kernel, window)
-        return te.sum(padded(n, o, *at, v) * taps(o, *kernel, v), axis=kernel)
+        return te.sum(padded(n, o, *at, v).astype(dtype) * taps(o, *kernel, v).astype(dtype), axis=kernel)
 
     return te.compute(shape, element, name="depthwise_conv", attrs=mark(Kernel.DEPTHWISE_CONV))
 

@@ -12,7 +12,9 @@ from tvm import relax, te, topi
 
 from graphopt.backends.tvm.bfloat16 import round_array
 from graphopt.backends.tvm.kernels import JOIN
+from graphopt.backends.tvm.lower.affine import BYTES, Affine, byte_of, offset_to, spread, te_dequantize, te_shift
 from graphopt.backends.tvm.lower.channels import Assembly, ChannelPlan
+from graphopt.backends.tvm.lower.known import known
 from graphopt.backends.tvm.lower.layout import (
     PLAIN,
     Layout,
@@ -26,18 +28,31 @@ from graphopt.backends.tvm.lower.layout import (
 )
 from graphopt.backends.tvm.lower.refusal import RefusalError
 from graphopt.backends.tvm.lower.types import dtype_of, literal, shape_of
-from graphopt.ir.constants import constant
 from graphopt.targets import Target
 from graphopt.tensors import Array
 
 
 @dataclass(frozen=True)
 class Lowered:
-    """An expression and the layout in which it holds its value; `shape` is the logical (ONNX) one."""
+    """An expression and the layout in which it holds its value.
+
+    Attributes:
+        expr: the value, or the integers that stand for it.
+        shape: the logical (ONNX) one.
+        layout: how its elements are arranged.
+        affine: what the integers stand for; None where the expression is the value itself.
+
+    """
 
     expr: relax.Expr
     shape: tuple[int, ...]
     layout: Layout = PLAIN
+    affine: Affine | None = None
+
+    @property
+    def dtype(self) -> str:
+        """That of the expression."""
+        return str(self.expr.ty.dtype)
 
 
 class Lowering:
@@ -45,20 +60,26 @@ class Lowering:
 
     A value is asked for in the layout that its reader wants; a conversion is emitted once a value and
     layout. Constants are converted at compile time. What the plan of channels leaves without code is put together
-    where it is asked for.
+    where it is asked for. So are real numbers that are held as integers, for each reader anew, which computes them in
+    its own kernel.
     """
 
     def __init__(self, target: Target, plan: ChannelPlan) -> None:
         self.builder = relax.BlockBuilder()
         self.target = target
         self.lanes = target.lanes()
+        self.byte = byte_of(target)
         self._plan = plan
         self._values: dict[ir.Value, Lowered] = {}
-        self._converted: dict[tuple[ir.Value, Layout], relax.Expr] = {}
+        self._constants: dict[tuple[ir.Value, Layout], relax.Expr] = {}
+        self._converted: dict[tuple[relax.Expr, Layout], relax.Expr] = {}
+        self._ages: dict[relax.Expr, int] = {}
+        self._shifted: dict[relax.Expr, relax.Expr] = {}
 
     def define(self, value: ir.Value, lowered: Lowered) -> None:
         """Record what a value became."""
         self._values[value] = lowered
+        self._ages.setdefault(lowered.expr, len(self._ages))
 
     def layout(self, value: ir.Value) -> Layout:
         """Return the order of axes in which a value exists already; `PLAIN` for a constant."""
@@ -80,15 +101,69 @@ class Lowering:
     def in_layout(self, value: ir.Value, layout: Layout) -> relax.Expr:
         """Return a value in a layout."""
         lowered = self._find(value)
-        if lowered is not None and lowered.layout == layout:
+        if lowered is not None:
+            return self._shown(lowered, layout, dtype_of(value))
+        key = value, layout
+        if key not in self._constants:
+            self._constants[key] = self._constant(value, layout)
+        return self._constants[key]
+
+    def held(self, value: ir.Value | None) -> Lowered | None:
+        """Return a value of real numbers as the integers that stand for it, None where there are none."""
+        lowered = None if value is None else self._find(value)
+        return lowered if lowered is not None and lowered.affine is not None else None
+
+    def lowered(self, value: ir.Value) -> Lowered:
+        """Return a value as it exists already."""
+        return self._find(value) or Lowered(self.plain(value), shape_of(value))
+
+    def store_but_last(self, values: Sequence[ir.Value]) -> None:
+        """Store the integers of values that are read together, but for those that were made last.
+
+        A kernel of sums goes on to its results' integers and what these stand for, in one of them: the others are
+        finished beforehand, and would otherwise be stored as the real numbers that are read.
+        """
+        held = {value: lowered for value in values if (lowered := self.held(value)) is not None}
+        last = max((self._ages.get(lowered.expr, -1) for lowered in held.values()), default=-1)
+        for value, lowered in held.items():
+            if self._ages.get(lowered.expr, -1) < last and isinstance(lowered.expr, relax.DataflowVar):
+                self._values[value] = replace(lowered, expr=self.store(lowered.expr))
+
+    def arranged(self, lowered: Lowered, layout: Layout) -> relax.Expr:
+        """Return what a lowered value is held as in a layout."""
+        if lowered.layout == layout:
             return lowered.expr
-        key = (value, layout)
+        key = lowered.expr, layout
         if key not in self._converted:
-            self._converted[key] = self._constant(value, layout) if lowered is None else self._convert(lowered, layout)
+            self._converted[key] = self._convert(lowered, layout)
         return self._converted[key]
+
+    def as_bytes(self, lowered: Lowered) -> Lowered:
+        """Return a value that is held in 8 bits as those that the target multiplies."""
+        affine, dtype = lowered.affine, lowered.dtype
+        if affine is None or dtype not in BYTES or dtype == self.byte:
+            return lowered
+        if lowered.expr not in self._shifted:
+            self._shifted[lowered.expr] = self.kernel("shift", lambda source: te_shift(source, self.byte), lowered.expr)
+        shifted = affine.shifted(offset_to(self.byte, dtype))
+        return replace(lowered, expr=self._shifted[lowered.expr], affine=shifted)
+
+    def real(self, lowered: Lowered, dtype: str) -> Lowered:
+        """Return a value itself, computed from the integers that it is held as; `dtype` is its own."""
+        affine, layout = lowered.affine, lowered.layout
+        if affine is None:
+            return lowered
+        if affine.scale.ndim:
+            scale = spread(affine.scale, affine.axis, len(lowered.shape), layout)
+            expr = self.kernel("dequantize", lambda q, s: te_dequantize(q, s, affine, dtype), lowered.expr, scale)
+        else:
+            number = float(affine.scale)
+            expr = self.kernel("dequantize", lambda q: te_dequantize(q, number, affine, dtype), lowered.expr)
+        return replace(lowered, expr=expr, affine=None)
 
     def rounded(self, lowered: Lowered) -> Lowered:
         """Return a value of float32 rounded, its axes as they are."""
+        lowered = self.real(lowered, "float32")
         layout = replace(lowered.layout, rounded=True)
         return replace(lowered, expr=self.kernel("round", te_round, lowered.expr), layout=layout)
 
@@ -109,7 +184,7 @@ class Lowering:
             RefusalError: the value is no constant.
 
         """
-        array = constant(value)
+        array = known(value)
         if array is None:
             raise RefusalError(f"{value.name!r} is no constant")
         ones = (1,) * (rank - 2)
@@ -126,8 +201,8 @@ class Lowering:
     def join(self, parts: Sequence[relax.Expr], axis: int) -> relax.Var:
         """Bind the concatenation of parts; where they cut memory, by a kernel that its planning can leave out."""
         shapes = [tuple(int(extent) for extent in part.ty.shape) for part in parts]
-        known = all(isinstance(part, relax.Var) for part in parts)
-        if not known or not cuts_memory(shapes, axis, str(parts[0].ty.dtype)):
+        bound = all(isinstance(part, relax.Var) for part in parts)
+        if not bound or not cuts_memory(shapes, axis, str(parts[0].ty.dtype)):
             return self.emit(relax.op.concat(list(parts), axis))
         joined = self.builder.emit_te(
             topi.concatenate,
@@ -144,13 +219,20 @@ class Lowering:
         return self.builder.emit_te(compute, *exprs, primfunc_name_hint=name)
 
     def _constant(self, value: ir.Value, layout: Layout) -> relax.Expr:
-        array = constant(value)
+        array = known(value)
         if array is None:
             raise RefusalError(f"{value.name!r} is neither an input of the region nor made in it")
         dtype_of(value)
         if layout.rounded:
             array = round_array(array)
         return literal(pack_array(array, layout) if layout.is_blocked else array)
+
+    def _shown(self, lowered: Lowered, layout: Layout, dtype: str) -> relax.Expr:
+        if lowered.affine is None:
+            return self.arranged(lowered, layout)
+        stored = replace(layout, rounded=False)
+        moved = self.real(replace(lowered, expr=self.arranged(lowered, stored), layout=stored), dtype)
+        return self.arranged(moved, layout)
 
     def _convert(self, lowered: Lowered, layout: Layout) -> relax.Expr:
         if layout.rounded and not lowered.layout.rounded:

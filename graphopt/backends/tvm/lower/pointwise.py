@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import onnx_ir as ir
@@ -53,10 +55,16 @@ def lower_unary(lowering: Lowering, node: ir.Node) -> list[Lowered]:
 
 
 def lower_relu(lowering: Lowering, node: ir.Node) -> list[Lowered]:
-    """Lower max(0, x) in the layout of x; with the 0 first, NaN comes through (see `lower_clip`)."""
+    """Lower max(0, x) in the layout of x; with the 0 first, NaN comes through (see `lower_clip`).
+
+    What is held as integers has a bound more.
+    """
     (data,) = node.inputs
     if data is None:
         raise RefusalError("it has no input")
+    held = lowering.held(data)
+    if held is not None and held.affine is not None:
+        return [replace(held, affine=held.affine.bounded(0.0, math.inf))]
     layout = lowering.layout(data)
     zero = relax.const(0, dtype_of(data))
     return [Lowered(lowering.emit(relax.op.maximum(zero, lowering.in_layout(data, layout))), shape_of(data), layout)]
@@ -72,6 +80,9 @@ def lower_clip(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     data = node.inputs[0]
     if data is None:
         raise RefusalError("it has no input")
+    held, bounds = lowering.held(data), _known_bounds(node)
+    if held is not None and held.affine is not None and bounds is not None:
+        return [replace(held, affine=held.affine.bounded(*bounds))]
     layout, result = lowering.layout(data), lowering.in_layout(data, lowering.layout(data))
     low, high = (_bound(lowering, node, index) for index in (0, 1))
     if low is not None:
@@ -79,6 +90,18 @@ def lower_clip(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     if high is not None:
         result = lowering.emit(relax.op.minimum(high, result))
     return [Lowered(result, shape_of(data), layout)]
+
+
+def _known_bounds(node: ir.Node) -> tuple[float, float] | None:
+    """Return the bounds, infinite where there is none; None where only a run knows them, or one is no number."""
+    attributes = node.attributes
+    bounds = [attributes.get_float("min", -math.inf), attributes.get_float("max", math.inf)]
+    for index, value in enumerate(node.inputs[1:]):
+        array = constant(value)
+        if value is not None and (array is None or np.isnan(array).any()):
+            return None
+        bounds[index] = bounds[index] if array is None else float(array.reshape(()))
+    return bounds[0], bounds[1]
 
 
 def _bound(lowering: Lowering, node: ir.Node, index: int) -> relax.Expr | None:
@@ -136,6 +159,7 @@ def lower_binary(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     layout = _common_layout(lowering, left, right, shape)
     if node.op_type == "Div" and layout.is_blocked and constant(right) is None:
         layout = PLAIN  # a padding lane of the divisor may hold zero
+    lowering.store_but_last((left, right))
     operands = [_operand(lowering, value, layout, shape, fill=index) for index, value in enumerate((left, right))]
     result = lowering.emit(COMBINE[node.op_type](*operands))
     return [Lowered(result, shape, layout)]

@@ -11,6 +11,7 @@ from tvm import relax, te, tirx
 
 from graphopt.backends.tvm.kernels import Kernel, mark
 from graphopt.backends.tvm.lower import importer
+from graphopt.backends.tvm.lower.affine import BYTES, Affine
 from graphopt.backends.tvm.lower.convolution import pad_spatial, places, reduce_axes
 from graphopt.backends.tvm.lower.layout import Layout
 from graphopt.backends.tvm.lower.lowered import Lowered, Lowering
@@ -57,6 +58,10 @@ def lower_average_pool(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     shape, output_shape = shape_of(data), shape_of(node.outputs[0])
     window = window_of(node, shape[2:], tuple(node.attributes.get_ints("kernel_shape", [])))
     counts_padding = node.attributes.get_int("count_include_pad", 0) != 0
+    reached = zip(window.padding_for(shape[2:], output_shape[2:]), window.ends, strict=True)
+    is_same_count = (counts_padding or not window.is_padded) and all(end <= declared for end, declared in reached)
+    if is_same_count and (integers := _pool_of_integers(lowering, data, window, output_shape)) is not None:
+        return [integers]
 
     def compute(source: te.Tensor) -> te.Tensor:
         padded = pad_spatial(source, window, output_shape[2:], 0.0)
@@ -77,6 +82,32 @@ def lower_average_pool(lowering: Lowering, node: ir.Node) -> list[Lowered]:
 
     result = lowering.kernel("average_pool", compute, lowering.blocked(data))
     return [Lowered(result, output_shape, Layout(lowering.lanes))]
+
+
+def _pool_of_integers(
+    lowering: Lowering, data: ir.Value, window: Window, output_shape: tuple[int, ...]
+) -> Lowered | None:
+    """Sum up integers that a value is held as, whose sums have a scale for the mean; None where there are none."""
+    held = lowering.held(data)
+    if held is None or held.affine is None or not held.affine.is_plain or held.dtype not in BYTES:
+        return None
+    layout, affine = held.layout if held.layout.is_blocked else Layout(lowering.lanes), held.affine
+    blocked = layout.shape(output_shape)
+
+    def compute(source: te.Tensor) -> te.Tensor:
+        padded = pad_spatial(source, window, output_shape[2:], affine.zero_point)
+        kernel = reduce_axes(window.kernel)
+
+        def total(n: tirx.Var, c: tirx.Var, *rest: tirx.Var) -> tirx.Expr:
+            *position, lane = rest
+            return te.sum(padded(n, c, *places(position, kernel, window), lane).astype("int32"), axis=kernel)
+
+        return te.compute(blocked, total, name="pool_sum", attrs=mark(Kernel.POOL))
+
+    sums = lowering.kernel("integer_pool", compute, lowering.arranged(held, layout))
+    count = math.prod(window.kernel)
+    mean = Affine(np.divide(affine.scale, np.float32(count)), affine.zero_point * count)
+    return Lowered(sums, output_shape, layout, mean)
 
 
 def lower_global_average_pool(lowering: Lowering, node: ir.Node) -> list[Lowered]:
@@ -100,9 +131,17 @@ def lower_reduce_mean(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     return [_spatial_mean(lowering, data, shape_of(node.outputs[0]))]
 
 
+def _whole(spatial: tuple[int, ...]) -> Window:
+    """Return the one window over all positions."""
+    ones, zeros = (1,) * len(spatial), (0,) * len(spatial)
+    return Window(spatial, ones, ones, zeros, zeros)
+
+
 def _spatial_mean(lowering: Lowering, data: ir.Value, output_shape: tuple[int, ...]) -> Lowered:
     """Average over all positions: at once where they are few, else axis by axis, which rounds far less."""
     spatial = shape_of(data)[2:]
+    if (integers := _pool_of_integers(lowering, data, _whole(spatial), output_shape)) is not None:
+        return integers
     axes = [*range(2, 2 + len(spatial))]
     result = lowering.blocked(data)
     for step in [axes] if math.prod(spatial) <= _SUMMED_AT_ONCE else [[axis] for axis in reversed(axes)]:

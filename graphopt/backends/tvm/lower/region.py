@@ -11,6 +11,7 @@ from tvm import relax
 
 from graphopt.backends.tvm.lower.channels import plan_channels
 from graphopt.backends.tvm.lower.importer import quiet
+from graphopt.backends.tvm.lower.known import is_known
 from graphopt.backends.tvm.lower.layout import PLAIN
 from graphopt.backends.tvm.lower.lowered import Lowered, Lowering, tensor_type
 from graphopt.backends.tvm.lower.operators import lower_node
@@ -53,7 +54,7 @@ def lower(
                 lowering.define(value, Lowered(parameter, shape_of(value), PLAIN))
             for node in nodes:
                 mark()
-                if is_op(node, "Constant") or node in plan.moves:
+                if is_op(node, "Constant") or node in plan.moves or all(map(is_known, node.outputs)):
                     continue
                 for value, lowered in zip(node.outputs, lower_node(lowering, node), strict=False):
                     rounded = value not in outputs and is_read_rounded(value, target)

@@ -13,17 +13,20 @@ from tvm import relax
 
 from graphopt.backends.tvm.lower.channels import ChannelPlan
 from graphopt.backends.tvm.lower.importer import opset, quiet
+from graphopt.backends.tvm.lower.known import is_known
 from graphopt.backends.tvm.lower.legalize import legalize, without_kernel
 from graphopt.backends.tvm.lower.lowered import Lowered, Lowering, tensor_type
 from graphopt.backends.tvm.lower.operators import lower_node
+from graphopt.backends.tvm.lower.quantized_operators import DEFINITIONS
 from graphopt.backends.tvm.lower.refusal import RefusalError
 from graphopt.backends.tvm.lower.types import dtype_of, shape_of
 from graphopt.ir.constants import constant, constant_tensor
-from graphopt.ir.walk import STANDARD_DOMAINS
 from graphopt.targets import host
 
 _VALUES_IN_KEY = 64
 """Constants of up to this many elements (axes, shapes, scales) can decide whether a node is supported."""
+_SCALED = frozenset({"DequantizeLinear", "QuantizeLinear", *(operator for _, operator in DEFINITIONS)})
+"""Operators whose constants, scales and zero points, decide nothing; hardly any two nodes have the same."""
 _LONGEST_REASON = 160
 
 Key = tuple[object, ...]
@@ -37,8 +40,8 @@ class Support:
 
     def __call__(self, node: ir.Node) -> str | None:
         """Return None when TVM can take the node, else the reason as a clause that follows `because`."""
-        if node.domain not in STANDARD_DOMAINS:
-            return f"{node.domain}.{node.op_type} is no standard operator"
+        if all(map(is_known, node.outputs)):
+            return None  # no code is made for it
         try:
             key = _key(node)
         except RefusalError as refusal:
@@ -50,16 +53,17 @@ class Support:
 
 def _key(node: ir.Node) -> Key:
     attributes = tuple(sorted(f"{attribute.name}={attribute.value}" for attribute in node.attributes.values()))
-    inputs = tuple(None if value is None else _input_key(value) for value in node.inputs)
+    most = 0 if node.op_type in _SCALED else _VALUES_IN_KEY
+    inputs = tuple(None if value is None else _input_key(value, most) for value in node.inputs)
     outputs = tuple((shape_of(value), dtype_of(value)) for value in node.outputs if value.name)
-    return (node.op_type, opset(node), attributes, inputs, outputs)
+    return (node.domain, node.op_type, opset(node), attributes, inputs, outputs)
 
 
-def _input_key(value: ir.Value) -> Key:
+def _input_key(value: ir.Value, most: int) -> Key:
     array = constant(value)
     if array is None:
-        return (shape_of(value), dtype_of(value))
-    content = array.tobytes() if array.size <= _VALUES_IN_KEY else None
+        return (shape_of(value), dtype_of(value), "known" if is_known(value) else None)
+    content = array.tobytes() if array.size <= most else None
     return (array.shape, dtype_of(value), "constant", content)
 
 
@@ -89,6 +93,8 @@ def _stand_in(node: ir.Node) -> Iterator[ir.Node]:
 
 def _is_large(value: ir.Value) -> bool:
     tensor = constant_tensor(value)
+    if tensor is None and is_known(value):
+        return True
     return tensor is not None and tensor.size > _VALUES_IN_KEY and tensor.dtype is not ir.DataType.STRING
 
 
@@ -103,7 +109,7 @@ def _zeros(value: ir.Value) -> ir.Value:
 def _legalized(node: ir.Node) -> tvm.IRModule:
     lowering = Lowering(host(), ChannelPlan())
     builder = lowering.builder
-    values = list(dict.fromkeys(value for value in node.inputs if value is not None and constant(value) is None))
+    values = list(dict.fromkeys(value for value in node.inputs if value is not None and not is_known(value)))
     parameters = [relax.Var(f"input{index}", tensor_type(value)) for index, value in enumerate(values)]
     failure: Exception | None = None
     with builder.function("main", parameters):
@@ -123,7 +129,10 @@ def _legalized(node: ir.Node) -> tvm.IRModule:
 
 
 def _checked(lowering: Lowering, node: ir.Node) -> list[Lowered]:
-    results = lower_node(lowering, node)
+    results = [
+        lowering.real(lowered, dtype_of(value))
+        for value, lowered in zip(node.outputs, lower_node(lowering, node), strict=False)
+    ]
     for value, lowered in zip(node.outputs, results, strict=False):
         _check_type(value, lowered)
     return results

@@ -10,8 +10,9 @@
     linear       rows times packed panels
     tile         how much is kept in registers
     summation    long sums, in registers and in parts
-    pairs        products of bfloat16, by an instruction that TVM does not know
+    bias         what sums of integers begin with
+    dots         products of narrow numbers, by `instructions` that TVM does not know
     prefetch     weights that are needed next, asked for while others are multiplied
 
-Lowering and scheduling share only the marks of `kernels` and how `bfloat16` is stored.
+Lowering and scheduling share only the marks of `kernels` and how `narrow` numbers are stored.
 """

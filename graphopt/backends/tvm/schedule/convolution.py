@@ -79,7 +79,8 @@ def _schedule(kernel: KernelSchedule, block: Block, output: Block, chunk: int | 
         rows = [schedule.add_unit_loop(column)]
     shape = kernel.extent(blocks), kernel.extent(column), kernel.target
     images = kernel.extent(n) if chunk is None else None
-    tile = kernel.choose("tile", tiles(*shape), choose_tile(*shape, images))
+    default = choose_tile(*shape, images, bytewise=_is_bytewise(kernel, block))
+    tile = kernel.choose("tile", tiles(*shape), default)
     blocks, block_inner = schedule.split(blocks, [None, tile.blocks])
     column, column_inner = schedule.split(column, [None, tile.columns])
     registers = [block_inner, column_inner, lane]
@@ -100,9 +101,13 @@ def _schedule(kernel: KernelSchedule, block: Block, output: Block, chunk: int | 
         schedule_block(kernel, producer)
 
 
+def _is_bytewise(kernel: KernelSchedule, block: Block) -> bool:
+    return bool(kernel.schedule.get(block).writes[0].source.dtype == "int32")
+
+
 def _rows_of_a_task(kernel: KernelSchedule, block: Block) -> int | None:
     batch, blocks, *rows, columns, _ = kernel.shape(block)
-    tile = choose_tile(blocks, columns, kernel.target, batch)
+    tile = choose_tile(blocks, columns, kernel.target, batch, bytewise=_is_bytewise(kernel, block))
     data, weights = (
         math.prod(map(int, region.source.shape)) * tvm.DataType(region.source.dtype).bits // 8
         for region in kernel.schedule.get(block).reads

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from tvm import s_tir
 
 from graphopt.backends.tvm.schedule.kernel import PARALLEL_FROM, Block, KernelSchedule, Loop
@@ -72,6 +74,8 @@ def _split_vector(kernel: KernelSchedule, block: Block, loop: Loop) -> tuple[Loo
 
 def _vectorize(kernel: KernelSchedule, block: Block, loop: Loop) -> None:
     extent, lanes = kernel.extent(loop), kernel.lanes(block)
+    if lanes > kernel.target.lanes():  # narrow results come from wider numbers, of which fewer fill a register
+        lanes = math.gcd(extent, lanes)
     if lanes == 1 or extent == 1 or extent % lanes:
         return
     if extent > _WIDEST_WHOLE_VECTOR:

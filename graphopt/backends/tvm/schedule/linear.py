@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from tvm import tirx
 
-from graphopt.backends.tvm.bfloat16 import PAIR
+from graphopt.backends.tvm.schedule.dots import neighbours
 from graphopt.backends.tvm.schedule.generic import schedule_block
 from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule, divisor_up_to, divisors
-from graphopt.backends.tvm.schedule.pairs import multiplies_pairs
 from graphopt.backends.tvm.schedule.summation import sum_in_registers
 
 _PANELS = 4
@@ -40,15 +39,15 @@ def schedule_dense(kernel: KernelSchedule, block: Block) -> bool:
 def _pack_rows(kernel: KernelSchedule, block: Block, count: int) -> None:
     """Bring [m, k] into [m / count, k, count]: rows that lie a multiple of 4096 bytes apart share a set of the cache.
 
-    What is multiplied in pairs stays so: [m / count, k / 2, count, 2].
+    Of what is summed together, neighbours stay so: [m / count, k / 2, count, 2], or 4.
     """
     schedule = kernel.schedule
     packed = schedule.cache_read(block, 0, "global")
-    pair = PAIR if multiplies_pairs(kernel, block) else 1
+    together = neighbours(kernel, block) or 1
 
     def side_by_side(m: tirx.Var, k: tirx.Var) -> list[tirx.Expr]:
-        places = [tirx.floordiv(m, count), tirx.floordiv(k, pair), tirx.floormod(m, count)]
-        return places if pair == 1 else [*places, tirx.floormod(k, pair)]
+        places = [tirx.floordiv(m, count), tirx.floordiv(k, together), tirx.floormod(m, count)]
+        return places if together == 1 else [*places, tirx.floormod(k, together)]
 
     order = tirx.IndexMap.from_func(side_by_side, index_dtype="int32")
     schedule.transform_layout(packed, ("write", 0), order)

@@ -8,13 +8,14 @@ from tvm import relax, s_tir, tirx
 from graphopt.backends.tvm.build import tvm_target
 from graphopt.backends.tvm.kernels import is_schedulable
 from graphopt.backends.tvm.lower.legalize import legalize
+from graphopt.backends.tvm.schedule.bias import begin_with_bias
 from graphopt.backends.tvm.schedule.choices import ANALYSIS, Choices, DecisionTable
+from graphopt.backends.tvm.schedule.dots import call_sums
 from graphopt.backends.tvm.schedule.kernel import KernelSchedule
-from graphopt.backends.tvm.schedule.pairs import call_sums
 from graphopt.backends.tvm.schedule.prefetch import prefetch_weights
 from graphopt.backends.tvm.schedule.templates import apply_template
 from graphopt.backends.tvm.schedule.workload import workload_key
-from graphopt.targets import Precision, Target
+from graphopt.targets import Target
 
 
 def schedule(module: tvm.IRModule, target: Target, decisions: DecisionTable = ANALYSIS) -> tvm.IRModule:
@@ -39,12 +40,11 @@ def schedule_kernels(module: tvm.IRModule, target: Target, decisions: DecisionTa
 
 def schedule_kernel(function: tirx.PrimFunc, target: Target, choices: Choices | None = None) -> tirx.PrimFunc:
     """Return a kernel with its loops arranged for a target; `choices` decide, and learn what was asked for."""
-    kernel = KernelSchedule(s_tir.Schedule(_narrow(function)), target, Choices() if choices is None else choices)
+    unscheduled = s_tir.Schedule(begin_with_bias(_narrow(function)))
+    kernel = KernelSchedule(unscheduled, target, Choices() if choices is None else choices)
     apply_template(kernel)
     (arranged,) = kernel.schedule.mod.functions.values()
-    scheduled = prefetch_weights(arranged)
-    if target.precision is Precision.BF16:
-        scheduled = call_sums(scheduled)
+    scheduled = call_sums(prefetch_weights(arranged))
     return scheduled.with_attrs(function.attrs) if function.attrs else scheduled
 
 

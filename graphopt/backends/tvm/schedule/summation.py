@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 
+from graphopt.backends.tvm.schedule.dots import mark_dot, neighbours
 from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule, divisor_up_to, keep_in_registers, unroll
-from graphopt.backends.tvm.schedule.pairs import mark_pair, multiplies_pairs
 
 _PART = 256
 """Products summed one after the other."""
@@ -20,8 +20,10 @@ _UNROLLED_TAPS = 3
 def partial_sums(kernel: KernelSchedule, block: Block) -> Block | None:
     """Split the outermost reduction of a block into parts; return the block that makes them, None if it is short.
 
-    `block` is left to add the parts up.
+    `block` is left to add the parts up. Sums of integers are exact as they are.
     """
+    if not str(kernel.schedule.get(block).writes[0].source.dtype).startswith("float"):
+        return None
     _, (outermost, *others) = kernel.reduction_axes(block)
     products = math.prod(map(kernel.extent, others))
     extent = kernel.extent(outermost)
@@ -41,13 +43,12 @@ def sum_in_registers(kernel: KernelSchedule, block: Block, partial: Block | None
     schedule = kernel.schedule
     tile, reducing = kernel.reduction_axes(block, below=depth)
     *columns, lane = tile
-    pair = reducing.pop() if multiplies_pairs(kernel, block) else None
-    if pair is None:
-        schedule.reorder(*reducing, *tile)
-        keep_in_registers(kernel, tile)
-    else:
-        schedule.reorder(*reducing, *columns, pair, lane)
-        unroll(kernel, columns)
+    together = neighbours(kernel, block)
+    group = [reducing.pop()] if together is not None and together > 1 else []
+    schedule.reorder(*reducing, *columns, *group, lane)
+    if together is None:
+        schedule.vectorize(lane)
+    unroll(kernel, columns)
     if partial is not None:
         schedule.compute_at(partial, reducing[0], preserve_unit_loops=True)
         sum_in_registers(kernel, partial, None, depth=depth + 1)
@@ -57,5 +58,5 @@ def sum_in_registers(kernel: KernelSchedule, block: Block, partial: Block | None
                 schedule.unroll(loop)
     start = schedule.decompose_reduction(block, reducing[0])
     keep_in_registers(kernel, schedule.get_loops(start)[depth:])
-    if pair is not None:
-        mark_pair(kernel, block, pair)
+    if together is not None:
+        mark_dot(kernel, block, *group or [lane])
