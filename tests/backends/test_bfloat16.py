@@ -1,6 +1,6 @@
 """Products in bfloat16: right by a bound that only float32 sums of rounded factors keep, and one instruction natively.
 
-This machine may lack the instruction. Kernels then run with the sums of `schedule.pairs` from float32, all else being
+This machine may lack the instruction. Kernels then run with the sums of `schedule.dots` from float32, all else being
 the same, and the native ones are compiled and their assembly is read.
 """
 
