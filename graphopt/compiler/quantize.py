@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 import onnx_ir as ir
@@ -206,24 +206,42 @@ class _Work:
             )
 
     def _decide(self, model: ir.Model, samples: Samples | None, selection: Selection, statistics: Statistics) -> Plan:
+        """Decide all for one way to choose ranges, then try the others: fitted weights tell them apart best."""
+        candidates = self._candidates(statistics)
+        first = decide(selection, next(iter(candidates.values())), self.scheme)
+        plan = self._fit(first, selection, statistics)
+        if samples is None or len(candidates) == 1 or not statistics.histograms:
+            return plan
+        best = decide(selection, self._try(model, samples, selection, candidates, plan), self.scheme)
+        if best.weights != first.weights:  # a narrow range may leave a bias too little room
+            return self._fit(best, selection, statistics)
+        return replace(plan, values=best.values)
+
+    def _candidates(self, statistics: Statistics) -> dict[str, dict[str, Range]]:
         methods = [one for one in RangeMethod if one is not RangeMethod.AUTO] if self._refines else [self.method]
+        candidates: dict[str, dict[str, Range]] = {method: {} for method in methods}
         with self.step("choose ranges", len(statistics.histograms)) as done:
-            candidates: dict[str, dict[str, Range]] = {method: {} for method in methods}
             for count, (name, histogram) in enumerate(statistics.histograms.items(), start=1):
                 for method in methods:
                     found = choose_range(histogram, method, self._levels, self.scheme.symmetric)
                     candidates[method][name] = found
                 done(count)
-        ranges: Ranges = candidates[methods[0]]
-        if samples is not None and ranges and len(methods) > 1:
-            ranges = self._try(model, samples, selection, candidates)
-        plan = decide(selection, ranges, self.scheme)
+        return candidates
+
+    def _fit(self, plan: Plan, selection: Selection, statistics: Statistics) -> Plan:
         if not (self._refines and statistics.grams):
             return plan
         with self.step("fit weights", len(selection.products)) as done:
             return refine(plan, selection, statistics.grams, self.scheme, done)
 
-    def _try(self, model: ir.Model, samples: Samples, selection: Selection, candidates: Mapping[str, Ranges]) -> Ranges:
+    def _try(
+        self,
+        model: ir.Model,
+        samples: Samples,
+        selection: Selection,
+        candidates: Mapping[str, Ranges],
+        plan: Plan,
+    ) -> Ranges:
         """Return the best of several ways to choose ranges, as measured by the answers to a few samples."""
         judge = Judge(model, samples.part(0, TRIED), threads=self.threads)
         tried = 0
@@ -232,7 +250,8 @@ class _Work:
             def error(ranges: Ranges) -> float:
                 nonlocal tried
                 quantized = model.clone()
-                emit(quantized, decide(selection, ranges, self.scheme), self.scheme.form)
+                values = decide(selection, ranges, self.scheme).values
+                emit(quantized, replace(plan, values=values), self.scheme.form)
                 tried += 1
                 done(tried)
                 return judge.error(quantized)
@@ -255,7 +274,7 @@ class _Work:
         self.on_progress(name, 0, total)
         start = time.perf_counter()
         yield lambda done: self.on_progress(name, done, total)
-        self.seconds[name] = time.perf_counter() - start
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
 
 def _method(method: str | RangeMethod) -> RangeMethod:
