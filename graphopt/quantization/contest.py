@@ -32,17 +32,15 @@ def best_ranges(candidates: Mapping[str, Ranges], error: Callable[[Ranges], floa
     """
     errors = {method: error(ranges) for method, ranges in candidates.items()}
     first = min(errors, key=lambda method: errors[method])
-    best, least, chosen = dict(candidates[first]), errors[first], dict.fromkeys(candidates[first], first)
+    best, least = dict(candidates[first]), errors[first]
+    others = [ranges for method, ranges in candidates.items() if method != first]
     names = list(best)
     count = min(STRETCHES, len(names))
     for index in range(count):
         stretch = names[len(names) * index // count : len(names) * (index + 1) // count]
-        for method, ranges in candidates.items():
-            if method == chosen[stretch[0]]:
-                continue
+        for ranges in others:
             tried = best | {name: ranges[name] for name in stretch}
             found = error(tried)
             if found < least:
                 best, least = tried, found
-                chosen.update(dict.fromkeys(stretch, method))
     return best, least
