@@ -18,8 +18,9 @@ import graphopt
 from graphopt.backends.ort.reference import evaluate
 from graphopt.backends.tvm.codegen import generate
 from graphopt.backends.tvm.lower.region import lower
+from graphopt.backends.tvm.memory.overwrite import overwritable
 from graphopt.backends.tvm.schedule.bias import begin_with_bias
-from graphopt.backends.tvm.schedule.module import fuse, schedule
+from graphopt.backends.tvm.schedule.module import fuse, schedule, schedule_kernel
 from graphopt.ir.load import load
 from graphopt.targets import Target, host
 from graphopt.tensors import Array
@@ -444,6 +445,23 @@ def test_functions_of_functions_are_looked_up() -> None:
     feeds = {"x": x.numbers}
     np.testing.assert_array_equal(compiled(model, host(), feeds)["y"], reference(model, feeds)["y"])
     assert "float32" not in dtypes(model)
+
+
+def test_a_residual_sum_lies_where_its_other_branch_did() -> None:
+    rng = np.random.default_rng(0)
+    x, w = random([1, 64, 56, 56], "uint8", 3, rng=rng), random([64, 64, 1, 1], "int8", 0, channels=0, rng=rng)
+    y = np.float32(0.3), np.uint8(99)
+    builder = GraphBuilder()
+    real = builder.dequantized(builder.input("x", x.numbers), x)
+    branch = builder.node("DequantizeLinear", builder.quantized(real, y), *map(builder.constant, y))
+    sums = builder.node("Conv", branch, builder.dequantized(w))
+    builder.quantized(builder.node("Relu", builder.node("Add", sums, branch)), y, "y")
+    builder.output("y", "uint8")
+    model = builder.model()
+    (summing,) = [function for function in kernels(model) if "graphopt.kernel" in str(function)]
+    assert overwritable(schedule_kernel(summing, host()))
+    feeds = {"x": x.numbers}
+    assert abs(compiled(model, host(), feeds)["y"].astype(int) - reference(model, feeds)["y"]).max() <= 1
 
 
 @pytest.mark.parametrize(("quantizes", "begins"), [(True, True), (False, False)], ids=["integers", "floats"])

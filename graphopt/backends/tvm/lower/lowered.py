@@ -114,8 +114,11 @@ class Lowering:
         return lowered if lowered is not None and lowered.affine is not None else None
 
     def lowered(self, value: ir.Value) -> Lowered:
-        """Return a value as it exists already."""
-        return self._find(value) or Lowered(self.plain(value), shape_of(value))
+        """Return a value as it exists already, in its own numbers or the integers that stand for them."""
+        lowered = self._find(value)
+        if lowered is not None and not lowered.layout.rounded:
+            return lowered
+        return Lowered(self.in_layout(value, self.layout(value)), shape_of(value), self.layout(value))
 
     def store_but_last(self, values: Sequence[ir.Value]) -> None:
         """Store the integers of values that are read together, but for those that were made last.
@@ -163,7 +166,6 @@ class Lowering:
 
     def rounded(self, lowered: Lowered) -> Lowered:
         """Return a value of float32 rounded, its axes as they are."""
-        lowered = self.real(lowered, "float32")
         layout = replace(lowered.layout, rounded=True)
         return replace(lowered, expr=self.kernel("round", te_round, lowered.expr), layout=layout)
 

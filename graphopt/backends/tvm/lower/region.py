@@ -57,7 +57,8 @@ def lower(
                 if is_op(node, "Constant") or node in plan.moves or all(map(is_known, node.outputs)):
                     continue
                 for value, lowered in zip(node.outputs, lower_node(lowering, node), strict=False):
-                    rounded = value not in outputs and is_read_rounded(value, target)
+                    as_itself = value not in outputs and lowered.affine is None
+                    rounded = as_itself and is_read_rounded(value, target)
                     result = lowering.rounded(lowered) if rounded else lowered
                     stored = kernel_of is not None and _is_stored(node, value, kernel_of)
                     lowering.define(value, _stored(lowering, result) if stored else result)

@@ -45,7 +45,7 @@ def prefetch_weights(function: tirx.PrimFunc) -> tirx.PrimFunc:
 
 def _with_requests(turns: tirx.For, parameters: Sequence[tirx.Var]) -> tirx.For:
     for loops, realize in _blocks(turns.body, ()):
-        for region in realize.block.reads:
+        for region in realize.block.reads if _sums(realize) else ():
             if any(region.source.same_as(parameter) for parameter in parameters):
                 reading = _reading(turns, loops, realize, region)
                 step = reading.step() if reading.is_of_weights() else None
@@ -63,6 +63,11 @@ def _blocks(stmt: tirx.Stmt, loops: tuple[tirx.For, ...]) -> Iterator[tuple[tupl
             yield from _blocks(each, loops)
     elif isinstance(stmt, s_tir.SBlockRealize):
         yield loops, stmt
+
+
+def _sums(realize: s_tir.SBlockRealize) -> bool:
+    """Whether a block sums up; what others read, such as the other branch of a residual sum, is no weight."""
+    return any(axis.iter_type == tirx.IterVar.CommReduce for axis in realize.block.iter_vars)
 
 
 @dataclass(frozen=True)
