@@ -375,6 +375,12 @@ def _scale_of_a_run(b: GraphBuilder, x: str, _: np.random.Generator) -> str:
     return b.node("DequantizeLinear", q, scale, b.constant(np.int8(0)))
 
 
+def _negative_scale(b: GraphBuilder, x: str, _: np.random.Generator) -> str:
+    q = b.quantized(x, (np.float32(0.03), np.uint8(128)))
+    real = b.node("DequantizeLinear", q, b.constant(np.float32(-0.03)), b.constant(np.uint8(128)))
+    return b.node("MaxPool", real, kernel_shape=[2, 2])
+
+
 def _read_twice(b: GraphBuilder, x: str, rng: np.random.Generator) -> str:
     y = (np.float32(0.03), np.int8(-3))
     real = b.node("DequantizeLinear", b.quantized(x, y), *map(b.constant, y))
@@ -391,6 +397,7 @@ FORMS = {
     "16 bits": _sixteen_bits,
     "integers read as such": _raw_integers,
     "a scale that a run knows": _scale_of_a_run,
+    "a negative scale": _negative_scale,
     "sums that are read twice": _read_twice,
 }
 

@@ -35,10 +35,13 @@ class Program:
 
 def tvm_target(target: Target) -> tvm.target.Target:
     """Return a target as TVM knows it."""
+    asked = {
+        "+avx512bf16": target.precision is Precision.BF16 and target.bf16,
+        "+avx512vnni": "avx512_vnni" in target.features,
+    }  # archspec takes a processor that lacks anything of its kind, as a Cooper Lake may, for its predecessor
+    attributes = [attribute for attribute, is_asked in asked.items() if is_asked]
     facts = {"kind": "llvm", "mcpu": target.mcpu, "num-cores": target.cores}
-    if target.precision is Precision.BF16 and target.bf16:
-        facts["mattr"] = ["+avx512bf16"]  # archspec takes a Cooper Lake for its predecessor, which lacks it
-    return tvm.target.Target(facts)
+    return tvm.target.Target({**facts, "mattr": attributes} if attributes else facts)
 
 
 def build(module: tvm.IRModule, target: Target) -> Program:
