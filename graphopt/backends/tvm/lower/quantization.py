@@ -176,7 +176,7 @@ def _parameters(node: ir.Node, dtype: str) -> Parameters:
         raise RefusalError("its scale and zero point are not constant")
     if scale.dtype != np.float32 or node.attributes.get_int("block_size", 0) != 0:
         raise RefusalError("its scale is not float32, or one for each block")
-    if scale.size == 1 and not scale > 0:
+    if scale.size == 1 and float(scale.reshape(())) <= 0:
         raise RefusalError("its scale is not positive")
     if scale.size == zero_point.size == 1:
         scale, zero_point = scale.reshape(()), zero_point.reshape(())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -22,11 +22,12 @@ from graphopt.backends.tvm.lower.refusal import RefusalError
 from graphopt.backends.tvm.lower.types import dtype_of, shape_of
 from graphopt.ir.constants import constant, constant_tensor
 from graphopt.targets import host
+from graphopt.tensors import Array
 
 _VALUES_IN_KEY = 64
 """Constants of up to this many elements (axes, shapes, scales) can decide whether a node is supported."""
 _SCALED = frozenset({"DequantizeLinear", "QuantizeLinear", *(operator for _, operator in DEFINITIONS)})
-"""Operators whose constants, scales and zero points, decide nothing; hardly any two nodes have the same."""
+"""Operators of whose constants, scales and zero points, the sign alone decides; hardly any two nodes have the same."""
 _LONGEST_REASON = 160
 
 Key = tuple[object, ...]
@@ -53,18 +54,22 @@ class Support:
 
 def _key(node: ir.Node) -> Key:
     attributes = tuple(sorted(f"{attribute.name}={attribute.value}" for attribute in node.attributes.values()))
-    most = 0 if node.op_type in _SCALED else _VALUES_IN_KEY
-    inputs = tuple(None if value is None else _input_key(value, most) for value in node.inputs)
+    content = _signs if node.op_type in _SCALED else np.ndarray.tobytes
+    inputs = tuple(None if value is None else _input_key(value, content) for value in node.inputs)
     outputs = tuple((shape_of(value), dtype_of(value)) for value in node.outputs if value.name)
     return (node.domain, node.op_type, opset(node), attributes, inputs, outputs)
 
 
-def _input_key(value: ir.Value, most: int) -> Key:
+def _input_key(value: ir.Value, content: Callable[[Array], bytes]) -> Key:
     array = constant(value)
     if array is None:
         return (shape_of(value), dtype_of(value), "known" if is_known(value) else None)
-    content = array.tobytes() if array.size <= most else None
-    return (array.shape, dtype_of(value), "constant", content)
+    decisive = content(array) if array.size <= _VALUES_IN_KEY else None
+    return (array.shape, dtype_of(value), "constant", decisive)
+
+
+def _signs(array: Array) -> bytes:
+    return bytes([bool(np.all(np.greater(array, 0)))])
 
 
 def _probe(node: ir.Node) -> str | None:
