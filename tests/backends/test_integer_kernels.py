@@ -24,7 +24,7 @@ from graphopt.backends.tvm.schedule.module import fuse, schedule, schedule_kerne
 from graphopt.ir.load import load
 from graphopt.targets import Target, host
 from graphopt.tensors import Array
-from tests.quantized import (
+from tests.qlinear import (
     GraphBuilder,
     Quantized,
     Window,

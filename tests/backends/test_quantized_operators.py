@@ -11,7 +11,7 @@ from graphopt.ir.load import load
 from graphopt.targets import host
 from graphopt.tensors import Array
 from tests.backends.test_integer_kernels import compiled
-from tests.quantized import (
+from tests.qlinear import (
     GraphBuilder,
     Quantized,
     Window,
