@@ -8,6 +8,7 @@ import pytest
 
 from graphopt.backends.ort.reference import evaluate
 from graphopt.errors import CalibrationError
+from graphopt.ir.constants import constant
 from graphopt.ir.shapes import infer_shapes
 from graphopt.quantization.bias_correction import checkpoints, correct_biases, mean_sums
 from graphopt.quantization.decide import decide
@@ -115,12 +116,34 @@ def test_a_bias_that_was_corrected_before_is_what_is_corrected() -> None:
     np.testing.assert_allclose(twice.biases["b"], once.biases["b"], atol=step(plan))
 
 
-def test_layers_without_a_bias_of_their_own_stay() -> None:
+def test_layers_that_share_a_bias_or_have_none_get_their_own() -> None:
+    model, plan = planned(
+        "g (float[4,3,8,8] x) => (float[4,4,8,8] e) <float[4,3,1,1] w, float[4] b, float[4,4,1,1] v, float[4,4,1,1] u>"
+        "{ a = Conv (x, w, b) r = Relu (a) f = Conv (r, u) s = Relu (f) e = Conv (s, v, b) }"
+    )
+    expected = sums(model, ["a", "f", "e"])
+    corrected = correct_biases(model, plan, "x64", expected, batches())
+    assert sorted(corrected.biases) == ["a", "e", "f"]
+    after = sums(written(model, corrected, "x64"), ["r", "s", "e_real"])
+    for layer, name in (("a", "r"), ("f", "s"), ("e", "e_real")):
+        np.testing.assert_allclose(after[name], expected[layer], atol=step(plan))
+
+
+def test_a_bias_by_the_name_of_a_shared_constant_is_for_all_that_read_it() -> None:
     model, plan = planned(
         "g (float[4,3,8,8] x) => (float[4,4,8,8] e) <float[4,3,1,1] w, float[4] b, float[4,4,1,1] v>"
         "{ a = Conv (x, w, b) r = Relu (a) e = Conv (r, v, b) }"
     )
-    assert correct_biases(model, plan, "x64", {"a": np.ones(4), "e": np.ones(4)}, batches()) is plan
+    before = sums(written(model, plan, "x64"), ["r"])
+    bias = constant(model.graph.initializers["b"])
+    raised = dataclasses.replace(plan, biases={"b": bias + 1})
+    after = sums(written(model, raised, "x64"), ["r"])
+    np.testing.assert_allclose(after["r"], before["r"] + 1, atol=step(plan))
+    own = dataclasses.replace(plan, biases={"b": bias + 1, "a": bias + 2})
+    np.testing.assert_allclose(sums(written(model, own, "x64"), ["r"])["r"], before["r"] + 2, atol=step(plan))
+
+
+def test_a_product_that_adds_nothing_stays() -> None:
     product = network("g (float[4,3] x) => (float[4,2] y) <float[3,2] m> { y = MatMul (x, m) }")
     infer_shapes(product)
     found = decide(select(product, SCHEMES["x64"]), {"x": (-1.0, 1.0)}, SCHEMES["x64"])

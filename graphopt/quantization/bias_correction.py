@@ -18,9 +18,10 @@ import onnx_ir as ir
 from graphopt.backends.ort.reference import reference_session
 from graphopt.errors import CalibrationError
 from graphopt.ir.extract import extract
-from graphopt.quantization.decide import bias_of
+from graphopt.ir.walk import is_op
+from graphopt.quantization.decide import bias_name, bias_of
 from graphopt.quantization.emit import emit
-from graphopt.quantization.obstacles import BIAS, BIASED, clamp_of
+from graphopt.quantization.obstacles import BIASED, clamp_of
 from graphopt.quantization.partial import results_of
 from graphopt.quantization.plan import Plan
 from graphopt.quantization.rows import Float64, to_rows, weight_of
@@ -58,8 +59,7 @@ def correct_biases(
 ) -> Plan:
     """Return a plan in which layers make on average, channel by channel, what they make in float32.
 
-    The quantized model runs once on all samples for each layer, up to that. Layers without a bias of their own stay:
-    products that have none to add, and biases that several read.
+    The quantized model runs once on all samples for each layer, up to that. A product that adds no bias stays.
 
     Args:
         model: that the plan was made for.
@@ -77,9 +77,9 @@ def correct_biases(
     results = results_of(model, plan)
     layers = {str(node.outputs[0].name): node for node in model.graph if node.outputs}
     for done, name in enumerate([name for name in results if name in expected], start=1):
-        key = _bias_name(layers[name])
-        if key is not None:
-            found = _means(_up_to(model, plan, form, name, results[name]), samples, threads)
+        if layers[name].op_type in BIASED:
+            key = bias_name(layers[name])
+            found = _means(_up_to(model, plan, form, results[name]), samples, threads)
             bias = plan.biases.get(key, bias_of(layers[name]))
             corrected = expected[name] - found + (0 if bias is None else bias)
             plan = dataclasses.replace(plan, biases={**plan.biases, key: corrected.astype(np.float32)})
@@ -88,23 +88,16 @@ def correct_biases(
     return plan
 
 
-def _bias_name(node: ir.Node) -> str | None:
-    """Return how a plan calls the bias of a layer, or None where it has none of its own."""
-    bias = node.inputs[BIAS] if len(node.inputs) > BIAS else None
-    if bias is None:
-        return str(node.outputs[0].name) if node.op_type in BIASED else None
-    return str(bias.name) if len(bias.uses()) == 1 else None
-
-
-def _up_to(model: ir.Model, plan: Plan, form: str, layer: str, result: str) -> ir.Model:
-    """Return the quantized model up to the sum that a layer makes, before its integers.
-
-    Where the emitter has dropped the clamp behind the layer, the sum has the clamp's name.
-    """
+def _up_to(model: ir.Model, plan: Plan, form: str, result: str) -> ir.Model:
+    """Return the quantized model up to the sum that a layer makes, before its integers and a clamp behind it."""
     quantized = model.clone()
     emit(quantized, plan, form)
-    made = {str(value.name): node for node in quantized.graph for value in node.outputs}
-    return extract(quantized, outputs=[layer if clamp_of(made[result]) else result])
+    node = next((node for node in quantized.graph for value in node.outputs if value.name == result), None)
+    while node is not None and (is_op(node, "QuantizeLinear", "DequantizeLinear") or clamp_of(node)):
+        node = node.inputs[0].producer() if node.inputs[0] is not None else None
+    if node is None:
+        raise ValueError(f"no layer makes {result!r}")
+    return extract(quantized, outputs=[str(node.outputs[0].name)])
 
 
 def _means(model: ir.Model, samples: Iterable[Feeds], threads: int) -> Float64:

@@ -50,6 +50,16 @@ def bias_of(node: ir.Node) -> Reals | None:
     return None if bias is None else bias.reshape(-1).astype(np.float32)
 
 
+def bias_name(node: ir.Node) -> str:
+    """Return how a plan calls the bias of a product: as its constant, or as its first output where that is not its own.
+
+    Equal constants are often one: what corrects the bias of one layer must not reach another.
+    """
+    bias = node.inputs[BIAS] if len(node.inputs) > BIAS else None
+    is_own = bias is not None and len(bias.uses()) == 1 and not bias.is_graph_output()
+    return str(bias.name if is_own and bias is not None else node.outputs[0].name)
+
+
 def _activation(one: Range, scheme: Scheme) -> Affine:
     return affine_of(
         one.lower,

@@ -33,7 +33,7 @@ class Plan:
         integers: the integers of constants that are not rounded to the nearest, by the constant's name and in its
             shape; their scales stand in `weights`.
         biases: float32 biases to use in place of the model's, of shape [channels]: by the name of the constant, or by
-            the name of the node's first output where it has none.
+            the name of the node's first output where it has none of its own.
         nodes: those that compute in integers, by the name of their first output.
 
     """

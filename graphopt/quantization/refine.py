@@ -19,8 +19,8 @@ import onnx_ir as ir
 from graphopt.calibration.gram import Gram
 from graphopt.ir.constants import constant
 from graphopt.quantization.affine import Affine, Reals
-from graphopt.quantization.decide import bias_of
-from graphopt.quantization.obstacles import BIAS, BIASED, WEIGHT
+from graphopt.quantization.decide import bias_name, bias_of
+from graphopt.quantization.obstacles import BIASED, WEIGHT
 from graphopt.quantization.plan import Plan
 from graphopt.quantization.rounding import round_weight
 from graphopt.quantization.rows import Float64, to_rows
@@ -72,7 +72,7 @@ def refine(
             integers[name] = round_weight(node, array, weights[name], moment)
             if node.op_type in BIASED:
                 lost = array.astype(np.float64) - weights[name].dequantize(integers[name])
-                biases[_bias_name(node)] = _corrected(node, lost, gram)
+                biases[bias_name(node)] = _corrected(node, lost, gram)
         if on_layer:
             on_layer(done)
     return dataclasses.replace(plan, weights=weights, integers=integers, biases=biases)
@@ -105,8 +105,3 @@ def _corrected(node: ir.Node, lost: Float64, gram: Gram) -> Reals:
     bias = bias_of(node)
     mean = (to_rows(node, lost) @ gram.mean[:, :, None]).reshape(-1)
     return np.asarray(mean if bias is None else mean + bias, np.float32)
-
-
-def _bias_name(node: ir.Node) -> str:
-    bias = node.inputs[BIAS] if len(node.inputs) > BIAS else None
-    return str(node.outputs[0].name if bias is None else bias.name)

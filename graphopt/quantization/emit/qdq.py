@@ -21,6 +21,7 @@ from graphopt.ir.constants import constant
 from graphopt.ir.dead import erase, erase_unread, is_unread
 from graphopt.ir.edit import Names
 from graphopt.quantization.affine import Affine, limits_of
+from graphopt.quantization.decide import bias_name
 from graphopt.quantization.emit.constants import Constants, as_row, bias_affine
 from graphopt.quantization.obstacles import BIAS, BIASED, WEIGHT, activations, clamp_of
 from graphopt.quantization.plan import Plan
@@ -40,12 +41,14 @@ class QDQEmitter:
         self._names = Names(model)
         self._constants = Constants(model.graph, self._names)
         self._nodes: set[ir.Node] = set()
+        self._biases: dict[ir.Node, str] = {}
         self._ends: dict[ir.Value, Array] = {}  # integers between which a value is clipped
         self._new = 0
 
     def run(self) -> int:
         """Write it; return how many nodes are new. Raises ModelError where the opset lacks something."""
         self._check_opset()
+        self._biases = {node: self._bias_key(node) for node in self._graph if node.op_type in BIASED}
         self._drop_clamps()
         self._nodes = {node for node in self._graph if node.outputs and node.outputs[0].name in self._plan.nodes}
         values = [*self._graph.inputs, *(value for node in self._graph for value in node.outputs)]
@@ -106,15 +109,19 @@ class QDQEmitter:
         if node.op_type in BIASED:
             self._write_bias(node, affine)
 
+    def _bias_key(self, node: ir.Node) -> str:
+        """Return under which name the plan may have a bias for a node, before any name changes."""
+        own, bias = bias_name(node), node.inputs[BIAS] if len(node.inputs) > BIAS else None
+        return own if bias is None or own in self._plan.biases else str(bias.name)
+
     def _write_bias(self, node: ir.Node, weight: Affine) -> None:
         """Make the bias an int32 where the sums that it is added to are integers."""
-        old = node.inputs[BIAS] if len(node.inputs) > BIAS else None
-        key = str(node.outputs[0].name if old is None else old.name)
+        old, key = node.inputs[BIAS] if len(node.inputs) > BIAS else None, self._biases[node]
         bias = self._plan.biases.get(key, constant(old))
         activation = self._summed(node)
         if bias is None or (activation is None and key not in self._plan.biases):
             return
-        name = key if old is not None else f"{key}_bias"
+        name = key if old is not None and old.name == key else f"{key}_bias"
         if activation is None:
             new = self._constants.floats(name, as_row(bias))
         else:
