@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from tests.quantized import S8, U8, Graph, Scale
+from tests.quantized_graphs import S8, U8, Graph, Scale
 
 CHANNELS, HIDDEN = 8, 16
 SIX = np.float32(6)

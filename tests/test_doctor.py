@@ -27,7 +27,7 @@ from graphopt.quantization.doctor.read import read
 from graphopt.tensors import Array
 from tests.networks import network
 from tests.onnxruntime_graph import in_integers, optimized
-from tests.quantized import S8, U8, Graph, per_channel
+from tests.quantized_graphs import S8, U8, Graph, per_channel
 from tests.slow_forms import FORMS
 
 CAUSES = {

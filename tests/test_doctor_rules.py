@@ -19,7 +19,7 @@ from graphopt.ir.load import load
 from graphopt.quantization.doctor import Diagnosis, Verdict, diagnose
 from graphopt.quantization.doctor.x64 import X64
 from tests.onnxruntime_graph import in_integers, optimized
-from tests.quantized import MIDDLE, S8, U8, Graph, per_channel
+from tests.quantized_graphs import MIDDLE, S8, U8, Graph, per_channel
 
 Built = tuple[Graph, str] | tuple[Graph, str, str]
 
