@@ -11,8 +11,9 @@ import pytest
 from graphopt.calibration.collect import collect
 from graphopt.errors import TargetError
 from graphopt.ir.constants import constant
+from graphopt.quantization.biases import bias_of
 from graphopt.quantization.contest import best_ranges, trials
-from graphopt.quantization.decide import bias_of, decide
+from graphopt.quantization.decide import decide
 from graphopt.quantization.plan import Plan
 from graphopt.quantization.refine import measurable, refine
 from graphopt.quantization.rounding import quadratic_error

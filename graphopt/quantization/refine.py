@@ -19,7 +19,7 @@ import onnx_ir as ir
 from graphopt.calibration.gram import Gram
 from graphopt.ir.constants import constant
 from graphopt.quantization.affine import Affine, Reals
-from graphopt.quantization.decide import bias_name, bias_of
+from graphopt.quantization.biases import bias_name, bias_of
 from graphopt.quantization.obstacles import BIASED, WEIGHT
 from graphopt.quantization.plan import Plan
 from graphopt.quantization.rounding import round_weight
