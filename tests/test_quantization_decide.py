@@ -11,8 +11,9 @@ import pytest
 from graphopt.calibration.collect import collect
 from graphopt.errors import TargetError
 from graphopt.ir.constants import constant
+from graphopt.quantization.biases import bias_of
 from graphopt.quantization.contest import best_ranges, trials
-from graphopt.quantization.decide import bias_of, decide
+from graphopt.quantization.decide import decide
 from graphopt.quantization.plan import Plan
 from graphopt.quantization.refine import measurable, refine
 from graphopt.quantization.rounding import quadratic_error
@@ -174,6 +175,30 @@ def test_fitted_weights_and_biases_cost_the_outputs_less() -> None:
     assert after < 0.7 * before
     correction = fitted.biases["b"] - bias_of(node)
     np.testing.assert_allclose(correction, (lost(fitted) @ mean[:, :, None]).ravel(), rtol=1e-4, atol=1e-5)
+
+
+def test_chance_is_not_fitted() -> None:
+    model, scheme = (
+        inferred("g (float[N,64] x) => (float[N,8] y) <float[64,8] w, float[8] b> { y = Gemm (x, w, b) }"),
+        SCHEMES["x64"],
+    )
+    selection = select(model, scheme)
+    rng = np.random.default_rng(1)
+    nearest = decide(selection, {"x": (-4, 4)}, scheme)
+    weight = constant(model.graph.initializers["w"])
+
+    def lost(columns: int) -> float:
+        """Return the error on all inputs, all alike, of what was fitted to some, over that of rounding to nearest."""
+        grams = collect(model, [{"x": rng.standard_normal((columns, 64), np.float32)}], [], ["y"]).grams
+        fitted = refine(nearest, selection, grams, scheme).integers["w"]
+        errors = (
+            weight - nearest.weights["w"].dequantize(one) for one in (fitted, nearest.weights["w"].quantize(weight))
+        )
+        after, before = (float(np.square(one).sum()) for one in errors)
+        return after / before
+
+    assert lost(4) < 1.1
+    assert lost(4096) < 1.1
 
 
 def test_the_best_of_several_ways_to_choose_ranges_is_found_stretch_by_stretch() -> None:

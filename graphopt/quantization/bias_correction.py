@@ -19,7 +19,7 @@ from graphopt.backends.ort.reference import reference_session
 from graphopt.errors import CalibrationError
 from graphopt.ir.extract import extract
 from graphopt.ir.walk import is_op
-from graphopt.quantization.decide import bias_name, bias_of
+from graphopt.quantization.biases import bias_name, bias_of
 from graphopt.quantization.emit import emit
 from graphopt.quantization.obstacles import BIASED, clamp_of
 from graphopt.quantization.partial import results_of

@@ -8,8 +8,9 @@ import numpy as np
 import onnx_ir as ir
 
 from graphopt.ir.constants import constant
-from graphopt.quantization.affine import Affine, Reals, affine_of, limits_of
-from graphopt.quantization.obstacles import BIAS, WEIGHT, activations, weight_axis
+from graphopt.quantization.affine import Affine, affine_of, limits_of
+from graphopt.quantization.biases import bias_of
+from graphopt.quantization.obstacles import WEIGHT, activations, weight_axis
 from graphopt.quantization.plan import Plan
 from graphopt.quantization.scheme import Scheme
 from graphopt.quantization.selection import Selection
@@ -42,22 +43,6 @@ def decide(selection: Selection, ranges: Mapping[str, tuple[float, float]], sche
         weights=weights,
         nodes=frozenset(str(node.outputs[0].name) for node in selection.nodes),
     )
-
-
-def bias_of(node: ir.Node) -> Reals | None:
-    """Return the bias of a product, float32 [channels], or None where it has none."""
-    bias = constant(node.inputs[BIAS]) if len(node.inputs) > BIAS else None
-    return None if bias is None else bias.reshape(-1).astype(np.float32)
-
-
-def bias_name(node: ir.Node) -> str:
-    """Return how a plan calls the bias of a product: as its constant, or as its first output where that is not its own.
-
-    Equal constants are often one: what corrects the bias of one layer must not reach another.
-    """
-    bias = node.inputs[BIAS] if len(node.inputs) > BIAS else None
-    is_own = bias is not None and len(bias.uses()) == 1 and not bias.is_graph_output()
-    return str(bias.name if is_own and bias is not None else node.outputs[0].name)
 
 
 def _activation(one: Range, scheme: Scheme) -> Affine:

@@ -19,7 +19,7 @@ import onnx_ir as ir
 from graphopt.calibration.gram import Gram
 from graphopt.ir.constants import constant
 from graphopt.quantization.affine import Affine, Reals
-from graphopt.quantization.decide import bias_name, bias_of
+from graphopt.quantization.biases import bias_name, bias_of
 from graphopt.quantization.obstacles import BIASED, WEIGHT
 from graphopt.quantization.plan import Plan
 from graphopt.quantization.rounding import round_weight
@@ -79,12 +79,19 @@ def refine(
 
 
 def _moment(node: ir.Node, gram: Gram) -> Float64:
-    """Return the covariance where a bias can take away the mean, and second moments about zero elsewhere."""
-    if node.op_type not in BIASED:
-        return gram.moment
+    """Return the covariance where a bias can take away the mean, and second moments about zero elsewhere.
+
+    What few columns say of how inputs go together is chance: it counts as far as there are more columns than inputs,
+    n / (n + K) of n columns of K elements, in the manner of O. Ledoit and M. Wolf: A well-conditioned estimator for
+    large-dimensional covariance matrices, 2004. Behind a global pool a sample is one column.
+    """
+    moment, mean = gram.moment, gram.mean if node.op_type in BIASED else np.zeros_like(gram.mean)
     if gram.is_diagonal:
-        return gram.moment - np.square(gram.mean)
-    return gram.moment - gram.mean[:, :, None] * gram.mean[:, None, :]
+        return moment - np.square(mean)
+    size = mean.shape[1]
+    covariance = moment - mean[:, :, None] * mean[:, None, :]
+    covariance[:, ~np.eye(size, dtype=bool)] *= gram.count / (gram.count + size)
+    return covariance
 
 
 def _scales(node: ir.Node, array: Array, affine: Affine, moment: Float64, scheme: Scheme) -> Affine:

@@ -14,6 +14,7 @@ from tests.conformance.cases import Answer, Case, disagreement, reference_of, ru
 ELSEWHERE = {
     "convert-float": "rounds on purpose: tests/test_convert_float.py",
     "convert-opset": "refuses what another opset cannot say: tests/conformance/test_opsets.py",
+    "quantize": "rounds on purpose, by a plan for one model: tests/test_quantize.py",
 }
 """Passes that keep answers in their own sense, by name, and where they are held to it."""
 

@@ -21,7 +21,7 @@ from graphopt.ir.constants import constant
 from graphopt.ir.dead import erase, erase_unread, is_unread
 from graphopt.ir.edit import Names
 from graphopt.quantization.affine import Affine, limits_of
-from graphopt.quantization.decide import bias_name
+from graphopt.quantization.biases import bias_name
 from graphopt.quantization.emit.constants import Constants, as_row, bias_affine
 from graphopt.quantization.obstacles import BIAS, BIASED, WEIGHT, activations, clamp_of
 from graphopt.quantization.plan import Plan
