@@ -2,7 +2,8 @@
 
 Prints one Markdown row a model: the medians of turns, each runtime in a process of its own, how much longer the faster
 of the peers takes, and the largest difference of the answers; then the geometric mean. Takes the networks that `models`
-builds, with seeded weights, and trained ones of the shared folder. `graphopt bench` does the same for any file.
+builds, with seeded weights, and trained ones of the shared folder. `--int8` quantizes each before, for all three alike.
+`graphopt bench` does the same for any file.
 """
 
 from __future__ import annotations
@@ -17,9 +18,13 @@ from tempfile import TemporaryDirectory
 
 import onnx
 
+from graphopt.backends.ort.reference import random_feeds
 from graphopt.benchmark.case import Recipe, open_case
 from graphopt.benchmark.contest import Outcome, compete
 from graphopt.benchmark.runtimes import SELF
+from graphopt.compiler.quantize import quantize
+from graphopt.ir.load import load
+from graphopt.ir.save import save
 from graphopt.pipeline.presets import DEFAULT_PRESET
 from graphopt.targets import parse_target
 from models import TOPOLOGIES
@@ -32,6 +37,8 @@ TRAINED = {
     "ppocr_v4_det": {"x": [None, 3, 640, 640]},
 }
 """By name the shapes of the inputs."""
+SAMPLES = 4
+"""Batches that a model is quantized on, for its time alone."""
 
 
 def main() -> None:
@@ -40,6 +47,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--threads", type=int, default=parse_target("cpu").cores)
     parser.add_argument("--repeats", type=int, default=30)
+    parser.add_argument("--int8", action="store_true", help="quantized on seeded random inputs, in the form x64")
     parser.add_argument("names", nargs="*", default=[*TOPOLOGIES, *TRAINED])
     arguments = parser.parse_args()
     sys.stdout.write("| model | graphopt, ms | onnxruntime, ms | OpenVINO, ms | ratio | largest difference |\n")
@@ -47,7 +55,7 @@ def main() -> None:
     ratios = []
     with TemporaryDirectory() as folder:
         for name, path in files(arguments.names, arguments.batch, Path(folder)):
-            outcome = measure(name, path, arguments)
+            outcome = measure(name, quantized(name, path, Path(folder)) if arguments.int8 else path, arguments)
             ratios.append(ratio(outcome))
             sys.stdout.write(f"{row(name, outcome)}\n")
             sys.stdout.flush()
@@ -62,6 +70,14 @@ def files(names: list[str], batch: int, folder: Path) -> Iterator[tuple[str, Pat
             onnx.save(TOPOLOGIES[name](batch=batch), path)
         if path.exists():
             yield name, path
+
+
+def quantized(name: str, path: Path, folder: Path) -> Path:
+    """Quantize a model; return the file."""
+    model = load(path, shapes=TRAINED.get(name))
+    result = folder / f"{name}.int8.onnx"
+    save(quantize(model, [random_feeds(model, seed=seed) for seed in range(SAMPLES)], method="minmax").model, result)
+    return result
 
 
 def measure(name: str, path: Path, arguments: argparse.Namespace) -> Outcome:
