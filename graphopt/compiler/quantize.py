@@ -206,16 +206,29 @@ class _Work:
             )
 
     def _decide(self, model: ir.Model, samples: Samples | None, selection: Selection, statistics: Statistics) -> Plan:
-        """Decide all for one way to choose ranges, then try the others: fitted weights tell them apart best."""
+        """Decide all for one way to choose ranges, fit weights where that helps the answers, then try other ranges."""
         candidates = self._candidates(statistics)
-        first = decide(selection, next(iter(candidates.values())), self.scheme)
-        plan = self._fit(first, selection, statistics)
-        if samples is None or len(candidates) == 1 or not statistics.histograms:
+        first = decide(selection, candidates[self._first], self.scheme)
+        if samples is None or not self._refines:
+            return first
+        judge = Judge(model, samples.part(0, TRIED), threads=self.threads)
+        fitted = self._fit(first, selection, statistics)
+        plan = min((first, fitted), key=lambda one: self._error(model, one, judge))
+        if not statistics.histograms:
             return plan
-        best = decide(selection, self._try(model, samples, selection, candidates, plan), self.scheme)
-        if best.weights != first.weights:  # a narrow range may leave a bias too little room
-            return self._fit(best, selection, statistics)
-        return replace(plan, values=best.values)
+        best = decide(selection, self._try(model, judge, selection, candidates, plan), self.scheme)
+        if best.weights == first.weights:
+            return replace(plan, values=best.values)
+        return best if plan is first else self._fit(best, selection, statistics)  # a bias had too little room
+
+    @property
+    def _first(self) -> RangeMethod:
+        return RangeMethod.MSE if self._refines else self.method
+
+    def _error(self, model: ir.Model, plan: Plan, judge: Judge) -> float:
+        quantized = model.clone()
+        emit(quantized, plan, self.scheme.form)
+        return judge.error(quantized)
 
     def _candidates(self, statistics: Statistics) -> dict[str, dict[str, Range]]:
         methods = [one for one in RangeMethod if one is not RangeMethod.AUTO] if self._refines else [self.method]
@@ -229,34 +242,24 @@ class _Work:
         return candidates
 
     def _fit(self, plan: Plan, selection: Selection, statistics: Statistics) -> Plan:
-        if not (self._refines and statistics.grams):
-            return plan
         with self.step("fit weights", len(selection.products)) as done:
             return refine(plan, selection, statistics.grams, self.scheme, done)
 
     def _try(
-        self,
-        model: ir.Model,
-        samples: Samples,
-        selection: Selection,
-        candidates: Mapping[str, Ranges],
-        plan: Plan,
+        self, model: ir.Model, judge: Judge, selection: Selection, candidates: Mapping[str, Ranges], plan: Plan
     ) -> Ranges:
         """Return the best of several ways to choose ranges, as measured by the answers to a few samples."""
-        judge = Judge(model, samples.part(0, TRIED), threads=self.threads)
         tried = 0
         with self.step("try ranges", trials(len(candidates), len(selection.sources))) as done:
 
             def error(ranges: Ranges) -> float:
                 nonlocal tried
-                quantized = model.clone()
-                values = decide(selection, ranges, self.scheme).values
-                emit(quantized, replace(plan, values=values), self.scheme.form)
                 tried += 1
                 done(tried)
-                return judge.error(quantized)
+                values = decide(selection, ranges, self.scheme).values
+                return self._error(model, replace(plan, values=values), judge)
 
-            return best_ranges(candidates, error)[0]
+            return best_ranges(candidates, error, chance=1 / (2 * judge.samples))[0]
 
     @property
     def _levels(self) -> int:

@@ -22,12 +22,15 @@ def trials(methods: int, tensors: int) -> int:
     return methods + (methods - 1) * min(STRETCHES, tensors)
 
 
-def best_ranges(candidates: Mapping[str, Ranges], error: Callable[[Ranges], float]) -> tuple[dict[str, Range], float]:
+def best_ranges(
+    candidates: Mapping[str, Ranges], error: Callable[[Ranges], float], chance: float = 0.0
+) -> tuple[dict[str, Range], float]:
     """Return the ranges with the least error found, and that.
 
     Args:
         candidates: by method, ranges by the name of the tensor; all for the same tensors in the order of the graph.
         error: of the answers with a set of ranges.
+        chance: by which share the error has to get less for a stretch to be changed: few samples tell little.
 
     """
     errors = {method: error(ranges) for method, ranges in candidates.items()}
@@ -41,6 +44,6 @@ def best_ranges(candidates: Mapping[str, Ranges], error: Callable[[Ranges], floa
         for ranges in others:
             tried = best | {name: ranges[name] for name in stretch}
             found = error(tried)
-            if found < least:
+            if found < least * (1 - chance):
                 best, least = tried, found
     return best, least

@@ -84,10 +84,19 @@ class Judge:
         self._answers = [(feeds, session.run(feeds)) for feeds in samples]
         self._threads = threads
 
+    @property
+    def samples(self) -> int:
+        """How many samples it has."""
+        return sum(_count(feeds) for feeds, _ in self._answers)
+
     def error(self, quantized: ir.Model) -> float:
         """Return the relative error of a model's answers (`Fidelity.error`); 0 where none are numbers to compare."""
         found = _compared(self._answers, quantized, self._threads)
         return 0.0 if found is None else found.error
+
+
+def _count(feeds: Feeds) -> int:
+    return max((len(array) for array in feeds.values() if array.ndim), default=1)
 
 
 def _compared(
@@ -104,7 +113,7 @@ def _compared(
         for name, array in expected.items():
             if array.dtype.kind == "f":
                 tallies.setdefault(name, _Tally()).add(array, actual[name])
-        done += max((len(array) for array in feeds.values() if array.ndim), default=1)
+        done += _count(feeds)
         if on_samples:
             on_samples(done)
     if not tallies:
