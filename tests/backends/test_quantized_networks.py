@@ -14,6 +14,7 @@ import graphopt
 from graphopt.backends.ort.reference import evaluate
 from graphopt.ir.load import load
 from graphopt.ir.save import save
+from graphopt.ir.text.parser import parse_model
 from graphopt.tensors import Array
 from models import TOPOLOGIES
 
@@ -68,3 +69,14 @@ def test_networks_agree_with_onnxruntime(name: str, form: QuantFormat, activatio
     (actual,), (expected,) = module(feeds).values(), evaluate(load(path), feeds).values()
     assert abs(actual - expected).max() <= ROUNDINGS * abs(expected).max()
     assert actual.argmax() == expected.argmax()
+
+
+def test_compiling_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
+    """Integers of a sum that only floats read are lowered for nothing; TVM would say so."""
+    model = parse_model("""
+    g (float[1,16,8,8] x) => (float[1,16,8,8] y) <float[16,16,1,1] w, float[16,16,1,1] v>
+    { a = Conv (x, w)  h = HardSwish (a)  y = Conv (h, v) }
+    """)
+    feeds = {"x": np.random.default_rng(0).standard_normal((1, 16, 8, 8)).astype(np.float32)}
+    graphopt.compile(graphopt.quantize(model, [feeds], method="minmax").model, cache=False)
+    assert capfd.readouterr() == ("", "")

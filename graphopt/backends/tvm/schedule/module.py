@@ -62,6 +62,7 @@ def _fuse() -> tvm.transform.Pass:
     passes = relax.transform
     return tvm.transform.Sequential(
         [
+            passes.DeadCodeElimination(),  # FuseOps would say on stderr what is dead
             passes.AnnotateTIROpPattern(),
             passes.FuseOps(),
             passes.FuseTIR(),
