@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,14 @@ from graphopt.calibration.preprocessing import METADATA_KEY as PREPROCESSING
 from graphopt.cli import main as cli
 from graphopt.compiler.quantize import METADATA_KEY
 from graphopt.errors import CalibrationError, ModelError, TargetError
+from graphopt.ir.constants import constant
 from graphopt.ir.load import load
 from graphopt.ir.save import save
 from graphopt.ir.walk import is_op
 from graphopt.pipeline.numeric_check import NumericCheck
 from graphopt.quantization.plan import Plan
+from graphopt.quantization.saturation import saturating
+from graphopt.tensors import Array
 from tests.networks import network
 from tests.test_quantization_emit import AWKWARD, fused, hold_form, ops
 
@@ -36,6 +40,28 @@ def images(part: slice) -> np.ndarray:
 @pytest.fixture(scope="module")
 def digits() -> tuple[ir.Model, graphopt.compiler.quantize.QuantizationReport]:
     return graphopt.quantize(DIGITS, {"image": images(slice(0, 60))})
+
+
+@pytest.mark.parametrize("method", ["auto", "minmax"])
+def test_without_vnni_no_sum_of_two_products_leaves_int16(method: str) -> None:
+    risky = {}
+    for scheme in ("x64", "x64-avx2"):
+        model, report = graphopt.quantize(DIGITS, {"image": images(slice(0, 60))}, scheme, method=method)
+        assert model.metadata_props[METADATA_KEY] == scheme
+        assert report.fidelity is not None
+        assert report.fidelity.error < 0.06
+        risky[scheme] = [saturating(node, integers).sum() for node, integers in products(report.plan)]
+    assert sum(risky["x64"]) > 0
+    assert sum(risky["x64-avx2"]) == 0
+
+
+def products(plan: Plan) -> Iterator[tuple[ir.Node, Array]]:
+    """Yield the products of the digits network that sum over channels, with the integers of their weights."""
+    for node in graphopt.optimize(DIGITS).model.graph:
+        weight = constant(node.inputs[1]) if node.op_type in {"Conv", "Gemm"} else None
+        if weight is not None and weight.shape[1] > 1:
+            name = str(node.inputs[1].name)
+            yield node, plan.integers.get(name, plan.weights[name].quantize(weight))
 
 
 @pytest.fixture

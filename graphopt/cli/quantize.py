@@ -30,8 +30,8 @@ SchemeText = Annotated[
     typer.Option(
         "--target",
         metavar="SCHEME",
-        help="Who is to take the model: x64, tensorrt, graphopt, x64-pow2, x64-int16, weights-int8, weights-int4; with "
-        "options as in x64{symmetric=true per-channel=false}.",
+        help="Who is to take the model: x64, tensorrt, graphopt, x64-avx2, x64-pow2, x64-int16, weights-int8, "
+        "weights-int4; with options as in x64{symmetric=true per-channel=false}.",
     ),
 ]
 Method = Annotated[

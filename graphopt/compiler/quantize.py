@@ -31,6 +31,7 @@ from graphopt.quantization.plan import Plan
 from graphopt.quantization.refine import measurable, refine
 from graphopt.quantization.scheme import Scheme, parse_scheme
 from graphopt.quantization.selection import Selection, select
+from graphopt.quantization.unsaturate import without_saturation
 
 METADATA_KEY = "graphopt.quantization"
 """Where a quantized model says by which scheme it was."""
@@ -208,7 +209,7 @@ class _Work:
     def _decide(self, model: ir.Model, samples: Samples | None, selection: Selection, statistics: Statistics) -> Plan:
         """Decide all for one way to choose ranges, fit weights where that helps the answers, then try other ranges."""
         candidates = self._candidates(statistics)
-        first = decide(selection, candidates[self._first], self.scheme)
+        first = self._decided(model, selection, candidates[self._first])
         if samples is None or not self._refines:
             return first
         judge = Judge(model, samples.part(0, TRIED), threads=self.threads)
@@ -216,10 +217,14 @@ class _Work:
         plan = min((first, fitted), key=lambda one: self._error(model, one, judge))
         if not statistics.histograms:
             return plan
-        best = decide(selection, self._try(model, judge, selection, candidates, plan), self.scheme)
+        best = self._decided(model, selection, self._try(model, judge, selection, candidates, plan))
         if best.weights == first.weights:
             return replace(plan, values=best.values)
         return best if plan is first else self._fit(best, selection, statistics)  # a bias had too little room
+
+    def _decided(self, model: ir.Model, selection: Selection, ranges: Ranges) -> Plan:
+        plan = decide(selection, ranges, self.scheme)
+        return without_saturation(model, plan) if self.scheme.avoid_saturation else plan
 
     @property
     def _first(self) -> RangeMethod:

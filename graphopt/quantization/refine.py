@@ -27,6 +27,7 @@ from graphopt.quantization.rows import Float64, to_rows
 from graphopt.quantization.scales import search_scales
 from graphopt.quantization.scheme import Scheme
 from graphopt.quantization.selection import Selection
+from graphopt.quantization.unsaturate import round_where_safe
 from graphopt.tensors import Array
 
 MEASURED = frozenset({"Conv", "Gemm", "MatMul"})
@@ -69,7 +70,7 @@ def refine(
         if gram is not None and weight is not None and array is not None:
             name, moment = str(weight.name), _moment(node, gram)
             weights[name] = _scales(node, array, weights[name], moment, scheme)
-            integers[name] = round_weight(node, array, weights[name], moment)
+            integers[name] = _rounded(node, array, weights[name], moment, scheme)
             if node.op_type in BIASED:
                 lost = array.astype(np.float64) - weights[name].dequantize(integers[name])
                 biases[bias_name(node)] = _corrected(node, lost, gram)
@@ -99,6 +100,13 @@ def _scales(node: ir.Node, array: Array, affine: Affine, moment: Float64, scheme
     if greatest - least >= _FEW or scheme.power_of_two:
         return affine
     return search_scales(node, array, affine, moment)
+
+
+def _rounded(node: ir.Node, array: Array, affine: Affine, moment: Float64, scheme: Scheme) -> Array:
+    integers = round_weight(node, array, affine, moment)
+    if scheme.avoid_saturation and affine.dtype == np.int8:
+        return round_where_safe(node, integers, array.astype(np.float32), affine)
+    return integers
 
 
 def _corrected(node: ir.Node, lost: Float64, gram: Gram) -> Reals:

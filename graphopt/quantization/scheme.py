@@ -28,6 +28,8 @@ class Scheme:
         symmetric: whether the zero point of activations is the middle of their type.
         per_channel: whether each output channel of a weight has its own scale.
         power_of_two: whether every scale is one, as fixed-point arithmetic asks.
+        avoid_saturation: whether sums of two neighbouring products must stay in int16, as VPMADDUBSW keeps them, which
+            onnxruntime uses on processors without VNNI.
 
     """
 
@@ -37,6 +39,7 @@ class Scheme:
     symmetric: bool = False
     per_channel: bool = True
     power_of_two: bool = False
+    avoid_saturation: bool = False
 
     @property
     def facts(self) -> Form:
@@ -70,6 +73,7 @@ class Scheme:
 
 SCHEMES = {
     "x64": Scheme(),
+    "x64-avx2": Scheme(avoid_saturation=True),
     "x64-pow2": Scheme(power_of_two=True),
     "x64-int16": Scheme(activations="uint16"),
     "tensorrt": Scheme(form="tensorrt", activations="int8", symmetric=True),
