@@ -214,6 +214,15 @@ def test_one_kernel_in_place_and_not_is_two() -> None:
     assert len({call.kernel for call in calls if "conv" in call.kernel}) == 2
 
 
+def test_a_run_looks_at_no_types() -> None:
+    """What the caller gives is checked by the runtime, and weights are what they were when they were written."""
+    program = compiled(parsed(IMAGE, "float[1,16,8,8] y", "y = Conv (x, w)", "float[16,16,1,1] w"))
+    text = program.program.executable.as_text()
+    assert "call  conv" in text
+    assert "check_tensor_info" not in text
+    assert "match_shape" not in text
+
+
 def test_a_second_run_finds_its_memory() -> None:
     """Where every kernel of a run reads and writes: a second run allocates its results alone."""
     inputs, outputs, body, _ = CASES["joined values grow"]
