@@ -297,3 +297,39 @@ def test_a_program_is_compiled_from_calibration_data(monkeypatch: pytest.MonkeyP
     assert "optimize" not in stages  # the same data, the same program
     graphopt.compile(DIGITS, target="onnxruntime", calibration={"image": others}, on_stage=stages.append)
     assert "optimize" in stages
+
+
+@pytest.mark.parametrize("target", ["x64", "tensorrt", "weights-int8"])
+def test_each_layer_is_compared_and_quantized_alone(target: str, data: Path, tmp_path: Path) -> None:
+    output = tmp_path / "int8.onnx"
+    arguments = ["quantize", str(DIGITS), "-o", str(output), "--data", str(data), "--target", target, "--layers"]
+    plain = json.loads(runner.invoke(cli.build_app(), [*arguments, "--json"]).stdout)
+    layers = {each["layer"]: each for each in plain["layers"]}
+    products = [each for each in layers.values() if each["operator"] in {"Conv", "Gemm"}]
+    assert len(products) == 12
+    assert all(20 < each["sqnr"] < 70 and each["cosine"] > 0.99 for each in products)
+    assert all(0 < each["contribution"] < 0.05 for each in products)
+    shown = runner.invoke(cli.build_app(), arguments).stdout
+    assert all(layer in shown for layer in layers)
+
+
+def test_the_layers_are_drawn(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="pictures are drawn by the extra `bench`")
+    picture = tmp_path / "layers.svg"
+    arguments = ["quantize", str(DIGITS), "-o", str(tmp_path / "q.onnx"), "--data", str(data), "--plot", str(picture)]
+    assert runner.invoke(cli.build_app(), arguments).exit_code == 0
+    assert picture.read_text().count("(Conv)") == 11
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--data", "samples.npz", "--plot", "layers.gif"], "--plot draws .png and .svg files"),
+        (["--layers", "--target", "weights-int8"], "--layers and --plot measure on data"),
+    ],
+)
+def test_layers_that_cannot_be_shown_are_refused_early(options: list[str], sentence: str, tmp_path: Path) -> None:
+    result = runner.invoke(cli.build_app(), ["quantize", str(DIGITS), "-o", str(tmp_path / "q.onnx"), *options])
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+    assert not (tmp_path / "q.onnx").exists()

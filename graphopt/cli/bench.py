@@ -24,7 +24,7 @@ from graphopt.cli.options import (
     shapes_of,
     target_of,
 )
-from graphopt.cli.output import check_file
+from graphopt.cli.output import check_picture
 from graphopt.cli.scores import document, tables
 
 if TYPE_CHECKING:
@@ -199,7 +199,5 @@ def _check_plot(path: Path) -> None:
     """Refuse early what cannot be drawn; raises BadParameter, MeasurementError or OutputError."""
     from graphopt.benchmark.plot import FORMATS, check_installed
 
-    if path.suffix not in FORMATS:
-        raise typer.BadParameter(f"--plot draws {' and '.join(FORMATS)} files, not {str(path)!r}")
-    check_file(path)
+    check_picture(path, FORMATS)
     check_installed()

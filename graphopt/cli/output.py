@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
+
+import typer
 
 from graphopt.errors import OutputError
 
@@ -13,6 +16,13 @@ def check_file(path: Path) -> None:
     if path.is_dir():
         raise OutputError(f"cannot write {str(path)!r}: it is a directory; name a file in it")
     _check_parent(path)
+
+
+def check_picture(path: Path, formats: Collection[str]) -> None:
+    """Refuse early a file that cannot be drawn; raises BadParameter or OutputError."""
+    if path.suffix not in formats:
+        raise typer.BadParameter(f"--plot draws {' and '.join(formats)} files, not {str(path)!r}")
+    check_file(path)
 
 
 def check_program_folder(path: Path) -> None:

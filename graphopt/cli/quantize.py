@@ -10,11 +10,12 @@ import typer
 from graphopt.cli.calibration import CalibrationLimit, PreprocessText
 from graphopt.cli.console import progress_bar, show, show_json
 from graphopt.cli.options import Explain, Json, ModelPath, PipelineText, PresetName, pipeline_text
-from graphopt.cli.output import check_file
+from graphopt.cli.output import check_file, check_picture
 from graphopt.cli.saving import DEFAULT_THRESHOLD, ExternalData, ExternalThreshold, OutputFile
 
 if TYPE_CHECKING:
-    from graphopt.compiler.quantize import QuantizationReport
+    from graphopt.compiler.quantize import Progress, QuantizationReport, Quantized
+    from graphopt.quantization.error_table import ErrorTable
 
 DataPath = Annotated[
     Path | None,
@@ -47,6 +48,14 @@ PlanFile = Annotated[
         show_default=False,
     ),
 ]
+Layers = Annotated[
+    bool,
+    typer.Option("--layers", help="Say how far each layer is off, and what it alone costs the answers."),
+]
+LayersPlot = Annotated[
+    Path | None,
+    typer.Option("--plot", metavar="FILE.png|.svg", help="Draw that into a file.", show_default=False),
+]
 
 
 def quantize_model(
@@ -61,6 +70,8 @@ def quantize_model(
     pipeline: PipelineText = None,
     preset: PresetName = None,
     plan: PlanFile = None,
+    layers: Layers = False,
+    plot: LayersPlot = None,
     explain: Explain = False,
     external_data: ExternalData = None,
     external_threshold: ExternalThreshold = DEFAULT_THRESHOLD,
@@ -74,6 +85,7 @@ def quantize_model(
 'preprocess{crop=224 scale=1/255 mean=0.485,0.456,0.406 std=0.229,0.224,0.225}'
       graphopt quantize model.onnx -o int8.onnx --data samples.npz --target tensorrt --method percentile --limit 500
       graphopt quantize model.onnx -o small.onnx --target weights-int8
+      graphopt quantize model.onnx -o int8.onnx --data samples.npz --layers --plot layers.svg
 
     """
     from graphopt.compiler.quantize import quantize
@@ -82,8 +94,9 @@ def quantize_model(
     text = pipeline_text(pipeline, preset)
     for path in filter(None, (output, plan)):
         check_file(path)
+    _check_layers(data, layers, plot)
     with progress_bar("quantizing") as step:
-        quantized, report = quantize(
+        quantized = quantize(
             model,
             data,
             target,
@@ -94,17 +107,51 @@ def quantize_model(
             on_progress=step,
         )
         step("saving", 0, None)
-        save(quantized, output, external_data=external_data, smallest_external=external_threshold)
+        report = quantized.report
+        save(quantized.model, output, external_data=external_data, smallest_external=external_threshold)
         if plan is not None:
             report.plan.save(plan)
+        errors = None if data is None or not (layers or plot) else _measure_layers(model, quantized, data, plot, step)
     if json:
-        show_json({"model": str(model), "output": str(output), **report.to_dict()})
+        measured = {} if errors is None else errors.to_dict()
+        show_json({"model": str(model), "output": str(output), **report.to_dict(), **measured})
         return
+    if errors is not None and layers:
+        _show_layers(errors)
     if explain:
         show(*(f"float32: {node}: {reason}" for node, reason in report.floats.items()), "")
     if plan is not None:
         show(f"{plan}: written, for the pipeline {report.pipeline},quantize{{plan={plan} target={report.scheme}}}")
     show(f"{output}: written, {closing_line(report)}")
+
+
+def _check_layers(data: Path | None, layers: bool, plot: Path | None) -> None:
+    """Refuse early what cannot be measured or drawn; raises BadParameter, MeasurementError or OutputError."""
+    if data is None and (layers or plot):
+        raise typer.BadParameter("--layers and --plot measure on data; give --data")
+    if plot is not None:
+        from graphopt.quantization.error_plot import FORMATS, check_installed
+
+        check_picture(plot, FORMATS)
+        check_installed()
+
+
+def _measure_layers(model: Path, quantized: Quantized, data: Path, plot: Path | None, step: Progress) -> ErrorTable:
+    from graphopt.compiler.layers import layer_errors
+
+    errors = layer_errors(model, quantized, data, on_layer=step)
+    if plot is not None:
+        from graphopt.quantization.error_plot import draw
+
+        draw(errors, plot)
+    return errors
+
+
+def _show_layers(errors: ErrorTable) -> None:
+    from graphopt.cli.render import table
+    from graphopt.quantization.error_table import HEADS
+
+    show(table(HEADS, errors.rows()), "")
 
 
 def closing_line(report: QuantizationReport) -> str:

@@ -1,0 +1,55 @@
+"""How far each layer of a quantized model is off, measured on data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from graphopt.calibration.source import Data, open_samples
+from graphopt.compiler.optimize import optimize
+from graphopt.compiler.quantize import Quantized
+from graphopt.ir.load import Source, load
+from graphopt.ir.shapes import infer_shapes
+from graphopt.quantization.error_table import ErrorTable, error_table
+from graphopt.quantization.partial import answer_error, results_of
+from graphopt.quantization.scheme import parse_scheme
+
+SAMPLES = 16
+"""How many are looked at: the first ones. Every layer is quantized alone once."""
+
+
+def layer_errors(
+    source: Source,
+    quantized: Quantized,
+    data: Data,
+    *,
+    samples: int = SAMPLES,
+    threads: int = 0,
+    on_layer: Callable[[str, int, int | None], None] | None = None,
+) -> ErrorTable:
+    """Compare what each layer makes in a quantized model and in its source, and quantize each alone.
+
+    Args:
+        source: what `graphopt.quantize` was given.
+        quantized: what it made of it.
+        data: to measure on (`graphopt.calibration.source.open_samples`).
+        samples: how many to take at most.
+        threads: of onnxruntime; 0 means as many as this process may run on.
+        on_layer: told of the step, how many layers are done, and of how many.
+
+    Raises:
+        ModelError, CalibrationError: the model or the data, as in `graphopt.quantize`.
+
+    """
+    report = quantized.report
+    model, _ = optimize(load(source), report.pipeline)
+    infer_shapes(model)
+    model.metadata_props.update(quantized.model.metadata_props)  # what pictures it takes
+    taken = open_samples(data, model).part(0, samples)
+    layers = results_of(model, report.plan)
+    evaluate = answer_error(model, report.plan, parse_scheme(report.scheme).form, taken, threads=threads)
+    alone: dict[str, float] = {}
+    for layer in layers:
+        alone[layer] = evaluate(frozenset({layer}))
+        if on_layer:
+            on_layer("compare layers", len(alone), len(layers))
+    return error_table(model, quantized.model, layers, taken, alone, threads=threads)
