@@ -254,8 +254,8 @@ def test_a_picture_has_a_bar_for_what_ran(tmp_path: Path, name: str, start: byte
 
 
 def test_a_picture_needs_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
-    from graphopt.benchmark import plot
+    from graphopt import pictures
 
-    monkeypatch.setattr(plot, "find_spec", lambda _: None)
+    monkeypatch.setattr(pictures, "find_spec", lambda _: None)
     with pytest.raises(MeasurementError, match="which is not installed; run: pip install matplotlib"):
-        plot.check_installed()
+        pictures.check_installed()

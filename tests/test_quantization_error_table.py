@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from graphopt import pictures
 from graphopt.backends.ort.reference import evaluate
 from graphopt.errors import OutputError
 from graphopt.ir.shapes import infer_shapes
@@ -155,11 +156,11 @@ def test_signal_to_noise_and_angle_add_up_over_batches() -> None:
     assert (dead.sqnr, dead.cosine) == (-math.inf, 0)
 
 
-@pytest.mark.parametrize("ending", error_plot.FORMATS)
+@pytest.mark.parametrize("ending", pictures.FORMATS)
 @pytest.mark.parametrize("contribution", [None, 0.02])
 def test_a_picture_of_it(tmp_path: Path, ending: str, contribution: float | None) -> None:
     pytest.importorskip("matplotlib")
-    error_plot.check_installed()
+    pictures.check_installed()
     layers = (LayerError("a", "Conv", 32.5, 0.999, contribution), LayerError("b", "Add", math.inf, 1.0))
     path = tmp_path / f"errors{ending}"
     error_plot.draw(ErrorTable(layers), path)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graphopt import pictures
 from graphopt.benchmark.runtimes import SELF
-from graphopt.errors import MeasurementError
-from graphopt.files import atomic_path
 from graphopt.runtime.benchmark import Timing
 
 if TYPE_CHECKING:
@@ -18,18 +16,11 @@ if TYPE_CHECKING:
 
     from graphopt.benchmark.contest import Outcome
 
-FORMATS = ".png", ".svg"
 _BAR = 0.8  # of the height between two cases
 
 
-def check_installed() -> None:
-    """Refuse to draw where matplotlib is missing; raises MeasurementError."""
-    if find_spec("matplotlib") is None:
-        raise MeasurementError("a picture is drawn by matplotlib, which is not installed; run: pip install matplotlib")
-
-
 def draw(outcomes: Sequence[Outcome], path: Path) -> None:
-    """Draw a bar a runtime and case into a file of one of `FORMATS`; raises OutputError."""
+    """Draw a bar a runtime and case into a file of one of `pictures.FORMATS`; raises OutputError."""
     from matplotlib.figure import Figure  # noqa: PLC0415  # an extra, and half a second to import
 
     names = list(dict.fromkeys(name for outcome in outcomes for name in outcome.scores))
@@ -44,8 +35,7 @@ def draw(outcomes: Sequence[Outcome], path: Path) -> None:
     axes.margins(x=0.15)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside upper center", ncols=len(names), frameon=False)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format=path.suffix.removeprefix("."), dpi=150)
+    pictures.save(figure, path)
 
 
 def _draw_runtime(axes: Axes, outcomes: Sequence[Outcome], name: str, *, offset: float, height: float) -> None:

@@ -92,7 +92,7 @@ def bench_model(
     opponents, batches = _opponents(against), _batches(batch)
     text, shapes = pipeline_text(pipeline, preset), shapes_of(input_shape)
     if plot:
-        _check_plot(plot)
+        check_picture(plot)
     from graphopt.benchmark.case import Recipe
 
     recipe = Recipe(target_of(target, threads, precision), text, shapes, seed)
@@ -193,11 +193,3 @@ def _once(entries: list[Entry], option: str) -> list[Entry]:
         if entries.count(entry) > 1:
             raise typer.BadParameter(f"{option} names {entry} twice; keep one")
     return entries
-
-
-def _check_plot(path: Path) -> None:
-    """Refuse early what cannot be drawn; raises BadParameter, MeasurementError or OutputError."""
-    from graphopt.benchmark.plot import FORMATS, check_installed
-
-    check_picture(path, FORMATS)
-    check_installed()

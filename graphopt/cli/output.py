@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
 from pathlib import Path
 
 import typer
@@ -18,11 +17,14 @@ def check_file(path: Path) -> None:
     _check_parent(path)
 
 
-def check_picture(path: Path, formats: Collection[str]) -> None:
-    """Refuse early a file that cannot be drawn; raises BadParameter or OutputError."""
-    if path.suffix not in formats:
-        raise typer.BadParameter(f"--plot draws {' and '.join(formats)} files, not {str(path)!r}")
+def check_picture(path: Path) -> None:
+    """Refuse early what cannot be drawn; raises BadParameter, MeasurementError or OutputError."""
+    from graphopt.pictures import FORMATS, check_installed
+
+    if path.suffix not in FORMATS:
+        raise typer.BadParameter(f"--plot draws {' and '.join(FORMATS)} files, not {str(path)!r}")
     check_file(path)
+    check_installed()
 
 
 def check_program_folder(path: Path) -> None:

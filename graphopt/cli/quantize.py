@@ -130,10 +130,7 @@ def _check_layers(data: Path | None, layers: bool, plot: Path | None) -> None:
     if data is None and (layers or plot):
         raise typer.BadParameter("--layers and --plot measure on data; give --data")
     if plot is not None:
-        from graphopt.quantization.error_plot import FORMATS, check_installed
-
-        check_picture(plot, FORMATS)
-        check_installed()
+        check_picture(plot)
 
 
 def _measure_layers(model: Path, quantized: Quantized, data: Path, plot: Path | None, step: Progress) -> ErrorTable:

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import math
-from importlib.util import find_spec
 from pathlib import Path
 
-from graphopt.errors import MeasurementError
-from graphopt.files import atomic_path
+from graphopt import pictures
 from graphopt.quantization.error_table import ErrorTable
-
-FORMATS = ".png", ".svg"
-
-
-def check_installed() -> None:
-    """Refuse to draw where matplotlib is missing; raises MeasurementError."""
-    if find_spec("matplotlib") is None:
-        raise MeasurementError("a picture is drawn by matplotlib, which is not installed; run: pip install matplotlib")
 
 
 def draw(table: ErrorTable, path: Path) -> None:
-    """Draw a line a layer into a file of one of `FORMATS`; raises OutputError.
+    """Draw a line a layer into a file of one of `pictures.FORMATS`; raises OutputError.
 
     On the left is the signal to noise of what it makes, with nothing where that is exact; on the right the error of
     the answers where it alone is quantized, where that was measured.
@@ -41,5 +31,4 @@ def draw(table: ErrorTable, path: Path) -> None:
     for axes in (left, *right):
         axes.margins(y=0.01)
         axes.spines[["top", "right"]].set_visible(False)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format=path.suffix.removeprefix("."), dpi=150)
+    pictures.save(figure, path)
