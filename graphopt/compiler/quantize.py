@@ -17,6 +17,7 @@ from graphopt.calibration.source import Data, Samples, open_samples
 from graphopt.calibration.statistics import Statistics
 from graphopt.compiler.optimize import optimize
 from graphopt.errors import CalibrationError, ModelError
+from graphopt.inspect.fidelity import Fidelity, Judge, compare
 from graphopt.ir.load import Source, load
 from graphopt.ir.shapes import infer_shapes
 from graphopt.ir.tensors import slots
@@ -26,7 +27,6 @@ from graphopt.quantization.affine import limits_of
 from graphopt.quantization.contest import Ranges, best_ranges, trials
 from graphopt.quantization.decide import decide
 from graphopt.quantization.emit import emit
-from graphopt.quantization.fidelity import Fidelity, Judge, compare
 from graphopt.quantization.plan import Plan
 from graphopt.quantization.refine import measurable, refine
 from graphopt.quantization.scheme import Scheme, parse_scheme

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable
 
 import onnx_ir as ir
 
+from graphopt.inspect.fidelity import compare
 from graphopt.quantization.emit import emit
-from graphopt.quantization.fidelity import compare
 from graphopt.quantization.obstacles import activations, clamp_of
 from graphopt.quantization.plan import Plan
 from graphopt.quantization.sensitivity import Evaluate

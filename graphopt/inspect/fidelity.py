@@ -1,4 +1,4 @@
-"""How far the answers of a quantized model lie from those of the model that it was made from."""
+"""How far the answers of a changed model lie from those of the model that it was made from."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class _Tally:
 
 def compare(
     model: ir.Model,
-    quantized: ir.Model,
+    changed: ir.Model,
     samples: Iterable[Feeds],
     *,
     threads: int = 0,
@@ -66,18 +66,18 @@ def compare(
     """Run both models in onnxruntime, optimized; None where no output has floating-point numbers.
 
     Args:
-        model, quantized: with the same inputs and outputs.
+        model, changed: with the same inputs and outputs.
         samples: feeds, samples along the leading axis.
         threads: of onnxruntime; 0 means as many as this process may run on.
         on_samples: told how many are done.
 
     """
     before = reference_session(model, threads=threads, optimize=True)
-    return _compared(((feeds, before.run(feeds)) for feeds in samples), quantized, threads, on_samples)
+    return _compared(((feeds, before.run(feeds)) for feeds in samples), changed, threads, on_samples)
 
 
 class Judge:
-    """Compares several quantized models with one, whose answers to a few samples are held."""
+    """Compares several changed models with one, whose answers to a few samples are held."""
 
     def __init__(self, model: ir.Model, samples: Iterable[Feeds], *, threads: int = 0) -> None:
         session = reference_session(model, threads=threads, optimize=True)
@@ -89,9 +89,9 @@ class Judge:
         """How many samples it has."""
         return sum(_count(feeds) for feeds, _ in self._answers)
 
-    def error(self, quantized: ir.Model) -> float:
+    def error(self, changed: ir.Model) -> float:
         """Return the relative error of a model's answers (`Fidelity.error`); 0 where none are numbers to compare."""
-        found = _compared(self._answers, quantized, self._threads)
+        found = _compared(self._answers, changed, self._threads)
         return 0.0 if found is None else found.error
 
 
@@ -101,11 +101,11 @@ def _count(feeds: Feeds) -> int:
 
 def _compared(
     answers: Iterable[tuple[Feeds, Feeds]],
-    quantized: ir.Model,
+    changed: ir.Model,
     threads: int,
     on_samples: Callable[[int], None] | None = None,
 ) -> Fidelity | None:
-    after = reference_session(quantized, threads=threads, optimize=True)
+    after = reference_session(changed, threads=threads, optimize=True)
     tallies: dict[str, _Tally] = {}
     done = 0
     for feeds, expected in answers:

@@ -1,0 +1,1 @@
+"""Which channels of which values can only leave a network together, and the network without them."""

@@ -1,0 +1,1 @@
+"""Training a network to answer as another does, from data without labels."""

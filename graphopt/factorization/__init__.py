@@ -1,0 +1,1 @@
+"""Products of large weights as products of several small ones."""

@@ -1,0 +1,1 @@
+"""Weights that are equal: code books, and tensors that several nodes read."""

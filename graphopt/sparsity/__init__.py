@@ -1,0 +1,1 @@
+"""Weights that are zero: which, and how they are stored."""
