@@ -148,19 +148,14 @@ class Grid:
         return int(max(map(abs, self.limits)))
 
     def element(self, whole: tirx.Expr) -> tirx.Expr:
-        """Return the integer of a number within the limits that is yet to be rounded."""
-        return self._stored(self._sum(whole))
+        """Return the integer of a number that is yet to be rounded, and that int32 holds.
 
-    def saturated(self, whole: tirx.Expr) -> tirx.Expr:
-        """Return the integer of a number that int32 holds: processors saturate while they narrow it."""
-        low, high = tirx.const(self.low, "int32"), tirx.const(self.high, "int32")
-        return self._stored(tirx.max(tirx.min(self._sum(whole), high), low))
-
-    def _sum(self, whole: tirx.Expr) -> tirx.Expr:
-        return tirx.call_llvm_pure_intrin("int32", "llvm.lrint", whole) + tirx.const(self.zero_point, "int32")
-
-    def _stored(self, integer: tirx.Expr) -> tirx.Expr:
-        return (integer + tirx.const(self.offset, "int32")).astype(self.dtype)
+        Processors saturate while they narrow.
+        """
+        shift = self.zero_point + self.offset
+        integer = tirx.call_llvm_pure_intrin("int32", "llvm.lrint", whole) + tirx.const(shift, "int32")
+        low, high = (tirx.const(limit + self.offset, "int32") for limit in (self.low, self.high))
+        return tirx.max(tirx.min(integer, high), low).astype(self.dtype)
 
 
 def te_quantize(source: te.Tensor, scale: float, grid: Grid, *, fused: bool) -> te.Tensor:
@@ -191,7 +186,7 @@ def te_requantize(
     def element(*place: tirx.Var) -> tirx.Expr:
         centred = source(*place).astype("int32") - zero_point
         product = centred.astype("float32") * _at(ratio, place)
-        return grid.saturated(product) if shrinks else grid.element(_clip(product, *grid.limits))
+        return grid.element(product if shrinks else _clip(product, *grid.limits))
 
     return te.compute(source.shape, element, name="requantize")
 
