@@ -24,7 +24,10 @@ from graphopt.backends.tvm.schedule.kernel import KernelSchedule, Loop
 
 _TURNS = "graphopt.weights"
 _FEWEST_LINES = 4
-"""Cache lines that a step asks for at least: finding out where they are takes time, too."""
+"""What a pass asks for at least; a tile of few weights has them at once."""
+_PRODUCTS_OF_A_REQUEST = 24
+"""Vectors that a step multiplies, at least, for each line that it asks for: finding out where it is takes time, too."""
+_SUM_BITS = 32
 _READ, _SECOND_LEVEL, _DATA = 0, 2, 1
 """What LLVM's `prefetch` takes: for reading, into the second level, of the cache for data."""
 
@@ -92,16 +95,27 @@ class _Reading:
         return self._depends_on(self.turns) and self._depends_on(self.loops[-1])
 
     def step(self) -> int | None:
-        """Return the index of the loop whose turns ask for some lines each, None where these would be too few."""
+        """Return the index of the loop whose turns ask for some lines each, None where these would be too few.
+
+        That is the innermost whose turns have enough to do meanwhile: what is asked for at once waits for each other.
+        """
         serial = [loop.kind == tirx.ForKind.SERIAL for loop in self.loops]
         passes = [index for index, loop in enumerate(self.loops) if serial[index] and not self._depends_on(loop)]
+        first = max(passes, default=0)
         lines = self._lines() * self._blocks()
-        fit = [
-            index
-            for index in range(max(passes, default=0), len(self.loops))
-            if serial[index] and lines >= _FEWEST_LINES * self._steps(index)
-        ]
-        return max(fit, default=None)
+        if not serial[first] or lines < _FEWEST_LINES * self._steps(first):
+            return None
+        within = [index for index in range(first + 1, len(self.loops)) if serial[index] and self._is_busy(index)]
+        return max((index for index in within if lines >= self._steps(index)), default=first)
+
+    def _is_busy(self, step: int) -> bool:
+        """Whether a step multiplies long enough for what it asks for."""
+        products = math.prod(int(loop.extent) for loop in self.loops[step + 1 :]) // self._elements_of_a_vector()
+        return products >= _PRODUCTS_OF_A_REQUEST * self._blocks() * -(-self._lines() // self._steps(step))
+
+    def _elements_of_a_vector(self) -> int:
+        """Return how many weights are multiplied at once: some for each lane, all together as wide as its sum."""
+        return int(self.loops[-1].extent) * _SUM_BITS // int(tvm.DataType(self.tensor.dtype).bits)
 
     def requests(self, step: int) -> list[tirx.Stmt]:
         """Return the statements that ask for a step's share of the lines that the next turn reads."""
