@@ -20,6 +20,7 @@ from graphopt.benchmark.turn import Turn, answer, take_turn
 from graphopt.benchmark.worker import Worker
 from graphopt.cli.scores import tables
 from graphopt.errors import MeasurementError, ModelError, RunError
+from graphopt.ir.load import load
 from graphopt.ir.save import save
 from graphopt.runtime.benchmark import BURST, SETTLING_RUNS
 from graphopt.targets import Precision, parse_target
@@ -82,7 +83,7 @@ def test_an_interrupt_leaves_no_worker(tmp_path: Path) -> None:
 
 def test_a_worker_serves_until_it_is_closed(tmp_path: Path) -> None:
     opened = case(tmp_path)
-    with Worker("it", OPPONENTS["onnxruntime"], opened.write_model(tmp_path), 1, opened.feeds) as worker:
+    with Worker("it", OPPONENTS["onnxruntime"], opened.write_model(tmp_path, "onnxruntime"), 1, opened.feeds) as worker:
         np.testing.assert_array_equal(worker.ask(answer)["y"], 2 * opened.feeds["x"])
         with pytest.raises(MeasurementError, match="it fails with TypeError: "):
             worker.ask(len)  # type: ignore[arg-type]
@@ -224,7 +225,7 @@ def test_openvino_answers_and_says_its_threads(tmp_path: Path) -> None:
 @pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is no dependency of the tests: extra `bench`")
 @pytest.mark.parametrize("precision", Precision)
 def test_openvino_is_asked_for_the_precision_of_the_program(tmp_path: Path, precision: Precision) -> None:
-    path = case(tmp_path).write_model(tmp_path)
+    path = case(tmp_path).write_model(tmp_path, "onnxruntime")
     side = loader_of(OPPONENTS["openvino"].at(precision))(path, 1)
     x = np.ones((1, 3), np.float32)
     np.testing.assert_array_equal(next(iter(side.run({"x": x}).values())), 2 * x)
@@ -259,3 +260,13 @@ def test_a_picture_needs_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "find_spec", lambda _: None)
     with pytest.raises(MeasurementError, match="which is not installed; run: pip install matplotlib"):
         pictures.check_installed()
+
+
+def test_an_opponent_gets_the_file_in_its_own_form(tmp_path: Path) -> None:
+    opened, other = case(tmp_path), tmp_path / "other.onnx"
+    changed = load(opened.source)
+    changed.graph.name = "other"
+    save(changed, other)
+    formed = replace(opened, forms={"openvino": other})
+    assert load(formed.write_model(tmp_path, "openvino")).graph.name == "other"
+    assert load(formed.write_model(tmp_path, "onnxruntime")).graph.name == opened.model.graph.name

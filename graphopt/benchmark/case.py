@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx_ir as ir
@@ -38,6 +38,7 @@ class Case:
 
     Attributes:
         batch: the leading dimension of the first input that has one; None where there is none.
+        forms: files with the same model in the form that an opponent takes best, by the opponent's name.
 
     """
 
@@ -46,11 +47,16 @@ class Case:
     feeds: Feeds
     batch: int | None
     recipe: Recipe
+    forms: Mapping[str, Path] = field(default_factory=dict)
 
-    def write_model(self, folder: Path) -> Path:
-        """Write the model as it is, but for its shapes; return the file."""
-        path = folder / "model.onnx"
-        save(self.model, path)
+    def write_model(self, folder: Path, opponent: str) -> Path:
+        """Write the model as an opponent takes it, but for its shapes; return the file."""
+        path = folder / f"{opponent}.onnx"
+        model = self.model
+        if opponent in self.forms:
+            model = load(self.forms[opponent], shapes=self.recipe.shapes)
+            bind_shapes(model, {name: array.shape for name, array in self.feeds.items()})
+        save(model, path)
         return path
 
     def compile(self, on_stage: Callable[[str], None] | None = None) -> CompiledModule:

@@ -143,9 +143,7 @@ def _files(
     scores[SELF].note = _foreign_nodes(module)
     module.save(folder / "program")
     yield SELF, folder / "program"
-    if len(scores) > 1:
-        path = case.write_model(folder)
-        yield from ((name, path) for name in scores if name != SELF)
+    yield from ((name, case.write_model(folder, name)) for name in scores if name != SELF)
 
 
 def _foreign_nodes(module: CompiledModule) -> str:

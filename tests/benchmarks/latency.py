@@ -2,8 +2,8 @@
 
 Prints one Markdown row a model: the medians of turns, each runtime in a process of its own, how much longer the faster
 of the peers takes, and the largest difference of the answers; then the geometric mean. Takes the networks that `models`
-builds, with seeded weights, and trained ones of the shared folder. `--int8` quantizes each before, for all three alike.
-`graphopt bench` does the same for any file.
+builds, with seeded weights, and trained ones of the shared folder. `--int8` quantizes each before, for every runtime in
+the form that it takes best (`FORMS`). `graphopt bench` does the same for any file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 import onnx
 
 from graphopt.backends.ort.reference import random_feeds
-from graphopt.benchmark.case import Recipe, open_case
+from graphopt.benchmark.case import Case, Recipe, open_case
 from graphopt.benchmark.contest import Outcome, compete
 from graphopt.benchmark.runtimes import SELF
 from graphopt.compiler.quantize import quantize
@@ -37,6 +37,8 @@ TRAINED = {
     "ppocr_v4_det": {"x": [None, 3, 640, 640]},
 }
 """By name the shapes of the inputs."""
+FORMS = {SELF: "graphopt", "onnxruntime": "x64", "openvino": "x64"}
+"""By runtime the scheme of its file with --int8: of those there are, the one that it runs fastest."""
 SAMPLES = 4
 """Batches that a model is quantized on, for its time alone."""
 
@@ -47,7 +49,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--threads", type=int, default=parse_target("cpu").cores)
     parser.add_argument("--repeats", type=int, default=30)
-    parser.add_argument("--int8", action="store_true", help="quantized on seeded random inputs, in the form x64")
+    parser.add_argument("--int8", action="store_true", help="quantized on seeded random inputs")
     parser.add_argument("names", nargs="*", default=[*TOPOLOGIES, *TRAINED])
     arguments = parser.parse_args()
     sys.stdout.write("| model | graphopt, ms | onnxruntime, ms | OpenVINO, ms | ratio | largest difference |\n")
@@ -55,7 +57,8 @@ def main() -> None:
     ratios = []
     with TemporaryDirectory() as folder:
         for name, path in files(arguments.names, arguments.batch, Path(folder)):
-            outcome = measure(name, quantized(name, path, Path(folder)) if arguments.int8 else path, arguments)
+            case = integers(name, path, Path(folder), arguments) if arguments.int8 else opened(name, path, arguments)
+            outcome = compete(case, PEERS, repeats=arguments.repeats)
             ratios.append(ratio(outcome))
             sys.stdout.write(f"{row(name, outcome)}\n")
             sys.stdout.flush()
@@ -72,19 +75,21 @@ def files(names: list[str], batch: int, folder: Path) -> Iterator[tuple[str, Pat
             yield name, path
 
 
-def quantized(name: str, path: Path, folder: Path) -> Path:
-    """Quantize a model; return the file."""
+def integers(name: str, path: Path, folder: Path, arguments: argparse.Namespace) -> Case:
+    """Quantize a model into the form of each runtime."""
     model = load(path, shapes=TRAINED.get(name))
-    result = folder / f"{name}.int8.onnx"
-    save(quantize(model, [random_feeds(model, seed=seed) for seed in range(SAMPLES)], method="minmax").model, result)
-    return result
+    samples = [random_feeds(model, seed=seed) for seed in range(SAMPLES)]
+    files = {form: folder / f"{name}.{form}.onnx" for form in set(FORMS.values())}
+    for form, file in files.items():
+        save(quantize(model, samples, form, method="minmax").model, file)
+    forms = {runtime: files[form] for runtime, form in FORMS.items() if runtime != SELF}
+    return replace(opened(name, files[FORMS[SELF]], arguments), forms=forms)
 
 
-def measure(name: str, path: Path, arguments: argparse.Namespace) -> Outcome:
-    """Time all runtimes on one model in turns."""
+def opened(name: str, path: Path, arguments: argparse.Namespace) -> Case:
+    """Fix the shapes of a model."""
     target = replace(parse_target("cpu"), cores=arguments.threads)
-    recipe = Recipe(target, DEFAULT_PRESET, TRAINED.get(name))
-    return compete(open_case(path, arguments.batch, recipe), PEERS, repeats=arguments.repeats)
+    return open_case(path, arguments.batch, Recipe(target, DEFAULT_PRESET, TRAINED.get(name)))
 
 
 def ratio(outcome: Outcome) -> float:
