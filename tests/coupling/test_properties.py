@@ -21,7 +21,7 @@ def test_shrinking_is_masking(text: str, seed: int) -> None:
     check_agreement(model, random_feeds(model, seed=seed), seed=seed)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(quick_random_graphs(), st.integers(0, 9))
 def test_shrinking_is_masking_in_graphs_of_all_operators(random: RandomModel, seed: int) -> None:
     model = load(random.proto)
