@@ -17,7 +17,7 @@ from graphopt.coupling.rules.table import RULES
 from graphopt.coupling.site import Findings, Operand, Site
 from graphopt.ir.constants import constant_tensor
 from graphopt.ir.shapes import infer_shapes
-from graphopt.ir.traits import is_standard
+from graphopt.ir.traits import is_random, is_standard
 from graphopt.ir.walk import has_subgraphs, is_op, label, reads
 
 Shapes = Mapping[str, ir.Shape]
@@ -63,7 +63,7 @@ class _Walk:
         outputs = tuple(None if value.name == "" else self._operand(value) for value in node.outputs)
         given = [value is not None for value in node.inputs] + [value.name != "" for value in node.outputs]
         known = [operand is not None for operand in (*inputs, *outputs)]
-        rule = RULES.get(node.op_type) if is_standard(node) else None
+        rule = RULES.get(node.op_type) if is_standard(node) and not is_random(node) else None
         if rule is not None and given == known:
             rule(Site(node, inputs, outputs, self._opset, self._findings))
             return
@@ -104,6 +104,8 @@ def _inferred(model: ir.Model) -> Shapes:
 def _unknown(node: ir.Node) -> str:
     if not is_standard(node):
         return f"is of the domain {node.domain!r}"
+    if is_random(node):
+        return "answers otherwise in each run"
     return "holds graphs of its own" if has_subgraphs(node) else "may mix channels"
 
 
