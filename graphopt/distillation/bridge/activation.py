@@ -16,17 +16,17 @@ _SELU_ALPHA, _SELU_GAMMA = 1.67326319217681884765625, 1.05070102214813232421875
 
 def elu(call: Call) -> Tensor:
     """Elu: α·(eˣ - 1) below zero."""
-    return functional.elu(call[0], call.float("alpha", 1.0))
+    return functional.elu(call[0], call.real("alpha", 1.0))
 
 
 def celu(call: Call) -> Tensor:
     """Celu: α·(e^(x/α) - 1) below zero."""
-    return functional.celu(call[0], call.float("alpha", 1.0))
+    return functional.celu(call[0], call.real("alpha", 1.0))
 
 
 def selu(call: Call) -> Tensor:
     """Selu: γ·x, and γ·α·(eˣ - 1) below zero."""
-    alpha, gamma = call.float("alpha", _SELU_ALPHA), call.float("gamma", _SELU_GAMMA)
+    alpha, gamma = call.real("alpha", _SELU_ALPHA), call.real("gamma", _SELU_GAMMA)
     return gamma * functional.elu(call[0], alpha)
 
 
@@ -37,12 +37,12 @@ def gelu(call: Call) -> Tensor:
 
 def hard_sigmoid(call: Call) -> Tensor:
     """HardSigmoid: α·x + β between 0 and 1."""
-    return torch.clamp(call.float("alpha", 0.2) * call[0] + call.float("beta", 0.5), 0, 1)
+    return torch.clamp(call.real("alpha", 0.2) * call[0] + call.real("beta", 0.5), 0, 1)
 
 
 def leaky_relu(call: Call) -> Tensor:
     """LeakyRelu: α·x below zero."""
-    return functional.leaky_relu(call[0], call.float("alpha", 0.01))
+    return functional.leaky_relu(call[0], call.real("alpha", 0.01))
 
 
 def parametric_relu(call: Call) -> Tensor:
@@ -57,12 +57,12 @@ def softplus(call: Call) -> Tensor:
 
 def swish(call: Call) -> Tensor:
     """Swish: x · sigmoid(α·x)."""
-    return call[0] * torch.sigmoid(call.float("alpha", 1.0) * call[0])
+    return call[0] * torch.sigmoid(call.real("alpha", 1.0) * call[0])
 
 
 def thresholded_relu(call: Call) -> Tensor:
     """ThresholdedRelu: x above α, else 0."""
-    return torch.where(call[0] > call.float("alpha", 1.0), call[0], torch.zeros_like(call[0]))
+    return torch.where(call[0] > call.real("alpha", 1.0), call[0], torch.zeros_like(call[0]))
 
 
 ACTIVATIONS: Mapping[str, Operator] = {

@@ -77,11 +77,11 @@ class Call:
         tensor = self.get(index)
         return None if tensor is None else tensor.reshape(-1).tolist()
 
-    def int(self, name: str, default: int) -> int:
+    def number(self, name: str, default: int) -> int:
         """Return an attribute."""
         return self.node.attributes.get_int(name, default)
 
-    def float(self, name: str, default: float) -> float:
+    def real(self, name: str, default: float) -> float:
         """Return an attribute."""
         return self.node.attributes.get_float(name, default)
 

@@ -20,7 +20,7 @@ def convolution(call: Call) -> Tensor:
     if not windows.is_symmetric:
         x, padding = windows.pad(x, 0.0), 0
     convolve = _FORWARD[x.ndim - 2]
-    return convolve(x, weight, call.get(2), windows.strides, padding, windows.dilations, call.int("group", 1))
+    return convolve(x, weight, call.get(2), windows.strides, padding, windows.dilations, call.number("group", 1))
 
 
 def transposed_convolution(call: Call) -> Tensor:
@@ -30,7 +30,7 @@ def transposed_convolution(call: Call) -> Tensor:
     strides = call.ints("strides") or [1] * rank
     dilations = call.ints("dilations") or [1] * rank
     convolve = _TRANSPOSED[rank]
-    whole = convolve(x, weight, None, strides, 0, 0, call.int("group", 1), dilations)
+    whole = convolve(x, weight, None, strides, 0, 0, call.number("group", 1), dilations)
     begins, ends = _crops(call, list(x.shape[2:]), list(whole.shape[2:]), strides)
     y = padded(whole, [-size for size in begins], [-size for size in ends], 0.0)
     return y if bias is None else y + bias.reshape(-1, *[1] * rank)

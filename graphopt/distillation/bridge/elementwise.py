@@ -24,7 +24,7 @@ def power(call: Call) -> Tensor:
 
 def modulo(call: Call) -> Tensor:
     """Mod; the sign is the dividend's with `fmod`, else the divisor's."""
-    return torch.fmod(call[0], call[1]) if call.int("fmod", 0) else torch.remainder(call[0], call[1])
+    return torch.fmod(call[0], call[1]) if call.number("fmod", 0) else torch.remainder(call[0], call[1])
 
 
 def mean(call: Call) -> Tensor:
@@ -36,9 +36,9 @@ def clip(call: Call) -> Tensor:
     """Clip; the limits are attributes up to opset 10, inputs since, and may be left out."""
     least, greatest = call.get(1), call.get(2)
     if "min" in call.node.attributes:
-        least = torch.tensor(call.float("min", 0.0), dtype=call[0].dtype)
+        least = torch.tensor(call.real("min", 0.0), dtype=call[0].dtype)
     if "max" in call.node.attributes:
-        greatest = torch.tensor(call.float("max", 0.0), dtype=call[0].dtype)
+        greatest = torch.tensor(call.real("max", 0.0), dtype=call[0].dtype)
     return call[0] if least is None and greatest is None else torch.clamp(call[0], least, greatest)
 
 

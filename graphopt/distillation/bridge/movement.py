@@ -15,14 +15,14 @@ from graphopt.distillation.bridge.elementwise import unary
 def reshape(call: Call) -> Tensor:
     """Reshape; 0 keeps the size of an axis (ONNX operator spec, Reshape-14)."""
     x, target = call[0], call.listed(1) or []
-    if not call.int("allowzero", 0):
+    if not call.number("allowzero", 0):
         target = [x.shape[axis] if size == 0 else size for axis, size in enumerate(target)]
     return x.reshape(target)
 
 
 def flatten(call: Call) -> Tensor:
     """Flatten to a matrix, split before `axis`."""
-    x, axis = call[0], call.int("axis", 1)
+    x, axis = call[0], call.number("axis", 1)
     axis = axis + x.ndim if axis < 0 else axis
     return x.reshape(int(np.prod(x.shape[:axis])), -1)
 
@@ -49,15 +49,16 @@ def unsqueeze(call: Call) -> Tensor:
 
 def concat(call: Call) -> Tensor:
     """Concat along an axis."""
-    return torch.cat(call.present, call.int("axis", 1))
+    return torch.cat(call.present, call.number("axis", 1))
 
 
 def split(call: Call) -> Sequence[Tensor]:
     """Split into sizes that are given, or alike; the last of `num_outputs` may be smaller (Split-18)."""
-    x, axis = call[0], call.int("axis", 0)
+    x, axis = call[0], call.number("axis", 0)
     sizes = call.ints("split") or call.listed(1)
     count = len(call.node.outputs)
-    return x.split(sizes or -(-x.shape[axis] // count), axis)
+    parts: Sequence[Tensor] = x.split(sizes or -(-x.shape[axis] // count), axis)
+    return parts
 
 
 def slice_(call: Call) -> Tensor:
@@ -88,7 +89,7 @@ def pad(call: Call) -> Tensor:
     )
     if mode == "constant":
         value = call.get(2)
-        number = call.float("value", 0.0) if value is None else value.item()
+        number = call.real("value", 0.0) if value is None else value.item()
         flat = [size for axis in reversed(range(x.ndim)) for size in borders.get(axis, (0, 0))]
         return torch.nn.functional.pad(x, flat, value=number)
     for axis, (before, behind) in borders.items():
@@ -105,14 +106,14 @@ def _extended(x: Tensor, axis: int, before: int, behind: int, mode: str) -> Tens
 
 def gather(call: Call) -> Tensor:
     """Gather slices along an axis."""
-    x, indices, axis = call[0], call[1].long(), call.int("axis", 0) % call[0].ndim
+    x, indices, axis = call[0], call[1].long(), call.number("axis", 0) % call[0].ndim
     flat = torch.where(indices < 0, indices + x.shape[axis], indices).reshape(-1)
     return x.index_select(axis, flat).reshape(*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
 
 
 def gather_elements(call: Call) -> Tensor:
     """GatherElements along an axis."""
-    x, indices, axis = call[0], call[1].long(), call.int("axis", 0)
+    x, indices, axis = call[0], call[1].long(), call.number("axis", 0)
     return x.gather(axis, torch.where(indices < 0, indices + x.shape[axis], indices))
 
 
@@ -128,7 +129,7 @@ def tile(call: Call) -> Tensor:
 
 def depth_to_space(call: Call) -> Tensor:
     """DepthToSpace in either order (ONNX operator spec, DepthToSpace-13)."""
-    x, size = call[0], call.int("blocksize", 1)
+    x, size = call[0], call.number("blocksize", 1)
     batch, channels, height, width = x.shape
     if call.text("mode", "DCR") == "DCR":
         moved = x.reshape(batch, size, size, -1, height, width).permute(0, 3, 4, 1, 5, 2)
@@ -139,7 +140,7 @@ def depth_to_space(call: Call) -> Tensor:
 
 def space_to_depth(call: Call) -> Tensor:
     """SpaceToDepth, the inverse of DepthToSpace in its first order."""
-    x, size = call[0], call.int("blocksize", 1)
+    x, size = call[0], call.number("blocksize", 1)
     batch, channels, height, width = x.shape
     moved = x.reshape(batch, channels, height // size, size, width // size, size).permute(0, 3, 5, 1, 2, 4)
     return moved.reshape(batch, channels * size**2, height // size, width // size)

@@ -18,8 +18,8 @@ def batch_normalization(call: Call) -> Tensor | Sequence[Tensor]:
     the node itself says that it trains.
     """
     x, scale, shift, mean, variance = (call[index] for index in range(5))
-    epsilon, momentum = call.float("epsilon", 1e-5), 1 - call.float("momentum", 0.9)
-    if not call.int("training_mode", 0):
+    epsilon, momentum = call.real("epsilon", 1e-5), 1 - call.real("momentum", 0.9)
+    if not call.number("training_mode", 0):
         trains = call.mode.batch_statistics
         return functional.batch_norm(x, mean, variance, scale, shift, trains, momentum, epsilon)
     axes = [0, *range(2, x.ndim)]
@@ -30,44 +30,44 @@ def batch_normalization(call: Call) -> Tensor | Sequence[Tensor]:
 
 def instance_normalization(call: Call) -> Tensor:
     """InstanceNormalization: each channel of each sample by itself."""
-    return functional.instance_norm(call[0], weight=call[1], bias=call[2], eps=call.float("epsilon", 1e-5))
+    return functional.instance_norm(call[0], weight=call[1], bias=call[2], eps=call.real("epsilon", 1e-5))
 
 
 def group_normalization(call: Call) -> Tensor:
     """GroupNormalization; scale and bias are one a group in opset 18, one a channel since 21."""
     x, scale, bias = call[0], call[1], call[2]
-    groups = call.int("num_groups", 1)
+    groups = call.number("num_groups", 1)
     if call.opset < 21:
         scale, bias = (vector.repeat_interleave(x.shape[1] // groups) for vector in (scale, bias))
-    return functional.group_norm(x, groups, scale, bias, call.float("epsilon", 1e-5))
+    return functional.group_norm(x, groups, scale, bias, call.real("epsilon", 1e-5))
 
 
 def layer_normalization(call: Call) -> Tensor:
     """LayerNormalization over the axes from `axis` on."""
     x, scale, bias = call[0], call[1], call.get(2)
-    axis = call.int("axis", -1) % x.ndim
-    normalized = functional.layer_norm(x, x.shape[axis:], eps=call.float("epsilon", 1e-5)) * scale
+    axis = call.number("axis", -1) % x.ndim
+    normalized = functional.layer_norm(x, x.shape[axis:], eps=call.real("epsilon", 1e-5)) * scale
     return normalized if bias is None else normalized + bias
 
 
 def rms_normalization(call: Call) -> Tensor:
     """RMSNormalization over the axes from `axis` on (ONNX operator spec, RMSNormalization-23)."""
     x = call[0]
-    axis = call.int("axis", -1) % x.ndim
-    return functional.rms_norm(x, x.shape[axis:], eps=call.float("epsilon", 1e-5)) * call[1]
+    axis = call.number("axis", -1) % x.ndim
+    return functional.rms_norm(x, x.shape[axis:], eps=call.real("epsilon", 1e-5)) * call[1]
 
 
 def local_response_normalization(call: Call) -> Tensor:
     """LRN over neighbouring channels; of an even size the larger half lies behind (ONNX operator spec, LRN-13)."""
-    x, size = call[0], call.int("size", 1)
+    x, size = call[0], call.number("size", 1)
     squares = (x * x).reshape(x.shape[0], 1, x.shape[1], -1)
     padded = functional.pad(squares, (0, 0, (size - 1) // 2, size // 2))
     sums = functional.avg_pool2d(padded, (size, 1), 1).reshape(x.shape)  # of a mean, and alpha is divided by the size
-    return x / (call.float("bias", 1.0) + call.float("alpha", 1e-4) * sums) ** call.float("beta", 0.75)
+    return x / (call.real("bias", 1.0) + call.real("alpha", 1e-4) * sums) ** call.real("beta", 0.75)
 
 
 def lp_normalization(call: Call) -> Tensor:
     """LpNormalization along an axis; where all is zero it stays so."""
-    x, axis = call[0], call.int("axis", -1)
-    norm = torch.linalg.vector_norm(x, call.int("p", 2), axis, keepdim=True)
+    x, axis = call[0], call.number("axis", -1)
+    norm = torch.linalg.vector_norm(x, call.number("p", 2), axis, keepdim=True)
     return x / torch.where(norm == 0, torch.ones_like(norm), norm)

@@ -37,7 +37,7 @@ from graphopt.ir.walk import STANDARD_DOMAINS
 def dropout(call: Call) -> torch.Tensor:
     """Dropout in training, by the ratio that the node says; else its input."""
     ratio = call.get(1)
-    share = call.float("ratio", 0.5) if ratio is None else ratio.item()
+    share = call.real("ratio", 0.5) if ratio is None else ratio.item()
     return functional.dropout(call[0], share, call.mode.dropout)
 
 

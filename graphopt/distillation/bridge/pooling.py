@@ -35,7 +35,7 @@ def average_pool(call: Call) -> Tensor:
     if windows.is_symmetric and not any(windows.begins) and set(windows.dilations) == {1}:
         return _AVERAGE[x.ndim - 2](x, windows.kernel, windows.strides)
     counted = torch.ones((1, 1, *x.shape[2:]), dtype=x.dtype)
-    if call.int("count_include_pad", 0):
+    if call.number("count_include_pad", 0):
         counted = padded(counted, windows.begins, windows.ends, 1.0)
         counted = padded(counted, [0] * len(windows.extra), windows.extra, 0.0)
     else:

@@ -17,9 +17,9 @@ def reduction(reduce: Reduce) -> Operator:
 
     def operator(call: Call) -> Tensor:
         axes = call.axes(1) or []
-        if not axes and call.int("noop_with_empty_axes", 0):
+        if not axes and call.number("noop_with_empty_axes", 0):
             return call[0]
-        return reduce(call[0], axes or list(range(call[0].ndim)), bool(call.int("keepdims", 1)))
+        return reduce(call[0], axes or list(range(call[0].ndim)), bool(call.number("keepdims", 1)))
 
     return operator
 
@@ -28,9 +28,9 @@ def place(find: Callable[..., Tensor]) -> Operator:
     """Make ArgMax or ArgMin, which have no gradient."""
 
     def operator(call: Call) -> Tensor:
-        x, axis = call[0], call.int("axis", 0)
-        keeps = bool(call.int("keepdims", 1))
-        if not call.int("select_last_index", 0):
+        x, axis = call[0], call.number("axis", 0)
+        keeps = bool(call.number("keepdims", 1))
+        if not call.number("select_last_index", 0):
             return find(x, axis, keeps)
         return x.shape[axis] - 1 - find(x.flip(axis), axis, keeps)
 

@@ -65,8 +65,8 @@ def _along(call: Call, x: Tensor, axis: int, size: int, factor: float) -> Tensor
     mode = call.text("mode", "nearest")
     if mode == "nearest":
         return x.index_select(axis, torch.from_numpy(_nearest(call, places, x.shape[axis])))
-    taps = _linear_taps(places) if mode == "linear" else _cubic_taps(places, call.float("cubic_coeff_a", -0.75))
-    matrix = _matrix(taps, x.shape[axis], bool(call.int("exclude_outside", 0)) and mode == "cubic")
+    taps = _linear_taps(places) if mode == "linear" else _cubic_taps(places, call.real("cubic_coeff_a", -0.75))
+    matrix = _matrix(taps, x.shape[axis], bool(call.number("exclude_outside", 0)) and mode == "cubic")
     moved = x.movedim(axis, -1) @ torch.from_numpy(matrix.T).to(x.dtype)
     return moved.movedim(-1, axis)
 

@@ -13,8 +13,8 @@ from graphopt.distillation.bridge.call import INTEGERS, Call, Operator
 
 def shape(call: Call) -> Tensor:
     """Shape, from axis `start` to `end`."""
-    end = call.int("end", call[0].ndim)
-    return torch.tensor(list(call[0].shape)[call.int("start", 0) : end], dtype=torch.int64)
+    end = call.number("end", call[0].ndim)
+    return torch.tensor(list(call[0].shape)[call.number("start", 0) : end], dtype=torch.int64)
 
 
 def size(call: Call) -> Tensor:
@@ -38,7 +38,7 @@ def range_(call: Call) -> Tensor:
 
 def cast(call: Call) -> Tensor:
     """Cast; all floating-point types are the one that is computed in: rounding to a narrower one is left out."""
-    return call[0].to(INTEGERS.get(ir.DataType(call.int("to", 1)), call.dtype))
+    return call[0].to(INTEGERS.get(ir.DataType(call.number("to", 1)), call.dtype))
 
 
 SHAPES: Mapping[str, Operator] = {

@@ -23,6 +23,6 @@ def log_softmax(call: Call) -> Tensor:
 def _along(call: Call, function: Callable[[Tensor, int], Tensor]) -> Tensor:
     x = call[0]
     if call.opset >= 13:
-        return function(x, call.int("axis", -1))
-    axis = call.int("axis", 1) % max(x.ndim, 1)
+        return function(x, call.number("axis", -1))
+    axis = call.number("axis", 1) % max(x.ndim, 1)
     return function(x.flatten(axis), -1).reshape(x.shape)

@@ -36,7 +36,7 @@ class Windows:
         reach = [(size - 1) * apart + 1 for size, apart in zip(kernel, dilations, strict=True)]
         begins, ends = _pads(call, spatial, strides, reach)
         extra = [0] * rank
-        if call.int("ceil_mode", 0):
+        if call.number("ceil_mode", 0):
             padded = [sum(sizes) for sizes in zip(spatial, begins, ends, strict=True)]
             starts = [size + begin for size, begin in zip(spatial, begins, strict=True)]
             extra = [_extra(*sizes) for sizes in zip(padded, starts, reach, strides, strict=True)]
