@@ -46,10 +46,9 @@ class Layer:
         """Return what the layer shall make, [groups, rows, columns], from values of one batch."""
         is_conv = is_op(self.node, "Conv")
         axis = 1 if is_conv else made.ndim - 1
-        wanted = made if self.kept is None else made.take(self.kept, axis)
-        wanted = wanted.astype(np.float32, copy=False)
+        wanted: Float32 = (made if self.kept is None else made.take(self.kept, axis)).astype(np.float32, copy=False)
         if beside is not None:
-            wanted = wanted - beside
+            wanted = wanted - beside.astype(np.float32, copy=False)
         if not is_conv:
             return wanted.reshape(-1, wanted.shape[-1]).T[None]
         groups, (samples, channels) = self.node.attributes.get_int("group", 1), wanted.shape[:2]

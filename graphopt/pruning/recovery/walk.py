@@ -58,7 +58,7 @@ class Walk:
         held: list[tuple[Batch, Feeds]] | None = []
         room = HELD
         for batch, feeds in self._batches():
-            made = dict(feeds) | (_run(session, batch, feeds) if session is not None else {})
+            made = {**feeds, **(_run(session, batch, feeds) if session is not None else {})}
             yield {name: _checked(name, batch, made[name]) for name in wanted}
             if held is not None:
                 kept = {name: made[name] for name in alive}
