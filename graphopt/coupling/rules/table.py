@@ -18,6 +18,7 @@ from graphopt.coupling.rules import (
     reshape,
     resize,
     selection,
+    sizes,
 )
 from graphopt.coupling.site import Rules
 
@@ -63,6 +64,8 @@ RULES: Rules = {
     "MatMul": products.matmul,
     "MeanVarianceNormalization": normalization.mean_variance,
     "Pad": selection.pad,
+    "Shape": sizes.shape,
+    "Size": sizes.size,
     "Slice": selection.slice_,
     "SpaceToDepth": movement.space_to_depth,
     "Split": joining.split,
