@@ -42,6 +42,11 @@ class Layer:
         """The name of its output."""
         return str(self.node.outputs[0].name)
 
+    @property
+    def reads(self) -> set[str]:
+        """The values of the changed model that it is fitted by."""
+        return {self.operand.value} if self.beside is None else {self.operand.value, self.beside}
+
     def targets(self, made: Array, beside: Array | None) -> Float32:
         """Return what the layer shall make, [groups, rows, columns], from values of one batch."""
         is_conv = is_op(self.node, "Conv")

@@ -27,9 +27,7 @@ def observe(step: Sequence[Layer], teacher: Walk, student: Walk, multiply: Multi
 
     """
     observers = [_Observer(layer, multiply) for layer in step]
-    targets = dict.fromkeys(layer.target for layer in step)
-    inputs = dict.fromkeys(name for layer in step for name in (layer.operand.value, layer.beside) if name is not None)
-    for number, (made, given) in enumerate(zip(teacher.advance([*targets]), student.advance([*inputs]), strict=True)):
+    for number, (made, given) in enumerate(zip(teacher.advance(), student.advance(), strict=True)):
         for observer in observers:
             observer.add(made, given, number % FOLDS)
     return {observer.layer: list(observer.parts.values()) for observer in observers}

@@ -64,7 +64,7 @@ def recover(
 
     Args:
         original: the model before, with all channels.
-        pruned: the model after (`graphopt.coupling.shrink`, or `mask`).
+        pruned: the model after (`graphopt.coupling.shrink`).
         coupling, removal: what of the original, and which channels of it left.
         samples, ridge, threads, on_progress: as for `refit`.
 
@@ -110,7 +110,8 @@ def refit(
     """
     steps = in_order(original, changed, kept or {})
     count = sum(map(len, steps))
-    teacher, student = Walk(original, samples, threads), Walk(changed, samples, threads)
+    teacher = Walk(original, [{layer.target for layer in step} for step in steps], samples, threads)
+    student = Walk(changed, [set().union(*(layer.reads for layer in step)) for step in steps], samples, threads)
     multiply = multiply_with(threads)
     found: list[Refit] = []
     for step in steps:
