@@ -174,6 +174,26 @@ def test_a_pruned_network_answers_more_as_the_original() -> None:
     assert after.agreement > max(before.agreement + 0.1, 0.9)
 
 
+def test_a_normalization_that_is_left_gets_statistics_of_what_it_normalizes_now() -> None:
+    model = loaded("""
+        g (float[N,3,8,8] x) => (float[N,6,8,8] y)
+        <float[6,3,3,3] w, float[6] s, float[6] t, float[6] m, float[6] v> {
+            a = Conv <pads = [1,1,1,1]> (x, w)
+            r = Relu (a)
+            y = BatchNormalization <epsilon = 0.001> (r, s, t, m, v)
+        }""")
+    model.graph.initializers["v"].const_value = ir.tensor(np.linspace(0.5, 2, 6, dtype=np.float32), name="v")
+    changed = altered(model, lambda array: 1.7 * array, ["w"])
+    for node in changed.graph:
+        node.outputs[0].name = {"a": "other"}.get(str(node.outputs[0].name), node.outputs[0].name)  # it stays as it is
+    assert off(model, changed) > 0.1
+    (found,) = refit(model, changed, batches(), threads=1)
+    assert found.layer == "y"
+    assert off(model, changed) < 1e-5
+    np.testing.assert_allclose(weight(changed, "m"), 1.7 * weight(model, "m"), rtol=1e-4)
+    verify(changed)
+
+
 def test_a_walk_sees_what_a_run_sees_however_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     model = loaded()
     probe = model.clone()
