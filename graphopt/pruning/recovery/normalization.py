@@ -28,7 +28,7 @@ _LEAST = 1e-6  # of the mean square: a variance below is that of a constant, and
 
 def is_normalization(node: ir.Node) -> bool:
     """Whether a node normalizes with statistics that are constant (ONNX operator spec, BatchNormalization-15)."""
-    if not is_op(node, "BatchNormalization") or node.attributes.get_int("training_mode", 0):
+    if not is_op(node, "BatchNormalization") or node.attributes.get_int("training_mode", 0) != 0:
         return False
     return len(node.outputs) == 1 and all(map(is_constant, node.inputs[1:]))
 
@@ -67,7 +67,7 @@ def set_statistics(model: ir.Model, node: ir.Node, found: Fit) -> None:
     epsilon = node.attributes.get_float("epsilon", 1e-5)
     whole = variance.astype(np.float64) + epsilon
     factor = np.minimum(found.weight.reshape(-1), np.sqrt(whole / epsilon))  # a variance is not below zero
-    write_input(model, node, _MEAN, ((mean - found.bias.reshape(-1)) / factor).astype(mean.dtype))
+    write_input(model, node, _MEAN, ((mean.astype(np.float64) - found.bias.reshape(-1)) / factor).astype(mean.dtype))
     write_input(model, node, _VARIANCE, (whole / factor**2 - epsilon).clip(0).astype(variance.dtype))
 
 
