@@ -14,8 +14,9 @@ from graphopt.coupling.rules.table import ADJUSTMENTS
 from graphopt.errors import ModelError
 from graphopt.ir.constants import constant
 from graphopt.ir.shapes import infer_shapes
+from graphopt.ir.traits import is_standard
 from graphopt.ir.verify import verify
-from graphopt.ir.walk import is_op, label
+from graphopt.ir.walk import label
 from graphopt.tensors import Array
 
 
@@ -34,7 +35,7 @@ def shrink(model: ir.Model, coupling: Coupling, removal: Removal) -> None:
     _check_that_something_stays(model.graph, cut)
     parts = tuple(cut.constants())
     for node in model.graph:
-        adjust = ADJUSTMENTS.get(node.op_type) if is_op(node, node.op_type) else None
+        adjust = ADJUSTMENTS.get(node.op_type) if is_standard(node) else None
         if adjust is not None:
             adjust(node, cut)
     _slice(parts, cut)

@@ -18,7 +18,7 @@ import onnx_ir as ir
 from graphopt.coupling.cut import Cut
 from graphopt.coupling.groups import IntArray
 from graphopt.coupling.positions import NO_REASON, united
-from graphopt.coupling.site import Operand, Site, Undecided
+from graphopt.coupling.site import Operand, Site
 from graphopt.ir.constants import constant
 
 Axis = tuple[Operand, int, int]
@@ -113,7 +113,7 @@ def _spans(side: Sequence[Axis], cuts: Sequence[int]) -> Iterator[tuple[Operand,
         yield operand, axis, range(first, cuts.index(product))
 
 
-class _Choice(Undecided):
+class _Choice:
     """Which of the finer axes can shrink: at most one, all others then stay as long as they are."""
 
     def __init__(self, site: Site, sizes: Sequence[int], axes: Sequence[tuple[Operand, int, range]]) -> None:
