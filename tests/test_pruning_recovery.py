@@ -194,6 +194,30 @@ def test_a_normalization_that_is_left_gets_statistics_of_what_it_normalizes_now(
     verify(changed)
 
 
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        "group = 1",
+        "strides = [2,2], pads = [1,1,1,1]",
+        "strides = [2,3], pads = [0,1,2,0], output_padding = [1,2]",
+        "dilations = [2,1], strides = [2,1], group = 2",
+        "pads = [2,2,3,2]",
+    ],
+)
+def test_a_transposed_convolution_is_one_too(attributes: str) -> None:
+    model = loaded(
+        f"""
+        g (float[N,4,5,5] x) => (float[N,M,H,W] y) <float[4,2,3,3] w> {{ y = ConvTranspose <{attributes}> (x, w) }}"""
+    )
+    rng = np.random.default_rng(0)
+    feeds = [{"x": rng.standard_normal((8, 4, 5, 5)).astype(np.float32)} for _ in range(6)]
+    changed = altered(model, noisy, ["w"])
+    (found,) = refit(model, changed, feeds, ridge=1e-9, threads=1)
+    assert found.before > 1e-2
+    assert found.after < 1e-6
+    np.testing.assert_allclose(weight(changed, "w"), weight(model, "w"), atol=1e-3)
+
+
 def test_a_walk_sees_what_a_run_sees_however_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     model = loaded()
     probe = model.clone()

@@ -14,6 +14,7 @@ from graphopt.coupling.groups import IntArray, Place
 from graphopt.ir.constants import is_constant
 from graphopt.ir.walk import is_op, label, reads
 from graphopt.pruning.recovery.normalization import is_normalization, normalized_by
+from graphopt.pruning.recovery.transposed import is_transposed, transposed_by
 from graphopt.quantization.rows import weight_of
 from graphopt.tensors import Array
 
@@ -23,7 +24,8 @@ class Layer:
     """A layer of the changed model, and what it shall make.
 
     Attributes:
-        node: a Conv, Gemm or MatMul with a constant weight that nothing else reads, or a BatchNormalization.
+        node: a Conv, ConvTranspose, Gemm or MatMul with a constant weight that nothing else reads, or a
+            BatchNormalization.
         operand: what it multiplies or normalizes, a value of the changed model.
         target: a value of the original: what the layer made there, or the sum that it was added to; of a
             normalization, what it normalized there.
@@ -98,7 +100,14 @@ def _layer(
     if total is not None and _name(total) in known:
         made, beside = known[_name(total)], str(_other(total, node).name)
     axis = len(made.shape or ()) - 1 if is_op(node, "Gemm", "MatMul") else 1
-    return Layer(node, operand_of(node), str(made.name), kept.get((str(made.name), axis)), beside)
+    return Layer(node, _operand(node), str(made.name), kept.get((str(made.name), axis)), beside)
+
+
+def _operand(node: ir.Node) -> Operand:
+    weight = node.inputs[1]
+    if is_transposed(node) and weight is not None and weight.shape is not None:
+        return transposed_by(node, weight.shape.numpy()[2:])
+    return operand_of(node)
 
 
 def _name(node: ir.Node) -> str:
@@ -110,7 +119,7 @@ def _is_layer(node: ir.Node, made: ir.Value | None) -> bool:
     producer = made.producer() if made is not None else None
     if producer is None or is_normalization(node):
         return producer is not None and is_normalization(producer)
-    if not is_op(node, "Conv", "Gemm", "MatMul") or weight_of(node) is None:
+    if not (is_op(node, "Conv", "Gemm", "MatMul") or is_transposed(node)) or weight_of(node) is None:
         return False
     weight = node.inputs[1]
     return weight is not None and len(weight.uses()) == 1 and _adds_vector(node)
