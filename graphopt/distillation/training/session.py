@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import onnx_ir as ir
 
 from graphopt.calibration.source import Samples
-from graphopt.distillation.answers import answers
+from graphopt.distillation.answers import answers, check_features
 from graphopt.distillation.bridge.network import Network
 from graphopt.distillation.bridge.threads import threads_of
 from graphopt.distillation.checkpoint_file import CheckpointFile
@@ -40,6 +40,12 @@ class Session:
         if not self._network.names:
             raise TrainingError(
                 f"model {student.graph.name!r} has no weights that can change; run the usual passes before"
+            )
+        check_features(student if teacher is None else teacher, student, recipe.features)
+        if recipe.augment and len(student.graph.inputs) > 1:
+            raise TrainingError(
+                f"augment={recipe.augment[0]} changes the images of a model that takes nothing else, and "
+                f"{student.graph.name!r} has {len(student.graph.inputs)} inputs; leave augment out"
             )
         self._loss = Loss(recipe, answers(student if teacher is None else teacher, student))
         self._teacher = None if teacher is None else Teacher(teacher, self._loss.teacher_values, threads)

@@ -58,7 +58,8 @@ class Trainer:
     def __post_init__(self) -> None:
         self._input = next(iter(self.trained.feeds))
         self._augment = Augmenter.of(self.recipe.augmentations, self.trained.feeds[self._input])
-        self._fixed = None if self.recipe.augmentations else self._answers(self.trained)
+        changes = self.recipe.augmentations or self.recipe.features  # features of all samples would fill the memory
+        self._fixed = None if changes else self._answers(self.trained)
         self._told = None if self.held_out is None else self._answers(self.held_out)
         self._mode = Mode(dropout=True, batch_statistics=self.recipe.batch_norm == "batch")
 
@@ -214,4 +215,4 @@ class Trainer:
 
     def _seed(self, purpose: int, number: int) -> int:
         """Return the seed of the order of an epoch (0), the changes of a step (1), or the Dropout of one (2)."""
-        return (self.recipe.seed << 40) + (purpose << 34) + number
+        return ((self.recipe.seed << 40) + (purpose << 34) + number) % (1 << 63)
