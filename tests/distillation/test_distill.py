@@ -199,8 +199,9 @@ def test_augmentation_is_for_images():
         g (float[N,1,2,2] x, float[N,1,2,2] z) => (float[N,1,2,2] y) <float[1,1,1,1] w>
         { s = Add (x, z) y = Conv (s, w) }
     """)
-    with pytest.raises(TrainingError, match="takes nothing else, and 'g' has 2 inputs; leave augment out"):
-        distill(pair, pair, samples(student()), replace(QUICK, augment=("crop",)))
+    with pytest.raises(TrainingError, match="takes nothing else, and this one has 2 inputs; leave augment out"):
+        both = open_samples(dict.fromkeys("xz", np.zeros((40, 1, 2, 2), np.float32)), pair)
+        distill(pair, pair, both, replace(QUICK, augment=("crop",)))
     with pytest.raises(TrainingError, match="mixup needs a teacher"):
         distill(None, student(), samples(student()), replace(QUICK, augment=("mixup",)), labels=np.zeros(40, np.int64))
 

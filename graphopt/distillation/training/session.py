@@ -42,15 +42,8 @@ class Session:
                 f"model {student.graph.name!r} has no weights that can change; run the usual passes before"
             )
         check_features(student if teacher is None else teacher, student, recipe.features)
-        if recipe.augment and len(student.graph.inputs) > 1:
-            raise TrainingError(
-                f"augment={recipe.augment[0]} changes the images of a model that takes nothing else, and "
-                f"{student.graph.name!r} has {len(student.graph.inputs)} inputs; leave augment out"
-            )
         self._loss = Loss(recipe, answers(student if teacher is None else teacher, student))
         self._teacher = None if teacher is None else Teacher(teacher, self._loss.teacher_values, threads)
-        if teacher is None and any(change.kind == "mixup" for change in recipe.augmentations):
-            raise TrainingError("mixup needs a teacher to say what a mixture is; leave it out of augment")
 
     def run(
         self,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 
+from graphopt.distillation.augmentation import Augmentation, augmentations
 from graphopt.distillation.bridge.call import INFERENCE, Mode
 from graphopt.distillation.bridge.network import Network, State
 from graphopt.distillation.history import Epoch, History
@@ -56,10 +57,13 @@ class Trainer:
     report: Report
 
     def __post_init__(self) -> None:
-        self._input = next(iter(self.trained.feeds))
-        self._augment = Augmenter.of(self.recipe.augmentations, self.trained.feeds[self._input])
-        changes = self.recipe.augmentations or self.recipe.features  # features of all samples would fill the memory
-        self._fixed = None if changes else self._answers(self.trained)
+        self._input, *others = self.trained.feeds
+        shape = () if others else self.trained.feeds[self._input].shape
+        changes = augmentations(self.recipe.augment, shape, taught=self.teacher is not None)
+        self._check(changes, bool(others))
+        self._augment = Augmenter.of(changes, self.trained.feeds[self._input])
+        is_anew = changes or self.recipe.features  # features of all samples would fill the memory
+        self._fixed = None if is_anew else self._answers(self.trained)
         self._told = None if self.held_out is None else self._answers(self.held_out)
         self._mode = Mode(dropout=True, batch_statistics=self.recipe.batch_norm == "batch")
 
@@ -89,6 +93,16 @@ class Trainer:
     def _steps_per_epoch(self) -> int:
         """Whole batches only, but one at least: a small one would make a noisy step."""
         return max(self.trained.count // self.recipe.batch, 1)
+
+    def _check(self, changes: Sequence[Augmentation], has_others: bool) -> None:
+        """Refuse changes that make no sense for these samples; raises TrainingError."""
+        if changes and has_others:
+            raise TrainingError(
+                f"augment={self.recipe.augment[0]} changes images where a model takes nothing else, and this one has "
+                f"{len(self.trained.feeds)} inputs; leave augment out"
+            )
+        if self.teacher is None and any(change.kind == "mixup" for change in changes):
+            raise TrainingError("mixup needs a teacher to say what a mixture is; leave it out of augment")
 
     def _start(self) -> Progress:
         state = self.network.initial()
