@@ -49,7 +49,7 @@ class Recipe:
             (`graphopt.distillation.augmentation`).
         average: the decay of the moving average of weights that is kept in place of them; 0 keeps them.
         held_out: the share of the samples that is not trained on: the best epoch is the one that answers most of them
-            as the teacher does.
+            as the teacher does (`graphopt.distillation.history.Epoch.beats`).
         patience: stop after so many epochs that were no better; 0 never does.
         batch_norm: normalize by `stored` statistics, or by those of the `batch`, which the stored ones follow.
         seed: of the order, the augmentation, Dropout and what is held out.

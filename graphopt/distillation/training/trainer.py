@@ -79,7 +79,7 @@ class Trainer:
         if resume and self.checkpoint is not None:
             self.checkpoint.load(progress)
         if not progress.epochs:
-            progress.epochs.append(self._judge(progress, None))
+            progress.add(self._judge(progress, None), self._held_out)
         total = self.recipe.epochs * self._steps_per_epoch
         with deferred_interrupt() as interrupted:
             while progress.steps < total and not self._is_stale(progress):
@@ -103,6 +103,10 @@ class Trainer:
             )
         if self.teacher is None and any(change.kind == "mixup" for change in changes):
             raise TrainingError("mixup needs a teacher to say what a mixture is; leave it out of augment")
+
+    @property
+    def _held_out(self) -> int:
+        return 0 if self.held_out is None else self.held_out.count
 
     def _start(self) -> Progress:
         state = self.network.initial()
@@ -168,11 +172,9 @@ class Trainer:
         return {name: torch.cat([values[name] for values in found]) for name in found[0]}
 
     def _close(self, progress: Progress) -> None:
-        """End an epoch: judge it, and keep it if it is the best."""
-        progress.epochs.append(self._judge(progress, progress.losses / self._steps_per_epoch))
+        """End an epoch."""
+        progress.add(self._judge(progress, progress.losses / self._steps_per_epoch), self._held_out)
         progress.losses = 0.0
-        if progress.best_epoch is progress.epochs[-1]:
-            progress.best.assign(progress.shown)
 
     def _judge(self, progress: Progress, loss: float | None) -> Epoch:
         speed = progress.optimizer.param_groups[0]["lr"]
@@ -219,11 +221,11 @@ class Trainer:
         return History(
             recipe=str(self.recipe),
             samples=self.trained.count,
-            held_out=0 if self.held_out is None else self.held_out.count,
+            held_out=self._held_out,
             weights=sum(tensor.numel() for tensor in progress.state.free.values()),
             steps=progress.steps,
             epochs=tuple(progress.epochs),
-            best=progress.best_epoch.number if self.held_out is not None else progress.epochs[-1].number,
+            best=progress.best_epoch.number,
             seconds=progress.seconds,
         )
 
