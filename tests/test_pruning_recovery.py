@@ -239,6 +239,25 @@ def test_a_walk_sees_what_a_run_sees_however_it_goes(monkeypatch: pytest.MonkeyP
                     np.testing.assert_allclose(found[name], {**answer, **feeds}[name], rtol=1e-4, atol=1e-5)
 
 
+def test_a_walk_takes_constants_and_defaults_along() -> None:
+    model = loaded(
+        """
+        g (float[N,3,4,4] x) => (float[N,3,4,4] y) <float[3,3,1,1] w, float[3,1,1] s> {
+            k = Constant <value = float[1] {2.0}> ()
+            a = Mul (x, k)
+            b = Conv (a, w)
+            c = Add (b, s)
+            y = Mul (c, k)
+        }"""
+    )
+    model.graph.inputs.append(model.graph.initializers["s"])  # a default that the caller may override
+    feeds = [{"x": np.random.default_rng(0).standard_normal((2, 3, 4, 4)).astype(np.float32)}]
+    walk = Walk(model, (["a"], ["c"], ["y"]), feeds, 1)
+    (first,), (_,), (last,) = (list(walk.advance()) for _ in range(3))
+    np.testing.assert_allclose(first["a"], 2 * feeds[0]["x"])
+    np.testing.assert_allclose(last["y"], evaluate(model, feeds[0], threads=1)["y"], rtol=1e-5)
+
+
 def test_a_network_of_other_widths_says_so() -> None:
     model = loaded(
         "g (float[N,3,8,8] x) => (float[N,4,8,8] y) <float[6,3,1,1] w, float[4,6,1,1] v> "
