@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from graphopt.compiler.bisect import bisect
     from graphopt.compiler.compile import compile  # noqa: A004  # the name that the tool is known by
+    from graphopt.compiler.distill import distill
     from graphopt.compiler.optimize import optimize
     from graphopt.compiler.quantize import quantize
     from graphopt.compiler.reshape import rebatch, reshape
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         PipelineError,
         RunError,
         TargetError,
+        TrainingError,
     )
     from graphopt.ir.extract import extract
     from graphopt.ir.rename import rename
@@ -48,8 +50,10 @@ __all__ = [
     "RewriteCheck",
     "RunError",
     "TargetError",
+    "TrainingError",
     "bisect",
     "compile",
+    "distill",
     "extract",
     "load",
     "optimize",
@@ -67,6 +71,7 @@ _HOMES = {
     "RewriteCheck": "graphopt.pipeline.rewrite_check",
     "bisect": "graphopt.compiler.bisect",
     "compile": "graphopt.compiler.compile",
+    "distill": "graphopt.compiler.distill",
     "extract": "graphopt.ir.extract",
     "load": "graphopt.runtime.module",
     "optimize": "graphopt.compiler.optimize",
