@@ -31,12 +31,12 @@ from graphopt.pruning.curves import Float64
 from graphopt.pruning.importance.criterion import NEEDS_GRAMS, Criterion, score
 from graphopt.pruning.importance.evidence import Evidence, measured
 from graphopt.pruning.plan import Plan
-from graphopt.pruning.ranking import orders_of
+from graphopt.pruning.ranking import orders_of, removed
 from graphopt.pruning.recovery.recover import recover
 from graphopt.pruning.refit import Refit
 from graphopt.pruning.report import PruningReport, State, layers_changed
 from graphopt.pruning.search import Measured, Room, by_latency, by_score, exactly, remark, room_for
-from graphopt.pruning.trial import Trials, removed
+from graphopt.pruning.trial import Trials
 from graphopt.targets import Target
 
 TRIED = 48
@@ -136,7 +136,8 @@ class Pruner:
             raise ModelError(_why_nothing(model, coupling))
         subject = self._look_at(model, coupling, data)
         chosen = self._choose(subject)
-        plan = self._plan(subject, chosen.widths)
+        request = self.request
+        plan = Plan.of(subject.scores, chosen.widths, str(request.criterion), str(request.budget))
         pruned = model.clone()
         plan.apply(pruned, coupling)
         recovered = self._recovered(subject, pruned, plan)
@@ -210,14 +211,6 @@ class Pruner:
                 f"no widths were found that take {want:.3g} ms instead of {before:.3g}; ask for less, or say macs="
             )
         return found
-
-    def _plan(self, subject: _Subject, widths: Widths) -> Plan:
-        removal = {
-            name: tuple(sorted(map(int, numbers)))
-            for name, numbers in removed(orders_of(subject.scores), widths).items()
-        }
-        channels = {group.name: len(group.channels) for group in subject.coupling.groups if group.name in removal}
-        return Plan(removal, channels, str(self.request.criterion), str(self.request.budget))
 
     def _recovered(self, subject: _Subject, pruned: ir.Model, plan: Plan) -> ir.Model | None:
         """Return the model with what is left fitted to what there was; None where that is not asked for."""

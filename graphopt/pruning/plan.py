@@ -14,6 +14,9 @@ from graphopt.coupling.groups import Coupling
 from graphopt.coupling.shrink import shrink
 from graphopt.errors import CalibrationError
 from graphopt.files import atomic_path
+from graphopt.pruning.cost import Widths
+from graphopt.pruning.curves import Float64
+from graphopt.pruning.ranking import orders_of, removed
 
 FORMAT = 1
 """The version of the text form; another one is refused."""
@@ -38,6 +41,13 @@ class Plan:
     channels: Mapping[str, int] = field(default_factory=dict)
     criterion: str = ""
     request: str = ""
+
+    @classmethod
+    def of(cls, scores: Mapping[str, Float64], widths: Widths, criterion: str, request: str) -> Plan:
+        """Return the plan that leaves groups with so many channels, those of the highest scores [channels]."""
+        gone = removed(orders_of(scores), widths)
+        removal = {name: tuple(sorted(map(int, numbers))) for name, numbers in gone.items()}
+        return cls(removal, {name: len(scores[name]) for name in removal}, criterion, request)
 
     def check(self, coupling: Coupling) -> None:
         """Refuse a model that lacks what the plan names.

@@ -9,6 +9,7 @@ import numpy as np
 
 from graphopt.coupling.groups import IntArray
 from graphopt.errors import CalibrationError
+from graphopt.pruning.cost import Widths
 from graphopt.pruning.curves import Float64
 from graphopt.pruning.importance.criterion import Criterion
 
@@ -45,3 +46,9 @@ def choose_criterion(text: str | Criterion, *, has_data: bool) -> Criterion:
 def orders_of(scores: Mapping[str, Float64]) -> dict[str, IntArray]:
     """Return the channels of each group, the first to leave first; those of equal scores in their order."""
     return {name: np.argsort(found, kind="stable") for name, found in scores.items()}
+
+
+def removed(orders: Mapping[str, IntArray], widths: Widths) -> dict[str, IntArray]:
+    """Return which channels leave groups that are left with so many, in the order of leaving; no group loses none."""
+    gone = {name: orders[name][: len(orders[name]) - width] for name, width in widths.items()}
+    return {name: numbers for name, numbers in gone.items() if len(numbers)}

@@ -171,5 +171,5 @@ def remark(cost: Cost, limit: float, found: Widths, multiple: int) -> str | None
 
 def _found(chosen: dict[str, int] | None) -> dict[str, int]:
     if chosen is None:
-        raise AssertionError("there was room at the narrowest widths")
+        raise PipelineError("no widths meet the budget exactly; ask for a little more")
     return chosen

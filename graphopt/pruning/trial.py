@@ -12,6 +12,7 @@ from graphopt.coupling.mask import mask
 from graphopt.inspect.fidelity import Judge
 from graphopt.pruning.cost import Widths
 from graphopt.pruning.curves import Curve, widths_to_measure
+from graphopt.pruning.ranking import removed
 
 class Trials:
     """Tries widths on one model: the first channels of each group's order leave, and what is left may be refitted.
@@ -67,9 +68,3 @@ class Trials:
                 on_trial()
             found[group] = Curve.of(widths[0], errors)
         return found
-
-
-def removed(orders: Mapping[str, IntArray], widths: Widths) -> dict[str, IntArray]:
-    """Return which channels leave groups that are left with so many, in the order of leaving; no group loses none."""
-    gone = {name: orders[name][: len(orders[name]) - width] for name, width in widths.items()}
-    return {name: numbers for name, numbers in gone.items() if len(numbers)}
