@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         PipelineError,
         RunError,
         TargetError,
+        TrainingError,
     )
     from graphopt.ir.extract import extract
     from graphopt.ir.rename import rename
@@ -48,6 +49,7 @@ __all__ = [
     "RewriteCheck",
     "RunError",
     "TargetError",
+    "TrainingError",
     "bisect",
     "compile",
     "extract",
