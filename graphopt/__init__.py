@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from graphopt.compiler.bisect import bisect
     from graphopt.compiler.compile import compile  # noqa: A004  # the name that the tool is known by
     from graphopt.compiler.optimize import optimize
+    from graphopt.compiler.prune import prune
     from graphopt.compiler.quantize import quantize
     from graphopt.compiler.reshape import rebatch, reshape
     from graphopt.compiler.tune import tune
@@ -55,6 +56,7 @@ __all__ = [
     "extract",
     "load",
     "optimize",
+    "prune",
     "quantize",
     "rebatch",
     "rename",
@@ -72,6 +74,7 @@ _HOMES = {
     "extract": "graphopt.ir.extract",
     "load": "graphopt.runtime.module",
     "optimize": "graphopt.compiler.optimize",
+    "prune": "graphopt.compiler.prune",
     "quantize": "graphopt.compiler.quantize",
     "rebatch": "graphopt.compiler.reshape",
     "rename": "graphopt.ir.rename",

@@ -23,7 +23,7 @@ from graphopt.pruning.search import by_score, room_for
 from graphopt.pruning.width import check_multiple, multiples_to_try
 
 ROUNDING = 10.0
-"""Without channels a model answers otherwise, by how much is a matter of the budget: a check is to find what is broken."""
+"""With fewer channels a model answers otherwise, as the budget has it: a check is to find what is broken."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,9 @@ class PruneChannels(Pass):
         if not self.plan:
             _ = self._budget
         elif self.macs or self.flops or self.params or self.bytes:
-            raise PipelineError(f"option plan of pass {self.name!r} says what leaves; leave the budget out, or the plan")
+            raise PipelineError(
+                f"option plan of pass {self.name!r} says what leaves; leave the budget out, or the plan"
+            )
 
     @property
     def rounding(self) -> float:

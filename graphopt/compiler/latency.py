@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import onnx_ir as ir
 
@@ -42,4 +43,4 @@ def latencies(
             )
     (fixed,) = programs[0].variants
     feeds = random_feeds(models[0], shapes=fixed)
-    return measure_alternating([lambda each=program: each.run(feeds) for program in programs], repeats=repeats)
+    return measure_alternating([partial(program.run, feeds) for program in programs], repeats=repeats)

@@ -8,6 +8,7 @@ from graphopt.calibration.source import Data, open_samples
 from graphopt.calibration.split import split
 from graphopt.compiler.optimize import Shapes, optimize
 from graphopt.compiler.pruner import Progress, Pruned, Pruner, Recovery, Request
+from graphopt.distillation.recipe import Recipe, parse_recipe
 from graphopt.errors import CalibrationError
 from graphopt.ir.load import Source, load
 from graphopt.ir.shapes import infer_shapes
@@ -17,6 +18,9 @@ from graphopt.pruning.importance.criterion import Criterion
 from graphopt.pruning.ranking import AUTO, choose_criterion
 from graphopt.pruning.width import multiples_to_try
 from graphopt.targets import Target, parse_target
+
+FEW_SAMPLES = Recipe()
+"""How a pruned model is trained where nothing is said."""
 
 
 def prune(  # noqa: PLR0913  # all that it can be asked
@@ -63,7 +67,7 @@ def prune(  # noqa: PLR0913  # all that it can be asked
             target, or of half of them and so on where the budget cannot be met so.
         target: for whom widths are chosen, and whose latency is measured.
         labels: the class of each sample (`graphopt.calibration.labels`); the report then has accuracies, and
-            nothing else looks at them.
+            `distill` learns from them too.
         shapes: of inputs, where more than the batch is free; by default those of the first sample.
         measure: report the latency before and after.
         preprocessing: of pictures, as text or parsed; the model keeps it. By default what the model keeps already.
@@ -94,7 +98,7 @@ def prune(  # noqa: PLR0913  # all that it can be asked
         budget=one_budget(amounts),
         criterion=choose_criterion(criterion, has_data=data is not None),
         recovery=_recovery(recover, has_data=data is not None),
-        recipe=recipe,
+        recipe=FEW_SAMPLES if recipe is None else parse_recipe(recipe),
         multiples=multiples_to_try(multiple, facts),
         target=facts,
         shapes=shapes,

@@ -21,6 +21,7 @@ from graphopt.coupling.couple import couple
 from graphopt.coupling.groups import Coupling
 from graphopt.coupling.shrink import shrink
 from graphopt.distillation.distill import distill
+from graphopt.distillation.recipe import Recipe
 from graphopt.errors import MeasurementError, ModelError
 from graphopt.inspect.accuracy import accuracy
 from graphopt.inspect.fidelity import compare
@@ -34,7 +35,7 @@ from graphopt.pruning.plan import Plan
 from graphopt.pruning.ranking import orders_of, removed
 from graphopt.pruning.recovery.recover import recover
 from graphopt.pruning.refit import Refit
-from graphopt.pruning.report import PruningReport, State, layers_changed
+from graphopt.pruning.report import PruningReport, State, frozen_layers, layers_changed
 from graphopt.pruning.search import Measured, Room, by_latency, by_score, exactly, remark, room_for
 from graphopt.pruning.trial import Trials
 from graphopt.targets import Target
@@ -68,7 +69,7 @@ class Request:
     budget: Budget
     criterion: Criterion
     recovery: Recovery
-    recipe: str | None
+    recipe: Recipe
     multiples: tuple[int, ...]
     target: Target
     shapes: Shapes | None
@@ -180,9 +181,7 @@ class Pruner:
             return partial(by_score, cost, room=room, scores=subject.scores)
         refit = Refit(subject.model, subject.grams.grams)
         tried = subject.data.held_out.part(0, TRIED)
-        trials = Trials(
-            subject.model, subject.coupling, orders_of(subject.scores), tried, refit, threads=self.threads
-        )
+        trials = Trials(subject.model, subject.coupling, orders_of(subject.scores), tried, refit, threads=self.threads)
 
         def choose(limit: float) -> dict[str, int]:
             with self.step("try widths"):
@@ -237,8 +236,9 @@ class Pruner:
                 student,
                 data.fitted,
                 self.request.recipe,
+                labels=data.fitted_labels,
                 threads=self.threads,
-                on_progress=partial(self.on_progress, "distill"),
+                on_progress=lambda what, done, total: self.on_progress(f"distill, {what}", done, total),
             ).model
 
     def _report(
@@ -250,7 +250,8 @@ class Pruner:
             with self.step("measure latency"):
                 times = latencies([subject.model, recovered or pruned], request.target, subject.shapes)
             states = [replace(states[0], latency=times[0].median)] + [
-                replace(state, latency=times[1].median) for state in states[1:]  # values do not change the time
+                replace(state, latency=times[1].median)
+                for state in states[1:]  # values do not change the time
             ]
         whole, smaller = (counted(model, subject.shapes) for model in (subject.model, pruned))
         return PruningReport(
@@ -266,14 +267,19 @@ class Pruner:
             pruned=states[1],
             recovered=states[2] if len(states) > 2 else None,
             layers=tuple(layers_changed(whole, smaller)),
-            frozen={f"{name} axis {axis}": why for (name, axis), why in subject.coupling.frozen.items()},
+            frozen=dict(frozen_layers(subject.model, subject.coupling)),
             notes=chosen.notes,
             seconds=self.seconds,
         )
 
     def _state(self, subject: _Subject, model: ir.Model) -> State:
         static = counted(model, subject.shapes)
-        state = State(*(count(measure, static) for measure in Measure if measure is not Measure.LATENCY))
+        state = State(
+            macs=count(Measure.MACS, static),
+            flops=count(Measure.FLOPS, static),
+            parameters=count(Measure.PARAMS, static),
+            bytes=count(Measure.BYTES, static),
+        )
         data = subject.data
         if data is None:
             return state

@@ -11,10 +11,10 @@ from fractions import Fraction
 from graphopt.errors import PipelineError
 
 Amount = str | float
-"""`-40%` or -0.4: so much less; `60%` or 0.6: what stays; `300M`, `1.5MB`, `8ms` or a number from 1 on: at most so much."""
+"""`-40%` or -0.4: so much less; `60%` or 0.6: what stays; `300M`, `1.5MB`, `8ms` or a number from 1 on: at most."""
 
 _NUMBER = re.compile(r"([+-]?)(\d+(?:\.\d*)?|\.\d+)\s*([A-Za-zµ%]*)")
-_DECIMAL = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_DECIMAL = {"": Fraction(1), **{prefix: Fraction(1000) ** power for power, prefix in enumerate("kMGT", start=1)}}
 
 
 class Measure(StrEnum):
@@ -27,14 +27,11 @@ class Measure(StrEnum):
     LATENCY = "latency"
 
 
-_UNITS: dict[Measure, Mapping[str, Fraction]] = {
-    **dict.fromkeys(
-        (Measure.MACS, Measure.FLOPS, Measure.PARAMS), {name: Fraction(size) for name, size in _DECIMAL.items()}
-    ),
-    Measure.BYTES: {
-        **{name: Fraction(size) for name, size in _DECIMAL.items()},
-        **{f"{name}B": Fraction(size) for name, size in _DECIMAL.items()},
-    },
+_UNITS: Mapping[Measure, Mapping[str, Fraction]] = {
+    Measure.MACS: _DECIMAL,
+    Measure.FLOPS: _DECIMAL,
+    Measure.PARAMS: _DECIMAL,
+    Measure.BYTES: _DECIMAL | {f"{prefix}B": size for prefix, size in _DECIMAL.items()},
     Measure.LATENCY: {
         "": Fraction(1),
         "us": Fraction(1, 1000),

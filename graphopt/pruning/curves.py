@@ -27,7 +27,7 @@ class Curve:
 
     @staticmethod
     def of(channels: int, measured: Mapping[int, float]) -> Curve:
-        """Return the curve through measured errors by width: none is below that of a wider group, which chance can do."""
+        """Return the curve through measured errors by width: none is below a wider group's, as chance can make it."""
         widths = sorted({*measured, channels})
         errors: list[float] = [0.0]
         for width in reversed(widths[:-1]):
@@ -57,7 +57,7 @@ def by_scores(scores: Float64, widths: Sequence[int]) -> Curve:
 
 
 def widths_to_measure(widths: Sequence[int], levels: int) -> tuple[int, ...]:
-    """Return at most so many of a group's widths: the widest below all of it, and others evenly down to the narrowest."""
+    """Return at most so many of a group's widths: the widest but for all of it, others evenly, and the narrowest."""
     narrower = widths[1:]
     if len(narrower) <= levels:
         return tuple(narrower)

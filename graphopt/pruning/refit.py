@@ -1,4 +1,4 @@
-"""A quick refit of layers that lost inputs, for trials: what is left of each makes up for what has left, in closed form.
+"""A quick refit of layers that lost inputs, for trials: what is left makes up for what has left, in closed form.
 
 With moments H = E[x xᵀ] of what a layer multiplies and kept columns k, W_k ← W H_:k (H_kk)⁻¹ is the least-squares fit
 of what the whole weight makes of x (E. Frantar, D. Alistarh: Optimal brain compression, 2022, for sets of columns).
@@ -102,7 +102,7 @@ def _takes_up_means(node: ir.Node) -> bool:
 
 
 def _fitted(whole: Float64, masked: Float64, moment: Float64) -> Float64:
-    """Return rows [R, K] that are zero where the masked ones are in all rows, and otherwise fitted to the whole ones."""
+    """Return rows [R, K] that are zero where the masked ones are in all rows, the rest fitted to the whole ones."""
     kept = np.flatnonzero((masked != 0).any(axis=0))
     fitted = np.zeros_like(whole)
     if kept.size:

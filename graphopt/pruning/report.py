@@ -8,11 +8,13 @@ from typing import Any
 
 import onnx_ir as ir
 
+from graphopt.coupling.groups import Coupling
 from graphopt.inspect.fidelity import Fidelity
 from graphopt.inspect.operations import UnknownShapeError, operations_of
 from graphopt.ir.constants import constant_tensor
-from graphopt.ir.walk import is_op
+from graphopt.ir.walk import is_op, label
 from graphopt.pruning.plan import Plan
+from graphopt.quantization.rows import LAYERS
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class PruningReport:
         held_out: how many of these nothing was fitted to: answers are compared on them.
         before, pruned, recovered: the model at each stage; the last is None where nothing was fitted.
         layers: those that became smaller.
-        frozen: why an axis of a value could not shrink, by the value's name.
+        frozen: why a layer had to make all its channels, by the layer's label.
         notes: what a user should know, a sentence each.
         seconds: by step.
 
@@ -110,11 +112,20 @@ def layers_changed(before: ir.Model, after: ir.Model) -> Iterator[Layer]:
     others = {node.outputs[0].name: node for node in after.graph}
     for node in before.graph:
         other = others.get(node.outputs[0].name)
-        if other is None or not is_op(node, "Conv", "ConvTranspose", "Gemm", "MatMul"):
+        if other is None or not is_op(node, *LAYERS):
             continue
         shapes = _weight_shape(node), _weight_shape(other)
         if shapes[0] != shapes[1]:
             yield Layer(str(node.outputs[0].name), node.op_type, *shapes, _macs(node), _macs(other))
+
+
+def frozen_layers(model: ir.Model, coupling: Coupling) -> Iterator[tuple[str, str]]:
+    """Yield the layers that must make all their channels, or some of them, and why."""
+    for node in model.graph:
+        if is_op(node, *LAYERS):
+            axis = 1 if is_op(node, "Conv", "ConvTranspose") else len(node.outputs[0].shape or ()) - 1
+            if why := coupling.frozen.get((str(node.outputs[0].name), axis)):
+                yield label(node), why
 
 
 def _weight_shape(node: ir.Node) -> tuple[int, ...]:

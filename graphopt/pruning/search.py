@@ -22,7 +22,7 @@ MOST_LEVELS, FEWEST_LEVELS = 5, 2
 """At how many widths each group is tried in a round."""
 
 ROUNDS = 2
-"""Errors add up only for small changes: what half of the way costs is measured where nothing has left, the rest there."""
+"""Errors add up only for small changes: half of the way is measured where nothing has left, the rest from there on."""
 
 PROGRAMS = 5
 """How many programs are compiled and measured for a budget of latency."""
@@ -51,7 +51,7 @@ class Room:
         return {name: several for name, several in found.items() if len(several) > 1}
 
     def least(self, cost: Cost) -> int:
-        """What the model costs at the narrowest widths."""
+        """Return what the model costs at the narrowest widths."""
         return cost({name: several[-1] for name, several in self.choices.items()})
 
 
@@ -121,7 +121,7 @@ def exactly(
 ) -> dict[str, int]:
     """Return widths whose model costs no more than a limit, measured on the model itself.
 
-    What is counted by widths is exact but for vectors that several layers read: each that loses some of it gets its own.
+    What is counted by widths is exact but for vectors that several layers read: each that loses some gets its own.
     """
     allowed = limit
     while (excess := measure(widths := choose(allowed)) - limit) > 0:
@@ -130,7 +130,11 @@ def exactly(
 
 
 def by_latency(
-    choose: Callable[[float], dict[str, int]], latency: Callable[[Widths], float], want: float, before: float, cost: Cost
+    choose: Callable[[float], dict[str, int]],
+    latency: Callable[[Widths], float],
+    want: float,
+    before: float,
+    cost: Cost,
 ) -> dict[str, int] | None:
     """Return widths whose program is as fast as wanted, or None where no trial was.
 

@@ -14,6 +14,7 @@ from graphopt.pruning.cost import Widths
 from graphopt.pruning.curves import Curve, widths_to_measure
 from graphopt.pruning.ranking import removed
 
+
 class Trials:
     """Tries widths on one model: the first channels of each group's order leave, and what is left may be refitted.
 

@@ -19,7 +19,7 @@ def vector_width(target: Target) -> int:
 
 
 def widths(channels: int, multiple: int) -> tuple[int, ...]:
-    """Return what a group of so many channels can be left with, the widest first: all of them, and every multiple below.
+    """Return what a group of so many channels can be left with, the widest first: all, and every multiple below.
 
     A group of no more channels than `multiple` stays as it is: fewer would take as long.
     """
