@@ -71,7 +71,7 @@ def _channels(positions: Positions, free: npt.NDArray[np.bool_]) -> Iterator[lis
     along = axes[numbers]
     indices = numbers - firsts[along]
     starts = np.flatnonzero(np.diff(roots, prepend=-1) | np.diff(along, prepend=-1))
-    pieces = np.split(indices, starts[1:]) if starts.size else []
+    pieces = [indices[start:stop] for start, stop in itertools.pairwise([*starts.tolist(), indices.size])]
     members = zip(roots[starts].tolist(), along[starts].tolist(), pieces, strict=True)
     for _, channel in itertools.groupby(members, key=lambda member: member[0]):
         yield [(axis, piece) for _, axis, piece in channel]

@@ -25,6 +25,7 @@ class Cut:
     def __init__(self, model: ir.Model, coupling: Coupling, removal: Removal) -> None:
         self._graph = model.graph
         self._names = Names(model)
+        self.opset = model.opset_imports.get("", 0)
         self._removed = _removed(coupling, removal)
 
     def of(self, value: ir.Value, axis: int) -> IntArray:

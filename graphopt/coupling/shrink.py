@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import onnx_ir as ir
@@ -31,11 +31,12 @@ def shrink(model: ir.Model, coupling: Coupling, removal: Removal) -> None:
     cut = Cut(model, coupling, removal)
     infer_shapes(model)
     _check_that_something_stays(model.graph, cut)
-    _slice_constants(cut)
+    operands = tuple(cut.constants())
     for node in model.graph:
         adjust = ADJUSTMENTS.get(node.op_type) if is_op(node, node.op_type) else None
         if adjust is not None:
             adjust(node, cut)
+    _slice(operands, cut)
     for node in model.graph:
         for value in node.outputs:
             _declare(value, cut)
@@ -49,14 +50,14 @@ def _check_that_something_stays(graph: ir.Graph, cut: Cut) -> None:
             for axis, size in enumerate(value.shape or ()):
                 if size and cut.of(value, axis).size == size:
                     raise ModelError(
-                        f"nothing would be left of axis {axis} of {value.name!r}, made by {label(node)}; let a channel stay"
+                        f"nothing would be left of axis {axis} of {value.name!r} of {label(node)}; let a channel stay"
                     )
 
 
-def _slice_constants(cut: Cut) -> None:
+def _slice(operands: Iterable[tuple[ir.Node, int, Mapping[int, IntArray]]], cut: Cut) -> None:
     """Slice each operand; a matrix that several nodes read once, for all of them."""
     together: set[str] = set()
-    for node, index, leaving in tuple(cut.constants()):
+    for node, index, leaving in operands:
         value = node.inputs[index]
         tensor = constant_tensor(value)
         if value is None or tensor is None:

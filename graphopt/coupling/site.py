@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import onnx_ir as ir
 
 from graphopt.coupling.groups import IntArray, Place, Sum
+from graphopt.coupling.operands import integers
 from graphopt.coupling.positions import Positions
 from graphopt.ir.constants import constant
 from graphopt.ir.walk import label
@@ -126,10 +126,7 @@ class Site:
 
     def integers(self, name: str, index: int) -> list[int] | None:
         """Return an operand that was an attribute in older opsets, None where it is left out or no constant."""
-        if name in self.node.attributes:
-            return [int(number) for number in np.ravel(self.node.attributes[name].value)]
-        array = self.constant(index)
-        return None if array is None else [int(number) for number in array.ravel()]
+        return integers(self.node, name, index)
 
     def axis(self, default: int, rank: int | None = None) -> int:
         """Return the attribute `axis`, counted from the front of so many axes, by default the first input's."""
