@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from graphopt.compiler.bisect import bisect
     from graphopt.compiler.compile import compile  # noqa: A004  # the name that the tool is known by
+    from graphopt.compiler.distill import distill
     from graphopt.compiler.optimize import optimize
     from graphopt.compiler.prune import prune
     from graphopt.compiler.quantize import quantize
@@ -53,6 +54,7 @@ __all__ = [
     "TrainingError",
     "bisect",
     "compile",
+    "distill",
     "extract",
     "load",
     "optimize",
@@ -71,6 +73,7 @@ _HOMES = {
     "RewriteCheck": "graphopt.pipeline.rewrite_check",
     "bisect": "graphopt.compiler.bisect",
     "compile": "graphopt.compiler.compile",
+    "distill": "graphopt.compiler.distill",
     "extract": "graphopt.ir.extract",
     "load": "graphopt.runtime.module",
     "optimize": "graphopt.compiler.optimize",

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from graphopt.calibration.batch import Batch
 from graphopt.calibration.source import Samples
-from graphopt.errors import CalibrationError, TrainingError
+from graphopt.errors import CalibrationError
 from graphopt.tensors import Array
 
 
@@ -62,15 +62,11 @@ class Dataset:
         labels = None if self.labels is None else self.labels[chosen]
         return Dataset({name: feed[chosen] for name, feed in self.feeds.items()}, labels)
 
-    def split(self, share: float, seed: int) -> tuple[Dataset, Dataset | None]:
-        """Hold out a share of the samples, at random; raises TrainingError where none would be left."""
-        order = torch.randperm(self.count, generator=torch.Generator().manual_seed(seed))
-        held = round(share * self.count)
-        if held >= self.count or (share and not held):
-            raise TrainingError(
-                f"held-out={share} of {self.count} samples leaves none on one side; give more samples, or held-out=0"
-            )
-        return self.take(order[held:].sort().values), self.take(order[:held].sort().values) if held else None
+    def split(self, numbers: Sequence[int]) -> tuple[Dataset, Dataset | None]:
+        """Part the samples with the given numbers, if any, from the others, which come first."""
+        chosen = torch.zeros(self.count, dtype=torch.bool)
+        chosen[list(numbers)] = True
+        return self.take((~chosen).nonzero()[:, 0]), self.take(chosen.nonzero()[:, 0]) if numbers else None
 
     def batches(self, size: int) -> Iterator[Dataset]:
         """Yield all samples in their order."""

@@ -12,6 +12,7 @@ from graphopt.distillation.bridge.network import Network
 from graphopt.distillation.bridge.threads import threads_of
 from graphopt.distillation.checkpoint_file import CheckpointFile
 from graphopt.distillation.constraints import Constraint
+from graphopt.distillation.held_out import held_out_numbers
 from graphopt.distillation.history import History
 from graphopt.distillation.recipe import Recipe
 from graphopt.distillation.training.checkpoint import Checkpoint
@@ -58,7 +59,7 @@ class Session:
         start = self._network.initial()
         kept = None if checkpoint is None else Checkpoint.of(checkpoint.path, self._recipe, dataset, start)
         with threads_of(self._threads):
-            trained, held_out = dataset.split(self._recipe.held_out, self._recipe.seed)
+            trained, held_out = dataset.split(held_out_numbers(self._recipe, dataset.count))
             trainer = Trainer(self._network, self._recipe, self._loss, self._teacher, trained, held_out, kept, report)
             state, history = trainer.run(resume=checkpoint is not None and checkpoint.resume)
         model = self._student.clone()
