@@ -6,14 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from graphopt.errors import PipelineError
-from graphopt.pruning.allot import Choice, allot
+from graphopt.pruning.allot import CLOSE, Choice, allot
 from graphopt.pruning.cost import Cost, Widths
 from graphopt.pruning.curves import Curve, Float64, by_scores
 from graphopt.pruning.trial import Trials
 from graphopt.pruning.width import widths
-
-CLOSE = 0.02
-"""How far below the request the cost may be, as a share of the whole, without a sentence why."""
 
 TRIALS = 320
 """How many models are tried to tell what widths cost the answers, but for networks of very many groups."""
@@ -100,7 +97,6 @@ class Measured:
         base: dict[str, int] = {}
         for number in range(1, ROUNDS + 1):
             if number > 1:
-                choices = {name: several[several.index(base[name]) :] for name, several in choices.items()}
                 curves = self._curves(choices, base)
             part = whole - (whole - limit) * number / ROUNDS
             found = {name: Choice(several, curves[name]) for name, several in choices.items()}
@@ -112,8 +108,8 @@ class Measured:
 
     def _count(self) -> None:
         self._done += 1
-        total = sum(min(len(several) - 1, self._levels) for several in self._room.choices.values()) * ROUNDS
-        self._on_trial(min(self._done, total), total)
+        each = sum(min(len(several) - 1, self._levels) for several in self._room.choices.values())
+        self._on_trial(self._done, max(each * ROUNDS, self._done))
 
 
 def exactly(
@@ -169,7 +165,7 @@ def remark(cost: Cost, limit: float, found: Widths, multiple: int) -> str | None
         return None
     return (
         f"{cost.measure} fall to {reached / cost.whole:.1%} rather than {limit / cost.whole:.1%} of the model's: "
-        f"no widths that are multiples of {multiple} come closer; a smaller multiple may"
+        f"no widths that are multiples of {multiple} were found closer; a smaller multiple may do"
     )
 
 
