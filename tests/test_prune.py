@@ -18,15 +18,17 @@ from graphopt.calibration.split import split
 from graphopt.cli import main as cli
 from graphopt.compiler.pruner import Pruned
 from graphopt.coupling.couple import couple
-from graphopt.errors import CalibrationError, ModelError, PipelineError, TargetError
+from graphopt.errors import CalibrationError, MeasurementError, ModelError, PipelineError, TargetError
 from graphopt.inspect.accuracy import accuracy
 from graphopt.ir.load import load
 from graphopt.ir.save import save
 from graphopt.pipeline.numeric_check import NumericCheck
 from graphopt.pruning.budget import Measure
-from graphopt.pruning.cost import Cost, Share, Size, Term
+from graphopt.pruning.cost import Cost, Share, Size, Term, count, counted
 from graphopt.pruning.plan import METADATA_KEY, Plan
-from graphopt.pruning.search import by_latency
+from graphopt.pruning.search import Room, by_latency
+from graphopt.runtime.benchmark import Timing
+from graphopt.targets import Target
 from graphopt.tensors import Array
 from tests.networks import network
 
@@ -287,10 +289,32 @@ def test_a_budget_of_latency_is_searched_by_what_programs_take() -> None:
     def choose(limit: float) -> dict[str, int]:
         return {"g": int(limit) // 10 * 10}
 
-    found = by_latency(choose, lambda widths: 3.0 + widths["g"] / 100, 10.0, 13.0, cost)
+    found = by_latency(choose, lambda widths: 3.0 + widths["g"] / 100, 10.0, 13.0, cost, Room({"g": 1000}, 10))
     assert found is not None
     assert 9.8 <= 3.0 + found["g"] / 100 <= 10.0
-    assert by_latency(choose, lambda _: 13.0, 10.0, 13.0, cost) is None
+    assert by_latency(choose, lambda _: 13.0, 10.0, 13.0, cost, Room({"g": 1000}, 10)) is None
+
+
+def test_a_budget_of_latency(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a stopwatch says is made up here: a constant, and a share of the multiply-adds."""
+
+    def latencies(models: list[ir.Model], target: Target, shapes: object) -> list[Timing]:
+        assert target.cores == 1
+        return [Timing((1.0 + count(Measure.MACS, counted(model)) / 1e6,)) for model in models]
+
+    monkeypatch.setattr("graphopt.compiler.latency.latencies", latencies)
+    _, report = graphopt.prune(DIGITS, latency="-20%", multiple=4, target="cpu{cores=1}")
+    assert report.before.latency == pytest.approx(1.94272)
+    assert report.pruned.latency is not None
+    assert 0.76 <= report.pruned.latency / report.before.latency <= 0.8
+    assert report.pruned.macs < 0.7 * report.before.macs
+    with pytest.raises(MeasurementError, match=r"take 0\.9 ms instead of 1\.94; ask for less, or say macs="):
+        graphopt.prune(DIGITS, latency="0.9ms", multiple=4, target="cpu{cores=1}")
+
+
+def test_latency_is_that_of_native_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(MeasurementError, match="latency of model .* in native code cannot be measured"):
+        graphopt.prune(DIGITS, latency="-20%", target="onnxruntime")
 
 
 def test_the_command(data: Path, tmp_path: Path) -> None:

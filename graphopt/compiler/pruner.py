@@ -170,7 +170,7 @@ class Pruner:
         room = room_for(cost, limit, channels, self.request.multiples)
         choose = self._chooser(subject, cost, room)
         if is_timed:
-            return _Chosen(self._choose_by_latency(subject, cost, choose), room.multiple)
+            return _Chosen(self._choose_by_latency(subject, cost, room, choose), room.multiple)
         widths = exactly(choose, limit, lambda found: count(measure, counted(subject.without(found), subject.shapes)))
         note = remark(cost, limit, widths, room.multiple)
         return _Chosen(widths, room.multiple, () if note is None else (note,))
@@ -190,7 +190,7 @@ class Pruner:
         return choose
 
     def _choose_by_latency(
-        self, subject: _Subject, cost: Cost, choose: Callable[[float], dict[str, int]]
+        self, subject: _Subject, cost: Cost, room: Room, choose: Callable[[float], dict[str, int]]
     ) -> dict[str, int]:
         before, _ = self._milliseconds(subject, subject.model)
         want = self.request.budget.limit(before)
@@ -200,7 +200,7 @@ class Pruner:
             whole, smaller = self._milliseconds(subject, subject.without(widths))
             return smaller * before / whole
 
-        found = by_latency(choose, latency, want, before, cost)
+        found = by_latency(choose, latency, want, before, cost, room)
         if found is None:
             raise MeasurementError(
                 f"no widths were found that take {want:.3g} ms instead of {before:.3g}; ask for less, or say macs="

@@ -24,6 +24,9 @@ ROUNDS = 2
 PROGRAMS = 5
 """How many programs are compiled and measured for a budget of latency."""
 
+AIM = 1 - CLOSE / 2
+"""The share of a latency that programs are aimed at: one that takes a little more is of no use."""
+
 OnTrial = Callable[[int, int], None]
 """Told how many trials are done, and of how many."""
 
@@ -131,30 +134,35 @@ def by_latency(
     want: float,
     before: float,
     cost: Cost,
+    room: Room,
 ) -> dict[str, int] | None:
     """Return widths whose program is as fast as wanted, or None where no trial was.
 
-    Multiply-adds stand for time while widths are chosen; what they are to be is corrected by what programs take.
+    Multiply-adds stand for time while widths are chosen. The line through what the model takes and what the last
+    program took says how many of them are wanted next.
 
     Args:
         choose: returns widths for a limit of multiply-adds, as close to it as there are.
         latency: compiles the model with such widths and measures it, in milliseconds.
         want, before: milliseconds, of what is looked for and of the model.
         cost: multiply-adds by widths.
+        room: what the widths can be.
 
     """
     best: tuple[float, dict[str, int]] | None = None
-    share = want / before
+    limit = cost.whole * want / before
+    least = room.least(cost)
     for _ in range(PROGRAMS):
-        widths = choose(share * cost.whole)
+        widths = choose(max(limit, least))
         taken = latency(widths)
         if taken <= want and (best is None or taken > best[0]):
             best = taken, widths
         if want * (1 - CLOSE) <= taken <= want:
             break
-        share *= want / taken
-        if share >= 1:
+        if taken > want and limit <= least:
             break
+        saved = (cost.whole - cost(widths)) * (before - AIM * want) / (before - taken) if taken < before else 0
+        limit = cost.whole - saved if saved else limit / 2
     return None if best is None else best[1]
 
 
