@@ -27,6 +27,7 @@ from graphopt.pruning.budget import Measure
 from graphopt.pruning.cost import Cost, Share, Size, Term, count, counted
 from graphopt.pruning.plan import METADATA_KEY, Plan
 from graphopt.pruning.search import Room, by_latency
+from graphopt.pruning.width import Snap
 from graphopt.runtime.benchmark import Timing
 from graphopt.targets import Target
 from graphopt.tensors import Array
@@ -104,7 +105,7 @@ def test_narrower_widths_are_multiples(digits: Pruned) -> None:
     plan = digits.report.plan
     assert plan.removal
     for name, numbers in plan.removal.items():
-        assert (plan.channels[name] - len(numbers)) % digits.report.multiple == 0
+        assert (plan.channels[name] - len(numbers)) % digits.report.snap.of(plan.channels[name]) == 0
 
 
 @pytest.mark.parametrize(
@@ -289,10 +290,12 @@ def test_a_budget_of_latency_is_searched_by_what_programs_take() -> None:
     def choose(limit: float) -> dict[str, int]:
         return {"g": int(limit) // 10 * 10}
 
-    found = by_latency(choose, lambda widths: 3.0 + widths["g"] / 100, 10.0, 13.0, cost, Room({"g": 1000}, 10))
+    found = by_latency(
+        choose, lambda widths: 3.0 + widths["g"] / 100, 10.0, 13.0, cost, Room({"g": 1000}, Snap(10, 10))
+    )
     assert found is not None
     assert 9.8 <= 3.0 + found["g"] / 100 <= 10.0
-    assert by_latency(choose, lambda _: 13.0, 10.0, 13.0, cost, Room({"g": 1000}, 10)) is None
+    assert by_latency(choose, lambda _: 13.0, 10.0, 13.0, cost, Room({"g": 1000}, Snap(10, 10))) is None
 
 
 def test_a_budget_of_latency(monkeypatch: pytest.MonkeyPatch) -> None:
