@@ -115,7 +115,7 @@ def prune(  # noqa: PLR0913  # all that it can be asked
     with pruner.step("optimize"):
         optimized, _ = optimize(loaded, pipeline, target=facts)
         infer_shapes(optimized)  # whatever the pipeline: what has no type is left alone
-    parts = None if data is None else split(open_samples(data, optimized, given), labels, limit)
+    parts = None if data is None else split(open_samples(data, optimized, given), labels, limit, seed=seed)
     return pruner.run(optimized, parts)
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import onnx_ir as ir
 
 from graphopt.calibration.collect import collect
+from graphopt.calibration.drawn import draw
 from graphopt.calibration.split import Split
 from graphopt.calibration.statistics import Statistics
 from graphopt.compiler.optimize import Shapes
@@ -41,10 +42,10 @@ from graphopt.pruning.width import Snap, vector_width
 from graphopt.targets import Target
 
 RANKED = 512
-"""How many samples tell what layers multiply, the first ones; what is left is fitted to all of them."""
+"""How many samples tell what layers multiply; what is left is fitted to all of them."""
 
 TRIED = 48
-"""How many held-out samples tell better widths from worse, the first ones."""
+"""How many held-out samples tell better widths from worse."""
 
 Progress = Callable[[str, int, int | None], None]
 """Told of each step how much of it is done, and how much there is where that is known."""
@@ -160,7 +161,7 @@ class Pruner:
         is_wanted = self.request.criterion in NEEDS_GRAMS or self.request.recovery is not Recovery.NONE
         if data is None or not is_wanted:
             return Statistics()
-        samples = data.fitted.part(0, RANKED)
+        samples = draw(data.fitted, RANKED, seed=self.request.seed)
         with self.step("calibrate", min(data.count - data.held, RANKED)) as done:
             return collect(model, samples, (), measured(coupling), threads=self.threads, progress=done)
 
@@ -191,7 +192,7 @@ class Pruner:
         if subject.data is None:
             return partial(by_score, cost, room=room, scores=subject.scores, computed=computed)
         refit = Refit(subject.model, subject.grams.grams)
-        tried = subject.data.held_out.part(0, TRIED)
+        tried = draw(subject.data.held_out, TRIED, seed=self.request.seed)
         trials = Trials(subject.model, subject.coupling, orders_of(subject.scores), tried, refit, threads=self.threads)
 
         def choose(limit: float) -> dict[str, int]:
