@@ -6,7 +6,8 @@ The tables, of Markdown, a row as soon as it is measured; shared networks and da
     cifar      ResNet-20 with 40 % and 50 % fewer multiply-adds, chosen and distilled without labels
     compact    MobileNetV2 and EfficientNet-Lite0 with 10 % fewer, in closed form and distilled
     compose    ResNet-20 with 30 % fewer, distilled, and in int8 then, beside either alone
-    structure  every network with 30 % fewer, without data: whether what is smaller answers as what is masked does
+    structure  every network with 30 % fewer, without data: whether what is smaller answers as what is masked does,
+               beside what a unit in the last place of its input does to the answers
 
 What is chosen and fitted sees the calibration part of the data alone, accuracies are of the other part. Times are those
 of our own programs, of batch 1, in turns with that of the network as it was.
@@ -37,7 +38,7 @@ from graphopt.ir.load import load
 from graphopt.ir.save import save
 from graphopt.ir.shapes import infer_shapes
 from graphopt.ir.verify import verify
-from graphopt.numerics import differences
+from graphopt.numerics import differences, one_unit_away
 from graphopt.targets import Target, host
 from models import TOPOLOGIES
 from tests.shared_models import SHARED_MODELS, Sample, SharedModel
@@ -183,8 +184,8 @@ def compose(_: list[str], threads: int) -> Iterator[tuple[str, ...]]:
 
 def structure(names: list[str], threads: int) -> Iterator[tuple[str, ...]]:
     """Yield a row for each network."""
-    yield "network", "groups", "multiples of", "MACs", "smaller = masked", "seconds", "remark"
-    yield ("---",) * 7
+    yield "network", "groups", "multiples of", "MACs", "smaller = masked", "one unit of input", "seconds", "remark"
+    yield ("---",) * 8
     shared = {one.name: one.path for one in SHARED_MODELS if one.path.exists()}
     for name in names or (*TOPOLOGIES, *(f"{one} (trained)" for one in shared), "digits (trained)"):
         plain = name.removesuffix(" (trained)")
@@ -202,7 +203,7 @@ def _structure(model: ir.Model, shape: tuple[int, ...] | None, threads: int) -> 
     try:
         smaller, report = graphopt.prune(model, macs="-30%", shapes=shapes, threads=threads)
     except GraphoptError as error:
-        return "", "", "", "", f"{time.perf_counter() - start:.1f}", str(error)
+        return "", "", "", "", "", f"{time.perf_counter() - start:.1f}", str(error)
     seconds = time.perf_counter() - start
     verify(smaller)
     masked, _ = optimize(model)
@@ -210,7 +211,8 @@ def _structure(model: ir.Model, shape: tuple[int, ...] | None, threads: int) -> 
     coupling = couple(masked)
     mask(masked, coupling, report.plan.removal)
     given = random_feeds(model, shapes=shapes)
-    made = evaluate(smaller, given, threads=threads), evaluate(masked, given, threads=threads)
+    made = [evaluate(one, given, threads=threads) for one in (smaller, masked)]
+    moved = evaluate(masked, one_unit_away(given, 0), threads=threads)
     assert all(
         (report.plan.channels[name] - len(numbers)) % report.snap.of(report.plan.channels[name]) == 0
         for name, numbers in report.plan.removal.items()
@@ -220,6 +222,7 @@ def _structure(model: ir.Model, shape: tuple[int, ...] | None, threads: int) -> 
         str(report.snap),
         f"{report.after.macs / report.before.macs:.1%}",
         f"{max(found.error for found in differences(*made)):.1e}",
+        f"{max(found.error for found in differences(made[1], moved)):.1e}",
         f"{seconds:.1f}",
         "; ".join(report.notes),
     )
