@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from graphopt.compiler.compile import compile  # noqa: A004  # the name that the tool is known by
     from graphopt.compiler.distill import distill
     from graphopt.compiler.optimize import optimize
+    from graphopt.compiler.prune import prune
     from graphopt.compiler.quantize import quantize
     from graphopt.compiler.reshape import rebatch, reshape
     from graphopt.compiler.tune import tune
@@ -57,6 +58,7 @@ __all__ = [
     "extract",
     "load",
     "optimize",
+    "prune",
     "quantize",
     "rebatch",
     "rename",
@@ -75,6 +77,7 @@ _HOMES = {
     "extract": "graphopt.ir.extract",
     "load": "graphopt.runtime.module",
     "optimize": "graphopt.compiler.optimize",
+    "prune": "graphopt.compiler.prune",
     "quantize": "graphopt.compiler.quantize",
     "rebatch": "graphopt.compiler.reshape",
     "rename": "graphopt.ir.rename",

@@ -13,6 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from graphopt.backends.ort.reference import reference_session
+from graphopt.calibration.drawn import draw
 from graphopt.coupling.groups import Coupling, Group, IntArray, Place
 from graphopt.errors import ModelError
 from graphopt.ir.edit import Names
@@ -24,7 +25,7 @@ from graphopt.quantization.rows import Float64
 from graphopt.tensors import Array, Feeds
 
 SAMPLES = 16
-"""How many samples are run, the first ones."""
+"""How many samples are run."""
 
 TRIALS = 1024
 """How many sets are masked, over all groups: each channel alone where they are as many, several alike ones together
@@ -42,7 +43,8 @@ def output_kl(model: ir.Model, coupling: Coupling, evidence: Evidence) -> dict[s
 
     """
     output = _scored(model)
-    batches = [batch.feeds for batch in evidence.require_samples("output-kl").part(0, SAMPLES)]
+    drawn = draw(evidence.require_samples("output-kl"), SAMPLES, seed=evidence.seed)
+    batches = [batch.feeds for batch in drawn]
     session = reference_session(model, threads=evidence.threads, optimize=True)
     answers = [session.run(feeds)[str(output.name)] for feeds in batches]
     is_distribution = is_op(output.producer(), "Softmax")
