@@ -169,7 +169,9 @@ class Finisher:
     threads: int
     steps: Steps
 
-    def distill(self, changed: ir.Model, recipe: Recipe, constraints: Mapping[str, Constraint], data: Split) -> ir.Model:
+    def distill(
+        self, changed: ir.Model, recipe: Recipe, constraints: Mapping[str, Constraint], data: Split
+    ) -> ir.Model:
         """Return the changed model, trained to answer as the one before; constraints hold."""
         with self.steps.step("distill"):
             return distill(

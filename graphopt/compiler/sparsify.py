@@ -18,11 +18,11 @@ from graphopt.compiler.compression import (
     Finisher,
     Storage,
     Subject,
+    chosen,
     constant_bytes,
     observe,
     prepare,
     recovery_of,
-    chosen,
     spread_of,
     with_rows,
 )
@@ -93,7 +93,7 @@ def sparsify(  # noqa: PLR0913  # a keyword each that a user may say something b
         recover: `none`; `least-squares`, layer by layer in closed form; or `distill`, that and then training, with the
             model as the teacher (needs the extra `distill`). Zeros stay.
         recipe: of training, as text (`graphopt.distillation.recipe`).
-        storage: `compact`: zeros take a bit each in the file, and operators put them back when it is loaded; or `dense`.
+        storage: `compact`: zeros take a bit in the file, and operators put them back when it is loaded; or `dense`.
         preprocessing: of pictures, as text or parsed; the model keeps it. By default what the model keeps already.
         limit: how many samples to take at most, the first ones.
         pipeline: a preset or the text of a pipeline of passes, run before.
@@ -159,7 +159,9 @@ class _Work:
         spread = spread_of(weight, grams)
         if spread is not None:
             return by_elimination(rows, spread, pattern, taps)
-        return at_random(rows, rng, pattern, taps) if self.method is Method.RANDOM else by_magnitude(rows, pattern, taps)
+        return (
+            at_random(rows, rng, pattern, taps) if self.method is Method.RANDOM else by_magnitude(rows, pattern, taps)
+        )
 
     def _allot(self, subject: Subject, thins: Mapping[str, Thin], grams: Mapping[str, Gram]) -> dict[str, int]:
         """Return how many weights of each layer go; of a layer with a pattern, 0 or all that it asks for."""
@@ -236,7 +238,9 @@ def _method(method: str, threshold: float | None, *, has_data: bool) -> Method:
         return Method.OBC if has_data and threshold is None else Method.MAGNITUDE
     found = chosen(Method, method, "method")
     if threshold is not None and found is not Method.MAGNITUDE:
-        raise CalibrationError(f"a threshold goes by magnitude, not by the method {found.value!r}; say fraction instead")
+        raise CalibrationError(
+            f"a threshold goes by magnitude, not by the method {found.value!r}; say fraction instead"
+        )
     if found is Method.OBC and not has_data:
         raise CalibrationError("method 'obc' chooses by what layers multiply: give data, or take magnitude")
     return found

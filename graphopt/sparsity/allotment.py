@@ -54,6 +54,8 @@ def allot(curves: Mapping[str, Sequence[Level]], zeros: int) -> dict[str, int]:
 def staying(errors: Mapping[str, float], sizes: Mapping[str, int]) -> set[str]:
     """Return the layers that stay whole: those that cost the answers most, a weight, within `STAYING` of all weights.
 
+    Only what costs more than the average does is dear.
+
     Args:
         errors: what a layer alone does to the answers, the square of their relative error.
         sizes: how many weights each layer has.
@@ -61,11 +63,12 @@ def staying(errors: Mapping[str, float], sizes: Mapping[str, int]) -> set[str]:
     """
     room = math.floor(STAYING * sum(sizes.values()))
     stay: set[str] = set()
-    for name in sorted(errors, key=lambda name: errors[name] / sizes[name], reverse=True):
-        if sizes[name] > room:
-            break
-        stay.add(name)
-        room -= sizes[name]
+    average = sum(errors.values()) / max(sum(sizes.values()), 1)
+    dear = [name for name in errors if errors[name] > average * sizes[name]]
+    for name in sorted(dear, key=lambda name: errors[name] / sizes[name], reverse=True):
+        if sizes[name] <= room:
+            stay.add(name)
+            room -= sizes[name]
     return stay
 
 

@@ -10,8 +10,6 @@ from graphopt.inspect.fidelity import Fidelity
 
 HEADS = ("layer", "weights", "zeros", "share")
 
-NO_FASTER = "dense kernels multiply zeros too: the file is smaller, and a run takes as long as before"
-
 
 @dataclass(frozen=True)
 class SparseLayer:
