@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 import graphopt
 from graphopt.backends.ort.reference import evaluate
+from graphopt.backends.ort.session import Session
 from graphopt.cli import main as cli
 from graphopt.compiler.sparsify import Sparse
 from graphopt.errors import CalibrationError, ModelError, PipelineError, TrainingError
@@ -36,8 +37,8 @@ DATA = {"image": images(slice(0, 60))}
 
 
 def dense(model: ir.Model) -> ir.Model:
-    """Return a model with weights that are initializers."""
-    return graphopt.optimize(model).model
+    """Return a model with weights that are initializers again."""
+    return graphopt.optimize(model, "fold-constants").model
 
 
 def share_of_zeros(model: ir.Model) -> float:
@@ -73,10 +74,16 @@ def test_the_file_is_smaller_and_runs_and_compiles(tmp_path: Path, half: Sparse)
     save(dense(model), tmp_path / "dense.onnx")
     assert report.bytes_after < 0.7 * report.bytes_before
     assert (tmp_path / "sparse.onnx").stat().st_size < 0.8 * (tmp_path / "dense.onnx").stat().st_size
-    answers = [evaluate(load(tmp_path / f"{name}.onnx"), HELD_OUT)["logits"] for name in ("sparse", "dense")]
-    assert np.array_equal(*answers)
-    module = graphopt.compile(tmp_path / "sparse.onnx", cache=False)
-    assert module(HELD_OUT)["logits"] == pytest.approx(answers[0], abs=1e-4)
+    hold_same_answers(tmp_path / "sparse.onnx", tmp_path / "dense.onnx")
+
+
+def hold_same_answers(small: Path, dense: Path) -> None:
+    """Ask onnxruntime, which expands weights when it loads them, and without its optimizations each time; and us."""
+    expected, actual = (Session(path, optimize=True).run(HELD_OUT)["logits"] for path in (dense, small))
+    assert np.array_equal(actual, expected)
+    assert evaluate(load(small), HELD_OUT)["logits"] == pytest.approx(expected, abs=1e-4)
+    module = graphopt.compile(small, shapes={"image": [300, 1, 8, 8]}, cache=False)
+    assert module(HELD_OUT)["logits"] == pytest.approx(expected, abs=1e-4)
 
 
 def test_least_squares_lessen_the_error_and_keep_zeros(half: Sparse) -> None:
@@ -106,10 +113,10 @@ def test_distillation_keeps_zeros(half: Sparse) -> None:
 
 
 def test_layers_that_the_answers_miss_most_stay_whole_under_a_pattern() -> None:
-    """The first layer, of nine weights, is what all others see by."""
+    """The first layer has few weights, and all others see by them."""
     model = parse_model(
         "g (float[N,4,6,6] x) => (float[N,8,4,4] y) <float[4,4,1,1] v, float[64,4,3,3] w, float[8,64,1,1] u>"
-        "{ a = Conv (x, v) b = Conv (a, w) r = Relu (b) y = Conv (r, u) }"
+        "{ a = Conv (x, v) q = Tanh (a) b = Conv (q, w) r = Relu (b) y = Conv (r, u) }"
     )
     data = {"x": np.random.default_rng(0).standard_normal((40, 4, 6, 6)).astype(np.float32)}
     _, report = graphopt.sparsify(model, data, pattern="2:4", threads=1)
@@ -121,7 +128,7 @@ def test_layers_that_the_answers_miss_most_stay_whole_under_a_pattern() -> None:
 
 def test_a_threshold_is_kept_to_the_letter() -> None:
     model, report = graphopt.sparsify(DIGITS, DATA, threshold=0.05, threads=1)
-    before = {weight.name: weight.array for weight in weights_of(dense(load(DIGITS)))}
+    before = {weight.name: weight.array for weight in weights_of(graphopt.optimize(DIGITS).model)}
     for weight in weights_of(dense(model)):
         kept = np.abs(before[weight.name]) > 0.05
         assert np.array_equal(weight.array, np.where(kept, before[weight.name], 0))
@@ -176,16 +183,14 @@ def test_refusals(arguments: dict[str, object], kind: type[Exception], sentence:
 
 
 def test_a_model_without_weights_is_refused() -> None:
-    with pytest.raises(
-        ModelError, match="has no Conv, ConvTranspose, Gemm or MatMul with a constant weight of its own"
-    ):
+    with pytest.raises(ModelError, match="has no Conv, ConvTranspose, Gemm or MatMul with a constant weight"):
         graphopt.sparsify(parse_model("g (float[N,2] x) => (float[N,2] y) { y = Relu (x) }"), fraction=0.5)
 
 
 def test_the_command(tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", **DATA)
     arguments = ["sparsify", str(DIGITS), "-o", str(tmp_path / "s.onnx"), "--data", str(tmp_path / "data.npz")]
-    result = runner.invoke(cli.build_app(["sparsify"]), [*arguments, "--fraction", "0.5", "--layers", "--threads", "1"])
+    result = runner.invoke(cli.build_app(["sparsify"]), [*arguments, "--fraction", "0.5", "--limit", "30", "--layers"])
     assert result.exit_code == 0, result.output
     line = result.output.replace("\n", " ")
     for part in ("50.0% of", "weights are zero", "held-out samples", "a run takes as long", "share"):
