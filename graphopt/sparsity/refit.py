@@ -24,13 +24,9 @@ def refit(rows: Float64, mask: Mask, moment: Float64) -> Float64:
         moment: of what they multiply, positive definite, [groups, columns, columns].
 
     """
-    return solve(rows @ moment, mask, moment)
-
-
-def solve(wanted: Float64, mask: Mask, moment: Float64) -> Float64:
-    """Return the rows v, zero where masked, whose products v·H are as wanted elsewhere, [groups, rows, columns]."""
-    fitted = np.zeros_like(wanted)
-    for group, row in np.ndindex(wanted.shape[:2]):
+    fitted = np.zeros_like(rows)
+    wanted = rows @ moment
+    for group, row in np.ndindex(rows.shape[:2]):
         kept = np.flatnonzero(mask[group, row])
         fitted[group, row, kept] = np.linalg.solve(moment[group][np.ix_(kept, kept)], wanted[group, row, kept])
     return fitted
