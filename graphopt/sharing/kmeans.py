@@ -15,7 +15,7 @@ from graphopt.quantization.rows import Float64
 LARGEST = 1 << 12
 """Different points up to which the result is exact; of more, neighbours are taken together before, by their mean.
 
-What 16 values cost more by that is a hundred-thousandth.
+What 16 values cost more by that is some hundred-thousandths.
 """
 
 _Index = npt.NDArray[np.int64]

@@ -69,6 +69,8 @@ _OF_A_NODE = 140
 
 def smallest_form(array: Array, name: str) -> Form | None:
     """Return the form that takes the fewest bytes in a file, None where none takes fewer than the tensor does."""
+    if array.nbytes <= NODES[CodeBook] * _OF_A_NODE:
+        return None  # what no form can undercut is not looked at
     found = [(form.nbytes + _overhead(form, name), order, form) for order, form in enumerate(_forms(array))]
     size, _, form = min(found, default=(array.nbytes, 0, None), key=lambda one: one[:2])
     return form if size < array.nbytes else None
