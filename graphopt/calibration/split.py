@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from graphopt.calibration.drawn import select
 from graphopt.calibration.labels import Classes, Labels, read_labels
 from graphopt.calibration.source import Samples
 
 SHARE = 5
-"""One of so many samples is held out, the last ones."""
+"""One of so many samples is held out, by chance."""
 
 MOST_HELD_OUT = 256
 
@@ -18,21 +21,22 @@ class Split:
     """Samples in two parts, with the class of each where labels are given.
 
     Attributes:
-        count: how many there are.
+        count, held: how many there are, and how many of these are held out.
         fitted, held_out: the samples; of a single one, both hold it.
         fitted_labels, labels: their classes, int64 [samples].
 
     """
 
     count: int
+    held: int
     fitted: Samples
     held_out: Samples
     fitted_labels: Classes | None = None
     labels: Classes | None = None
 
 
-def split(samples: Samples, labels: Labels | None = None, limit: int | None = None) -> Split:
-    """Hold out the last of some samples, those beyond `limit` left aside.
+def split(samples: Samples, labels: Labels | None = None, limit: int | None = None, *, seed: int = 0) -> Split:
+    """Hold out some of the samples, those beyond `limit` left aside; equal seeds hold out equal ones.
 
     Raises:
         CalibrationError: a sample is bad where they have to be counted, or there are not as many labels.
@@ -42,9 +46,11 @@ def split(samples: Samples, labels: Labels | None = None, limit: int | None = No
     if whole is None:
         whole = sum(len(batch.names) for batch in samples)
     classes = None if labels is None else read_labels(labels, whole)
-    taken = whole if limit is None else min(whole, limit)
-    start = taken - min(max(taken // SHARE, 1), MOST_HELD_OUT)
-    fitted, held_out = samples.part(0, start or taken), samples.part(start, taken)
+    count = whole if limit is None else min(whole, limit)
+    held = min(max(count // SHARE, 1), MOST_HELD_OUT)
+    order = np.random.default_rng(seed).permutation(count)
+    judged, fitted = np.sort(order[:held]), np.sort(order[held:] if count > held else order)
+    parts = select(samples, fitted.tolist()), select(samples, judged.tolist())
     if classes is None:
-        return Split(taken, fitted, held_out)
-    return Split(taken, fitted, held_out, classes[: start or taken], classes[start:taken])
+        return Split(count, held, *parts)
+    return Split(count, held, *parts, classes[fitted], classes[judged])

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import onnx_ir as ir
 
 from graphopt.calibration.collect import collect
+from graphopt.calibration.drawn import draw
 from graphopt.calibration.split import Split
 from graphopt.calibration.statistics import Statistics
-from graphopt.compiler.latency import latencies
 from graphopt.compiler.optimize import Shapes
 from graphopt.coupling.couple import couple
 from graphopt.coupling.groups import Coupling
@@ -26,7 +26,7 @@ from graphopt.errors import MeasurementError, ModelError
 from graphopt.inspect.accuracy import accuracy
 from graphopt.inspect.fidelity import compare
 from graphopt.ir.shapes import free_dimensions
-from graphopt.pruning.budget import Budget, Measure
+from graphopt.pruning.budget import OF_TIME, Budget, Measure
 from graphopt.pruning.cost import Cost, Widths, cost_of, count, counted
 from graphopt.pruning.curves import Float64
 from graphopt.pruning.importance.criterion import NEEDS_GRAMS, Criterion, score
@@ -38,10 +38,14 @@ from graphopt.pruning.refit import Refit
 from graphopt.pruning.report import PruningReport, State, frozen_layers, layers_changed
 from graphopt.pruning.search import Measured, Room, by_latency, by_score, exactly, remark, room_for
 from graphopt.pruning.trial import Trials
+from graphopt.pruning.width import Snap, vector_width
 from graphopt.targets import Target
 
+RANKED = 512
+"""How many samples tell what layers multiply; what is left is fitted to all of them."""
+
 TRIED = 48
-"""How many held-out samples tell better widths from worse, the first ones."""
+"""How many held-out samples tell better widths from worse."""
 
 Progress = Callable[[str, int, int | None], None]
 """Told of each step how much of it is done, and how much there is where that is known."""
@@ -70,7 +74,7 @@ class Request:
     criterion: Criterion
     recovery: Recovery
     recipe: Recipe
-    multiples: tuple[int, ...]
+    snaps: tuple[Snap, ...]
     target: Target
     shapes: Shapes | None
     measure: bool
@@ -114,10 +118,10 @@ class _Subject(NamedTuple):
 
 
 class _Chosen(NamedTuple):
-    """The widths of groups, what they are multiples of, and what a user should know of them."""
+    """The widths of groups, what they snap to, and what a user should know of them."""
 
     widths: Widths
-    multiple: int
+    snap: Snap
     notes: tuple[str, ...] = ()
 
 
@@ -157,59 +161,72 @@ class Pruner:
         is_wanted = self.request.criterion in NEEDS_GRAMS or self.request.recovery is not Recovery.NONE
         if data is None or not is_wanted:
             return Statistics()
-        with self.step("calibrate", data.fitted.count) as done:
-            return collect(model, data.fitted, (), measured(coupling), threads=self.threads, progress=done)
+        samples = draw(data.fitted, RANKED, seed=self.request.seed)
+        with self.step("calibrate", min(data.count - data.held, RANKED)) as done:
+            return collect(model, samples, (), measured(coupling), threads=self.threads, progress=done)
 
     def _choose(self, subject: _Subject) -> _Chosen:
         """Choose widths that the budget allows; raises PipelineError where there are none."""
-        budget = self.request.budget
-        is_timed = budget.measure is Measure.LATENCY
-        measure = Measure.MACS if is_timed else budget.measure
-        cost = cost_of(measure, counted(subject.model, subject.shapes), subject.coupling.groups)
-        channels = {group.name: len(group.channels) for group in subject.coupling.groups}
-        limit = cost.whole - 1 if is_timed else budget.limit(cost.whole)
-        room = room_for(cost, limit, channels, self.request.multiples)
-        choose = self._chooser(subject, cost, room)
-        if is_timed:
-            return _Chosen(self._choose_by_latency(subject, cost, choose), room.multiple)
-        widths = exactly(choose, limit, lambda found: count(measure, counted(subject.without(found), subject.shapes)))
-        note = remark(cost, limit, widths, room.multiple)
-        return _Chosen(widths, room.multiple, () if note is None else (note,))
+        budget, vector = self.request.budget, vector_width(self.request.target)
+        static, groups = counted(subject.model, subject.shapes), subject.coupling.groups
+        channels = {group.name: len(group.channels) for group in groups}
+        if budget.measure is Measure.LATENCY:
+            cost = cost_of(Measure.MACS, static, groups, vector)
+            room = room_for(cost, cost.whole - 1, channels, self.request.snaps)
+            choose = self._chooser(subject, cost, None, room)
+            return _Chosen(self._choose_by_latency(subject, cost, room, choose), room.snap)
+        cost = cost_of(budget.measure, static, groups)
+        limit = budget.limit(cost.whole)
+        room = room_for(cost, limit, channels, self.request.snaps)
+        computed = cost_of(budget.measure, static, groups, vector) if budget.measure in OF_TIME else None
+        choose = self._chooser(subject, cost, computed, room)
+        widths = exactly(
+            choose, limit, lambda found: count(budget.measure, counted(subject.without(found), subject.shapes))
+        )
+        note = remark(cost, limit, widths, room.snap)
+        return _Chosen(widths, room.snap, () if note is None else (note,))
 
-    def _chooser(self, subject: _Subject, cost: Cost, room: Room) -> Callable[[float], dict[str, int]]:
+    def _chooser(
+        self, subject: _Subject, cost: Cost, computed: Cost | None, room: Room
+    ) -> Callable[[float], dict[str, int]]:
         if subject.data is None:
-            return partial(by_score, cost, room=room, scores=subject.scores)
+            return partial(by_score, cost, room=room, scores=subject.scores, computed=computed)
         refit = Refit(subject.model, subject.grams.grams)
-        tried = subject.data.held_out.part(0, TRIED)
+        tried = draw(subject.data.held_out, TRIED, seed=self.request.seed)
         trials = Trials(subject.model, subject.coupling, orders_of(subject.scores), tried, refit, threads=self.threads)
 
         def choose(limit: float) -> dict[str, int]:
             with self.step("try widths"):
                 return search.choose(limit)
 
-        search = Measured(cost, room, trials, partial(self.on_progress, "try widths"))
+        search = Measured(cost, computed, room, trials, partial(self.on_progress, "try widths"))
         return choose
 
     def _choose_by_latency(
-        self, subject: _Subject, cost: Cost, choose: Callable[[float], dict[str, int]]
+        self, subject: _Subject, cost: Cost, room: Room, choose: Callable[[float], dict[str, int]]
     ) -> dict[str, int]:
-        with self.step("measure latency"):
-            before = latencies([subject.model], self.request.target, subject.shapes)[0].median
+        before, _ = self._milliseconds(subject, subject.model)
         want = self.request.budget.limit(before)
 
         def latency(widths: Widths) -> float:
             """Return milliseconds, relative to those of the model in the same minute."""
-            with self.step("measure latency"):
-                pair = [subject.model, subject.without(widths)]
-                whole, smaller = latencies(pair, self.request.target, subject.shapes)
-            return smaller.median * before / whole.median
+            whole, smaller = self._milliseconds(subject, subject.without(widths))
+            return smaller * before / whole
 
-        found = by_latency(choose, latency, want, before, cost)
+        found = by_latency(choose, latency, want, before, cost, room)
         if found is None:
             raise MeasurementError(
                 f"no widths were found that take {want:.3g} ms instead of {before:.3g}; ask for less, or say macs="
             )
         return found
+
+    def _milliseconds(self, subject: _Subject, other: ir.Model) -> tuple[float, float]:
+        """Return how long a run of the programs of the model and of another takes."""
+        from graphopt.compiler.latency import latencies  # noqa: PLC0415  # the compiler takes seconds to import
+
+        with self.step("measure latency"):
+            whole, smaller = latencies([subject.model, other], self.request.target, subject.shapes)
+        return whole.median, smaller.median
 
     def _recovered(self, subject: _Subject, pruned: ir.Model, plan: Plan) -> ir.Model | None:
         """Return the model with what is left fitted to what there was; None where that is not asked for."""
@@ -247,22 +264,21 @@ class Pruner:
         request, data = self.request, subject.data
         states = [self._state(subject, model) for model in (subject.model, pruned, recovered) if model is not None]
         if request.measure or request.budget.measure is Measure.LATENCY:
-            with self.step("measure latency"):
-                times = latencies([subject.model, recovered or pruned], request.target, subject.shapes)
-            states = [replace(states[0], latency=times[0].median)] + [
-                replace(state, latency=times[1].median)
+            times = self._milliseconds(subject, recovered or pruned)
+            states = [replace(states[0], latency=times[0])] + [
+                replace(state, latency=times[1])
                 for state in states[1:]  # values do not change the time
             ]
         whole, smaller = (counted(model, subject.shapes) for model in (subject.model, pruned))
         return PruningReport(
             request=str(request.budget),
             criterion=str(request.criterion),
-            multiple=chosen.multiple,
+            snap=chosen.snap,
             recovery=str(request.recovery),
             pipeline=request.pipeline,
             plan=plan,
             samples=0 if data is None else data.count,
-            held_out=0 if data is None else data.held_out.count or 0,
+            held_out=0 if data is None else data.held,
             before=states[0],
             pruned=states[1],
             recovered=states[2] if len(states) > 2 else None,
@@ -284,7 +300,7 @@ class Pruner:
         if data is None:
             return state
         fidelity = right = None
-        with self.step("compare", data.held_out.count) as done:
+        with self.step("compare", data.held) as done:
             if model is not subject.model:
                 fidelity = compare(subject.model, model, data.held_out, threads=self.threads, on_samples=done)
             if data.labels is not None:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from graphopt.errors import PipelineError
-from graphopt.pruning.allot import Choice, allot
+from graphopt.pruning.allot import CLOSE, Choice, allot
 from graphopt.pruning.cost import Cost, Widths
 from graphopt.pruning.curves import Curve, Float64, by_scores
 from graphopt.pruning.trial import Trials
-from graphopt.pruning.width import widths
-
-CLOSE = 0.02
-"""How far below the request the cost may be, as a share of the whole, without a sentence why."""
+from graphopt.pruning.width import Snap
 
 TRIALS = 320
 """How many models are tried to tell what widths cost the answers, but for networks of very many groups."""
@@ -27,6 +24,9 @@ ROUNDS = 2
 PROGRAMS = 5
 """How many programs are compiled and measured for a budget of latency."""
 
+AIM = 1 - CLOSE / 2
+"""The share of a latency that programs are aimed at: one that takes a little more is of no use."""
+
 OnTrial = Callable[[int, int], None]
 """Told how many trials are done, and of how many."""
 
@@ -37,17 +37,17 @@ class Room:
 
     Attributes:
         channels: of each group.
-        multiple: what narrower widths are multiples of.
+        snap: what narrower widths are multiples of.
 
     """
 
     channels: Mapping[str, int]
-    multiple: int
+    snap: Snap
 
     @property
     def choices(self) -> dict[str, tuple[int, ...]]:
         """The widths of each group that has more than one, the widest first."""
-        found = {name: widths(count, self.multiple) for name, count in self.channels.items()}
+        found = {name: self.snap.widths(count) for name, count in self.channels.items()}
         return {name: several for name, several in found.items() if len(several) > 1}
 
     def least(self, cost: Cost) -> int:
@@ -55,28 +55,33 @@ class Room:
         return cost({name: several[-1] for name, several in self.choices.items()})
 
 
-def room_for(cost: Cost, limit: float, channels: Mapping[str, int], multiples: tuple[int, ...]) -> Room:
-    """Return the room with the first of several multiples that leaves enough of it for a limit.
+def room_for(cost: Cost, limit: float, channels: Mapping[str, int], snaps: Sequence[Snap]) -> Room:
+    """Return the room with the first of several snaps that leaves enough of it for a limit.
 
     Raises:
         PipelineError: none does.
 
     """
-    for multiple in multiples:
-        room = Room(channels, multiple)
+    for snap in snaps:
+        room = Room(channels, snap)
         if room.least(cost) <= limit:
             return room
     least = room.least(cost)
     raise PipelineError(
         f"{cost.measure} cannot fall to {limit / cost.whole:.1%} of the model's: at the narrowest widths, multiples of "
-        f"{room.multiple}, {least / cost.whole:.1%} remain; ask for less, or for a smaller multiple"
+        f"{room.snap}, {least / cost.whole:.1%} remain; ask for less, or for a smaller multiple"
     )
 
 
-def by_score(cost: Cost, limit: float, room: Room, scores: Mapping[str, Float64]) -> dict[str, int]:
-    """Return widths that cost no more than a limit, which there is room for, chosen by scores alone."""
+def by_score(
+    cost: Cost, limit: float, room: Room, scores: Mapping[str, Float64], computed: Cost | None = None
+) -> dict[str, int]:
+    """Return widths that cost no more than a limit, which there is room for, chosen by scores alone.
+
+    `computed` is what code computes for them, where that is no matter of indifference (`graphopt.pruning.allot`).
+    """
     choices = {name: Choice(several, by_scores(scores[name], several)) for name, several in room.choices.items()}
-    return _found(allot(cost, limit, choices))
+    return _found(allot(cost, limit, choices, computed))
 
 
 class Measured:
@@ -86,8 +91,8 @@ class Measured:
     chose for its part of the way.
     """
 
-    def __init__(self, cost: Cost, room: Room, trials: Trials, on_trial: OnTrial) -> None:
-        self._cost, self._room, self._trials, self._on_trial = cost, room, trials, on_trial
+    def __init__(self, cost: Cost, computed: Cost | None, room: Room, trials: Trials, on_trial: OnTrial) -> None:
+        self._cost, self._computed, self._room, self._trials, self._on_trial = cost, computed, room, trials, on_trial
         self._levels = min(max(TRIALS // (ROUNDS * max(len(room.choices), 1)), FEWEST_LEVELS), MOST_LEVELS)
         self._done = 0
         self._alone: dict[str, Curve] = {}
@@ -100,11 +105,10 @@ class Measured:
         base: dict[str, int] = {}
         for number in range(1, ROUNDS + 1):
             if number > 1:
-                choices = {name: several[several.index(base[name]) :] for name, several in choices.items()}
                 curves = self._curves(choices, base)
             part = whole - (whole - limit) * number / ROUNDS
             found = {name: Choice(several, curves[name]) for name, several in choices.items()}
-            base = _found(allot(self._cost, part, found))
+            base = _found(allot(self._cost, part, found, self._computed))
         return base
 
     def _curves(self, choices: Mapping[str, tuple[int, ...]], base: Widths) -> dict[str, Curve]:
@@ -112,8 +116,8 @@ class Measured:
 
     def _count(self) -> None:
         self._done += 1
-        total = sum(min(len(several) - 1, self._levels) for several in self._room.choices.values()) * ROUNDS
-        self._on_trial(min(self._done, total), total)
+        each = sum(min(len(several) - 1, self._levels) for several in self._room.choices.values())
+        self._on_trial(self._done, max(each * ROUNDS, self._done))
 
 
 def exactly(
@@ -135,41 +139,46 @@ def by_latency(
     want: float,
     before: float,
     cost: Cost,
+    room: Room,
 ) -> dict[str, int] | None:
     """Return widths whose program is as fast as wanted, or None where no trial was.
 
-    Multiply-adds stand for time while widths are chosen; what they are to be is corrected by what programs take.
+    Multiply-adds stand for time while widths are chosen. The line through what the model takes and what the last
+    program took says how many of them are wanted next.
 
     Args:
         choose: returns widths for a limit of multiply-adds, as close to it as there are.
         latency: compiles the model with such widths and measures it, in milliseconds.
         want, before: milliseconds, of what is looked for and of the model.
         cost: multiply-adds by widths.
+        room: what the widths can be.
 
     """
     best: tuple[float, dict[str, int]] | None = None
-    share = want / before
+    limit = cost.whole * want / before
+    least = room.least(cost)
     for _ in range(PROGRAMS):
-        widths = choose(share * cost.whole)
+        widths = choose(max(limit, least))
         taken = latency(widths)
         if taken <= want and (best is None or taken > best[0]):
             best = taken, widths
         if want * (1 - CLOSE) <= taken <= want:
             break
-        share *= want / taken
-        if share >= 1:
+        if taken > want and limit <= least:
             break
+        saved = (cost.whole - cost(widths)) * (before - AIM * want) / (before - taken) if taken < before else 0
+        limit = cost.whole - saved if saved else limit / 2
     return None if best is None else best[1]
 
 
-def remark(cost: Cost, limit: float, found: Widths, multiple: int) -> str | None:
+def remark(cost: Cost, limit: float, found: Widths, snap: Snap) -> str | None:
     """Say why the cost is further below the limit than the tolerance, None where it is not."""
     reached = cost(found)
     if limit - reached <= CLOSE * cost.whole:
         return None
     return (
         f"{cost.measure} fall to {reached / cost.whole:.1%} rather than {limit / cost.whole:.1%} of the model's: "
-        f"no widths that are multiples of {multiple} come closer; a smaller multiple may"
+        f"no widths that are multiples of {snap} were found closer; a smaller multiple may do"
     )
 
 
