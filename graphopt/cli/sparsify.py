@@ -38,8 +38,12 @@ MethodName = Annotated[
     typer.Option("--method", help="What tells which weights go; auto is obc with data, and magnitude without."),
 ]
 RecoverName = Annotated[
-    Literal["none", "least-squares", "distill"],
-    typer.Option("--recover", help="How the weights that are left are fitted to the answers there were; needs data."),
+    Literal["none", "least-squares", "distill"] | None,
+    typer.Option(
+        "--recover",
+        help="How the weights that are left are fitted to the answers there were; least-squares by default with data.",
+        show_default=False,
+    ),
 ]
 
 
@@ -52,7 +56,7 @@ def sparsify_model(
     threshold: Threshold = None,
     data: DataPath = None,
     method: MethodName = "auto",
-    recover: RecoverName = "none",
+    recover: RecoverName = None,
     recipe: RecipeText = None,
     storage: StorageName = "compact",
     preprocess: PreprocessText = None,
@@ -69,7 +73,7 @@ def sparsify_model(
     """Set weights of a model to zero, and store it in fewer bytes.
 
     Examples:
-      graphopt sparsify model.onnx -o half.onnx --fraction 0.5 --data samples.npz --recover least-squares
+      graphopt sparsify model.onnx -o half.onnx --fraction 0.5 --data samples.npz
       graphopt sparsify model.onnx -o sparse.onnx --pattern 2:4 --data samples.npz --storage dense
       graphopt sparsify model.onnx -o sparse.onnx --threshold 0.01
 

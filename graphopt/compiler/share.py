@@ -98,9 +98,7 @@ def share(  # noqa: PLR0913  # a keyword each that a user may say something by
 
     """
     if not 1 < values <= LARGEST_BOOK:
-        raise CalibrationError(
-            f"values={values} must be from 2 to {LARGEST_BOOK}, what a byte can number"
-        )
+        raise CalibrationError(f"values={values} must be from 2 to {LARGEST_BOOK}, what a byte can number")
     recovery = recovery_of(recover, has_data=data is not None)
     if recovery is Recovery.LEAST_SQUARES:
         raise CalibrationError("values are fitted in the least squares anyway; recover none, or distill")

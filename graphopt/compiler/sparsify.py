@@ -66,7 +66,7 @@ def sparsify(  # noqa: PLR0913  # a keyword each that a user may say something b
     pattern: str | None = None,
     threshold: float | None = None,
     method: str = AUTO,
-    recover: str | Recovery = Recovery.NONE,
+    recover: str | Recovery | None = None,
     recipe: str | None = None,
     storage: str | Storage = Storage.COMPACT,
     preprocessing: str | Preprocessing | None = None,
@@ -91,7 +91,8 @@ def sparsify(  # noqa: PLR0913  # a keyword each that a user may say something b
         method: `obc` needs data, `magnitude` and `random` do not (`graphopt.sparsity.thinning.Method`); `auto` is `obc`
             with data and `magnitude` without, or where a threshold is said.
         recover: `none`; `least-squares`, layer by layer in closed form; or `distill`, that and then training, with the
-            model as the teacher (needs the extra `distill`). Zeros stay.
+            model as the teacher (needs the extra `distill`). Zeros stay. By default `least-squares` where there are
+            data.
         recipe: of training, as text (`graphopt.distillation.recipe`).
         storage: `compact`: zeros take a bit in the file, and operators put them back when it is loaded; or `dense`.
         preprocessing: of pictures, as text or parsed; the model keeps it. By default what the model keeps already.
@@ -112,7 +113,7 @@ def sparsify(  # noqa: PLR0913  # a keyword each that a user may say something b
     work = _Work(
         request=request(fraction, pattern, threshold),
         method=_method(method, threshold, has_data=data is not None),
-        recovery=recovery_of(recover, has_data=data is not None),
+        recovery=_recovery(recover, has_data=data is not None),
         recipe=Recipe() if recipe is None else parse_recipe(recipe),
         storage=chosen(Storage, storage, "storage"),
         seed=seed,
@@ -231,6 +232,12 @@ class _Work:
             bytes_after=constant_bytes(stored),
             seconds=self.steps.seconds,
         )
+
+
+def _recovery(recover: str | Recovery | None, *, has_data: bool) -> Recovery:
+    if recover is None:
+        return Recovery.LEAST_SQUARES if has_data else Recovery.NONE
+    return recovery_of(recover, has_data=has_data)
 
 
 def _method(method: str, threshold: float | None, *, has_data: bool) -> Method:

@@ -50,17 +50,17 @@ def shared(**how: Any) -> Compress:
 
 def both(path: Path, data: list[Feeds]) -> ir.Model:
     """Make a network sparse, and let what is left share values."""
-    half = graphopt.sparsify(path, data, fraction=0.5, recover="least-squares", storage="dense").model
+    half = graphopt.sparsify(path, data, fraction=0.5, storage="dense").model
     return graphopt.share(half, data).model
 
 
 WAYS: dict[str, Compress] = {
     "50 % by magnitude, no data": lambda path, _: graphopt.sparsify(path, fraction=0.5).model,
+    "50 %, as eliminated": sparse(fraction=0.5, recover="none"),
     "50 %": sparse(fraction=0.5),
-    "50 %, least squares": sparse(fraction=0.5, recover="least-squares"),
     "50 %, distilled": sparse(fraction=0.5, recover="distill", recipe=RECIPE),
+    "2:4, as eliminated": sparse(pattern="2:4", recover="none"),
     "2:4": sparse(pattern="2:4"),
-    "2:4, least squares": sparse(pattern="2:4", recover="least-squares"),
     "2:4, distilled": sparse(pattern="2:4", recover="distill", recipe=RECIPE),
     "16 values, no data": lambda path, _: graphopt.share(path).model,
     "16 values": shared(),
