@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from graphopt.compiler.prune import prune
     from graphopt.compiler.quantize import quantize
     from graphopt.compiler.reshape import rebatch, reshape
+    from graphopt.compiler.share import share
+    from graphopt.compiler.sparsify import sparsify
     from graphopt.compiler.tune import tune
     from graphopt.errors import (
         CalibrationError,
@@ -63,6 +65,8 @@ __all__ = [
     "rebatch",
     "rename",
     "reshape",
+    "share",
+    "sparsify",
     "tune",
 ]
 __version__ = "0.1.0"
@@ -82,6 +86,8 @@ _HOMES = {
     "rebatch": "graphopt.compiler.reshape",
     "rename": "graphopt.ir.rename",
     "reshape": "graphopt.compiler.reshape",
+    "share": "graphopt.compiler.share",
+    "sparsify": "graphopt.compiler.sparsify",
     "tune": "graphopt.compiler.tune",
 }
 
