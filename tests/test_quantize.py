@@ -16,6 +16,7 @@ from graphopt.backends.ort.reference import evaluate, random_feeds
 from graphopt.backends.ort.session import Session
 from graphopt.calibration.preprocessing import METADATA_KEY as PREPROCESSING
 from graphopt.cli import main as cli
+from graphopt.compiler.quantization_report import QuantizationReport
 from graphopt.compiler.quantize import METADATA_KEY
 from graphopt.errors import CalibrationError, ModelError, TargetError
 from graphopt.ir.constants import constant
@@ -38,7 +39,7 @@ def images(part: slice) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def digits() -> tuple[ir.Model, graphopt.compiler.quantize.QuantizationReport]:
+def digits() -> tuple[ir.Model, QuantizationReport]:
     return graphopt.quantize(DIGITS, {"image": images(slice(0, 60))})
 
 

@@ -14,7 +14,9 @@ from graphopt.cli.output import check_file, check_picture
 from graphopt.cli.saving import DEFAULT_THRESHOLD, ExternalData, ExternalThreshold, OutputFile
 
 if TYPE_CHECKING:
-    from graphopt.compiler.quantize import Progress, QuantizationReport, Quantized
+    from graphopt.compiler.quantization_report import QuantizationReport
+    from graphopt.compiler.quantize import Quantized
+    from graphopt.compiler.steps import Progress
     from graphopt.quantization.error_table import ErrorTable
 
 DataPath = Annotated[

@@ -1,0 +1,111 @@
+"""From what calibration saw to a plan: the best of several, by what they do to the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import onnx_ir as ir
+
+from graphopt.calibration.ranges import Range, RangeMethod, choose_range
+from graphopt.calibration.source import Samples
+from graphopt.calibration.statistics import Statistics
+from graphopt.compiler.steps import Steps
+from graphopt.inspect.fidelity import Judge
+from graphopt.quantization.affine import limits_of
+from graphopt.quantization.contest import Ranges, best_ranges, trials
+from graphopt.quantization.decide import decide
+from graphopt.quantization.emit import emit
+from graphopt.quantization.plan import Plan
+from graphopt.quantization.refine import refine
+from graphopt.quantization.scheme import Scheme
+from graphopt.quantization.selection import Selection
+from graphopt.quantization.unsaturate import without_saturation
+
+TRIED = 32
+"""How many samples, the first ones, tell better ranges from worse."""
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Makes the plan for one model.
+
+    Attributes:
+        model: in float32.
+        selection: of its nodes and values.
+        statistics: of the values, and of what the products multiply.
+        scheme: the integers to use.
+        method: how to choose ranges; `auto` tries all, and fits weights.
+        threads: of onnxruntime; 0 means as many as this process may run on.
+        steps: told of each.
+
+    """
+
+    model: ir.Model
+    selection: Selection
+    statistics: Statistics
+    scheme: Scheme
+    method: RangeMethod
+    threads: int
+    steps: Steps
+
+    def plan(self, samples: Samples | None) -> Plan:
+        """Decide all for one way to choose ranges, fit weights where that helps the answers, then try other ranges.
+
+        Without samples, or by another method than `auto`, it stays with the first.
+        """
+        candidates = self._candidates()
+        if samples is None or self.method is not RangeMethod.AUTO:
+            return self._decided(candidates[next(iter(candidates))])
+        first = self._decided(candidates[RangeMethod.MSE])
+        judge = Judge(self.model, samples.part(0, TRIED), threads=self.threads)
+        plan = min((first, self._fitted(first)), key=lambda one: self._error(one, judge))
+        if not self.statistics.histograms:
+            return plan
+        best = self._decided(self._best(candidates, plan, judge))
+        if best.weights == first.weights:
+            return replace(plan, values=best.values)
+        return best if plan is first else self._fitted(best)  # a bias had too little room
+
+    def _decided(self, ranges: Ranges) -> Plan:
+        plan = decide(self.selection, ranges, self.scheme)
+        return without_saturation(self.model, plan) if self.scheme.avoid_saturation else plan
+
+    def _error(self, plan: Plan, judge: Judge) -> float:
+        quantized = self.model.clone()
+        emit(quantized, plan, self.scheme.form)
+        return judge.error(quantized)
+
+    def _candidates(self) -> dict[str, dict[str, Range]]:
+        """Return the ranges of each value, by the methods to try."""
+        methods = [one for one in RangeMethod if self.method in {one, RangeMethod.AUTO} and one is not RangeMethod.AUTO]
+        candidates: dict[str, dict[str, Range]] = {method: {} for method in methods}
+        with self.steps.step("choose ranges", len(self.statistics.histograms)) as done:
+            for count, (name, histogram) in enumerate(self.statistics.histograms.items(), start=1):
+                for method in methods:
+                    found = choose_range(histogram, method, self._levels, self.scheme.symmetric)
+                    candidates[method][name] = found
+                done(count)
+        return candidates
+
+    @property
+    def _levels(self) -> int:
+        least, greatest = limits_of(self.scheme.activation_dtype)
+        return greatest - least + 1
+
+    def _fitted(self, plan: Plan) -> Plan:
+        with self.steps.step("fit weights", len(self.selection.products)) as done:
+            return refine(plan, self.selection, self.statistics.grams, self.scheme, done)
+
+    def _best(self, candidates: Mapping[str, Ranges], plan: Plan, judge: Judge) -> Ranges:
+        """Return the best of several ways to choose ranges, as measured by the answers to a few samples."""
+        tried = 0
+        with self.steps.step("try ranges", trials(len(candidates), len(self.selection.sources))) as done:
+
+            def error(ranges: Ranges) -> float:
+                nonlocal tried
+                tried += 1
+                done(tried)
+                return self._error(replace(plan, values=decide(self.selection, ranges, self.scheme).values), judge)
+
+            return best_ranges(candidates, error, chance=1 / (2 * judge.samples))[0]
