@@ -23,12 +23,24 @@ def factor(layer: Layer, moment: Moment, form: str, ranks: Ranks) -> Chain:
 
     """
     chains = [_factored(layer, moment, seen, form, ranks) for seen in (moment, Moment.of(layer, None))]
-    return min(chains, key=lambda chain: moment.energy(chain.rows - layer.rows))
+    return min(chains, key=lambda chain: error(layer, moment, chain))
+
+
+def error(layer: Layer, moment: Moment, chain: Chain) -> float:
+    """Return the mean square that a chain errs by, as a share of that of what the layer makes; biases are exact."""
+    energy = moment.energy(layer.rows)
+    return moment.energy(chain.rows - layer.rows) / energy if energy else 0.0
 
 
 def _factored(layer: Layer, moment: Moment, seen: Moment, form: str, ranks: Ranks) -> Chain:
+    stages = FORMS[form].stages(layer, ranks)
     basis = FORMS[form].basis(layer, seen, ranks)
     combination = regress(layer.rows, basis.features, moment.matrix)
     rows = combination @ basis.features
-    shift = ((layer.rows - rows) @ moment.mean[:, :, None]).ravel()
-    return Chain((*basis.stages, FORMS[form].last(layer, combination)), rows, shift)
+    weights = (*basis.weights, combination)
+    return Chain(
+        stages,
+        tuple(weight.reshape(stage.shape) for weight, stage in zip(weights, stages, strict=True)),
+        rows,
+        ((layer.rows - rows) @ moment.mean[:, :, None]).ravel(),
+    )

@@ -6,15 +6,16 @@ linear map A of these, so that all forms have it by regression (`graphopt.factor
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from graphopt.calibration.gram import Float64
-from graphopt.factorization.chain import Stage
+from graphopt.factorization.chain import Stage, Stages
 from graphopt.factorization.cp import decompose
 from graphopt.factorization.layer import Layer
 from graphopt.factorization.linear import best_inputs, best_outputs, regress, root_of
@@ -28,12 +29,12 @@ class Basis:
     """Features of a layer's columns.
 
     Attributes:
-        stages: what compute them.
+        weights: of the stages that compute them, in any shape that lies in memory as the stage's does.
         features: D, [groups, q, columns].
 
     """
 
-    stages: tuple[Stage, ...]
+    weights: tuple[Float64, ...]
     features: Float64
 
 
@@ -41,7 +42,7 @@ class Form(ABC):
     """One way to write a layer as a chain.
 
     Attributes:
-        name: as plans and reports have it.
+        name: as options and reports have it.
 
     """
 
@@ -52,13 +53,12 @@ class Form(ABC):
         """Return the ranks at which the form is exact, or None where a layer cannot have it."""
 
     @abstractmethod
+    def stages(self, layer: Layer, ranks: Ranks) -> Stages:
+        """Return the sizes of the chain, each rank being from 1 to the largest."""
+
+    @abstractmethod
     def basis(self, layer: Layer, moment: Moment, ranks: Ranks) -> Basis:
         """Return features of these ranks, for errors of that weight."""
-
-    def last(self, layer: Layer, combination: Float64) -> Stage:
-        """Return the stage that combines features, with A [groups, outputs, q]: one tap, unless a form says else."""
-        weight = combination.reshape(-1, combination.shape[2], *[1] * len(layer.kernel))
-        return Stage(weight, layer.groups, frozenset())
 
 
 class Channel(Form):
@@ -74,10 +74,14 @@ class Channel(Form):
         """Return the rank that any weight of these sizes has."""
         return (min(layer.outputs, layer.columns),)
 
+    def stages(self, layer: Layer, ranks: Ranks) -> Stages:
+        """Let the first move as the layer does."""
+        return _window(layer, ranks[0], layer.inputs), _pointwise(layer, layer.outputs, ranks[0])
+
     def basis(self, layer: Layer, moment: Moment, ranks: Ranks) -> Basis:
         """Project onto the principal directions of what the layer makes."""
         features = best_outputs(layer.rows, moment.matrix, ranks[0]).transpose(0, 2, 1) @ layer.rows
-        return Basis((_whole(layer, features),), features)
+        return Basis((features,), features)
 
 
 class Spatial(Form):
@@ -92,23 +96,26 @@ class Spatial(Form):
         """Ask for a window of several taps along two axes at least."""
         if len(layer.kernel) < 2 or layer.kernel[0] < 2 or max(layer.kernel[1:]) < 2:
             return None
-        across = int(np.prod(layer.kernel[1:]))
-        return (min(layer.inputs * layer.kernel[0], layer.outputs * across),)
+        return (min(layer.inputs * layer.kernel[0], layer.outputs * math.prod(layer.kernel[1:])),)
+
+    def stages(self, layer: Layer, ranks: Ranks) -> Stages:
+        """Move along the first axis, and then along the others."""
+        first, *others = layer.kernel
+        down = (layer.groups * ranks[0], layer.inputs, first, *[1] * len(others))
+        across = (layer.groups * layer.outputs, ranks[0], 1, *others)
+        return (
+            Stage(down, layer.groups, frozenset({0})),
+            Stage(across, layer.groups, frozenset(range(1, len(layer.kernel)))),
+        )
 
     def basis(self, layer: Layer, moment: Moment, ranks: Ranks) -> Basis:
-        """Split the taps [inputs, first, others] in two, and weigh each part by what it sees of the moment."""
-        first, across = layer.kernel[0], int(np.prod(layer.kernel[1:]))
+        """Split the taps [inputs, first, others] in two, and weigh the first part by what it sees of the moment."""
+        first, across = layer.kernel[0], math.prod(layer.kernel[1:])
         taps = layer.rows.reshape(layer.groups, layer.outputs, layer.inputs * first, across)
         unfolded = taps.transpose(0, 1, 3, 2).reshape(layer.groups, layer.outputs * across, -1)
-        inner = best_inputs(unfolded, moment.marginal((layer.inputs, first, across), (0, 1)), ranks[0])
-        features = np.einsum("grc,vw->grvcw", inner, np.eye(across))
-        weight = inner.reshape(-1, layer.inputs, first, *[1] * (len(layer.kernel) - 1))
-        return Basis((Stage(weight, layer.groups, frozenset({0})),), features.reshape(layer.groups, -1, layer.columns))
-
-    def last(self, layer: Layer, combination: Float64) -> Stage:
-        """Move along the other axes, and combine."""
-        weight = combination.reshape(layer.groups * layer.outputs, -1, 1, *layer.kernel[1:])
-        return Stage(weight, layer.groups, frozenset(range(1, len(layer.kernel))))
+        down = best_inputs(unfolded, moment.marginal((layer.inputs, first, across), (0, 1)), ranks[0])
+        features = np.einsum("grc,vw->grvcw", down, np.eye(across))
+        return Basis((down,), features.reshape(layer.groups, -1, layer.columns))
 
 
 class Tucker(Form):
@@ -126,18 +133,20 @@ class Tucker(Form):
             return None
         return min(layer.inputs, layer.outputs * layer.taps), min(layer.outputs, layer.columns)
 
+    def stages(self, layer: Layer, ranks: Ranks) -> Stages:
+        """Let the core move as the layer does."""
+        read, made = _tucker_ranks(layer, ranks)
+        return _pointwise(layer, read, layer.inputs), _window(layer, made, read), _pointwise(layer, layer.outputs, made)
+
     def basis(self, layer: Layer, moment: Moment, ranks: Ranks) -> Basis:
         """Reduce the inputs first, then what the layer makes of what is left."""
-        reduced, made = ranks
-        first = best_inputs(_by_input(layer), moment.marginal(layer.weight.shape[2:], (0,)), reduced)
+        read, made = _tucker_ranks(layer, ranks)
+        by_input = np.moveaxis(layer.weight, 2, -1).reshape(layer.groups, -1, layer.inputs)
+        first = best_inputs(by_input, moment.marginal(layer.weight.shape[2:], (0,)), read)
         windows = np.einsum("grc,vw->grvcw", first, np.eye(layer.taps)).reshape(layer.groups, -1, layer.columns)
-        rows, inner = regress(layer.rows, windows, moment.matrix), moment.through(windows)
-        core = best_outputs(rows, inner, min(made, rows.shape[2])).transpose(0, 2, 1) @ rows
-        stages = (
-            _pointwise(layer, first),
-            Stage(core.reshape(-1, reduced, *layer.kernel), layer.groups, _all_axes(layer)),
-        )
-        return Basis(stages, core @ windows)
+        rows = regress(layer.rows, windows, moment.matrix)
+        core = best_outputs(rows, moment.through(windows), made).transpose(0, 2, 1) @ rows
+        return Basis((first, core), core @ windows)
 
 
 class Cp(Form):
@@ -152,6 +161,14 @@ class Cp(Form):
         """Ask for several taps, and channels to mix."""
         return (layer.columns,) if layer.columns > layer.inputs > 1 else None
 
+    def stages(self, layer: Layer, ranks: Ranks) -> Stages:
+        """Let each axis of several taps have its own stage."""
+        return (
+            _pointwise(layer, ranks[0], layer.inputs),
+            *_along_axes(layer, layer.groups * ranks[0]),
+            _pointwise(layer, layer.outputs, ranks[0]),
+        )
+
     def basis(self, layer: Layer, moment: Moment, ranks: Ranks) -> Basis:
         """Decompose the weight, its inputs weighed by what they are on the data."""
         root = root_of(moment.marginal(layer.weight.shape[2:], (0,)))
@@ -163,7 +180,7 @@ class Cp(Form):
         features = first
         for vectors in others:
             features = np.einsum("grc,grv->grcv", features, vectors).reshape(*features.shape[:2], -1)
-        return Basis((_pointwise(layer, first), *_along_axes(layer, others)), features)
+        return Basis((first, *others), features)
 
 
 class Depthwise(Form):
@@ -178,49 +195,49 @@ class Depthwise(Form):
         """Ask for several taps, and channels to mix."""
         return (min(layer.taps, layer.outputs),) if layer.taps > 1 and layer.inputs > 1 else None
 
+    def stages(self, layer: Layer, ranks: Ranks) -> Stages:
+        """Let the windows of single channels move as the layer does."""
+        channels = layer.groups * layer.inputs
+        alone = Stage((channels * ranks[0], 1, *layer.kernel), channels, _all_axes(layer))
+        return alone, _pointwise(layer, layer.outputs, layer.inputs * ranks[0])
+
     def basis(self, layer: Layer, moment: Moment, ranks: Ranks) -> Basis:
         """Find the windows of each channel by itself."""
-        channels, taps = layer.groups * layer.inputs, layer.taps
-        alone = layer.rows.reshape(layer.groups, layer.outputs, layer.inputs, taps).transpose(0, 2, 1, 3)
-        windows = best_inputs(
-            alone.reshape(channels, layer.outputs, taps), _of_channels(layer, moment.matrix), ranks[0]
-        ).reshape(layer.groups, layer.inputs, ranks[0], taps)
+        sizes = layer.groups, layer.inputs, ranks[0], layer.taps
+        alone = layer.rows.reshape(layer.groups, layer.outputs, layer.inputs, layer.taps).transpose(0, 2, 1, 3)
+        rows = alone.reshape(-1, layer.outputs, layer.taps)
+        windows = best_inputs(rows, _of_channels(layer, moment.matrix), ranks[0]).reshape(sizes)
         features = np.einsum("gcmt,cd->gcmdt", windows, np.eye(layer.inputs))
-        stage = Stage(windows.reshape(-1, 1, *layer.kernel), channels, _all_axes(layer))
-        return Basis((stage,), features.reshape(layer.groups, -1, layer.columns))
+        return Basis((windows,), features.reshape(layer.groups, -1, layer.columns))
 
 
 FORMS: dict[str, Form] = {form.name: form for form in (Channel(), Spatial(), Tucker(), Cp(), Depthwise())}
-
-
-def _whole(layer: Layer, features: Float64) -> Stage:
-    return Stage(features.reshape(-1, *layer.weight.shape[2:]), layer.groups, _all_axes(layer))
-
-
-def _pointwise(layer: Layer, features: Float64) -> Stage:
-    return Stage(features.reshape(-1, layer.inputs, *[1] * len(layer.kernel)), layer.groups, frozenset())
 
 
 def _all_axes(layer: Layer) -> frozenset[int]:
     return frozenset(range(len(layer.kernel)))
 
 
-def _by_input(layer: Layer) -> Float64:
-    """Return the weight as [groups, outputs · taps, inputs]."""
-    return np.asarray(np.moveaxis(layer.weight, 2, -1)).reshape(layer.groups, -1, layer.inputs)
+def _window(layer: Layer, outputs: int, inputs: int) -> Stage:
+    return Stage((layer.groups * outputs, inputs, *layer.kernel), layer.groups, _all_axes(layer))
 
 
-def _along_axes(layer: Layer, factors: Sequence[Float64]) -> Iterator[Stage]:
-    """Yield a stage for each axis of several taps, one channel at a time; the first moves along the rest too.
+def _pointwise(layer: Layer, outputs: int, inputs: int) -> Stage:
+    return Stage((layer.groups * outputs, inputs, *[1] * len(layer.kernel)), layer.groups, frozenset())
 
-    `factors` are [groups, rank, taps] of these axes.
-    """
+
+def _along_axes(layer: Layer, channels: int) -> Iterator[Stage]:
+    """Yield a stage for each axis of several taps, one channel at a time; the first moves along the rest too."""
     still = {axis for axis, size in enumerate(layer.kernel) if size == 1}
     moving = [axis for axis, size in enumerate(layer.kernel) if size > 1]
-    for axis, vectors in zip(moving, factors, strict=True):
+    for axis in moving:
         shape = [size if other == axis else 1 for other, size in enumerate(layer.kernel)]
-        weight = vectors.reshape(-1, 1, *shape)
-        yield Stage(weight, len(weight), frozenset({axis} | (still if axis == moving[0] else set())))
+        yield Stage((channels, 1, *shape), channels, frozenset({axis} | (still if axis == moving[0] else set())))
+
+
+def _tucker_ranks(layer: Layer, ranks: Ranks) -> Ranks:
+    """Return the ranks of a core, which makes no more than it reads."""
+    return ranks[0], min(ranks[1], ranks[0] * layer.taps)
 
 
 def _of_channels(layer: Layer, moment: Float64) -> Float64:

@@ -31,10 +31,9 @@ def write(graph: ir.Graph, layer: Layer, chain: Chain, names: Names) -> None:
     """
     writer = _Writer(graph, layer, names)
     value = layer.node.inputs[0]
-    for stage in chain.stages[:-1]:
-        value = writer.add(stage, value)
-    last = writer.add(chain.stages[-1], value, chain)
-    _replace(layer.node, last)
+    for stage, weight in zip(chain.stages[:-1], chain.weights, strict=False):
+        value = writer.add(stage, weight, value)
+    _replace(layer.node, writer.add(chain.stages[-1], chain.weights[-1], value, chain.shift))
 
 
 class _Writer:
@@ -45,16 +44,13 @@ class _Writer:
         self._is_matrix = not layer.kernel
         self._dtype = layer.node.inputs[1].dtype if layer.node.inputs[1] is not None else None
 
-    def add(self, stage: Stage, value: ir.Value | None, last: Chain | None = None) -> ir.Value:
-        """Add one stage, with the layer's bias where it is the last, and return what it makes."""
-        node, is_first = self._layer.node, value is self._layer.node.inputs[0]
-        weight = stage.weight.T if self._is_matrix else stage.weight
-        inputs = [value, self._constant("weight", weight)]
-        if last is not None and self._layer.takes_bias and (self._layer.bias is not None or last.shift.any()):
-            inputs.append(self._constant("bias", last.shift + (0 if self._layer.bias is None else self._layer.bias)))
-        elif last is not None and len(node.inputs) > 2:
-            inputs.append(node.inputs[2])
-        attributes = self._matrix_attributes(is_first, last) if self._is_matrix else self._conv_attributes(stage)
+    def add(self, stage: Stage, weight: Float64, value: ir.Value | None, shift: Float64 | None = None) -> ir.Value:
+        """Add one stage and return what it makes; the last one has a shift, and the layer's bias."""
+        node, is_last = self._layer.node, shift is not None
+        is_first = value is node.inputs[0]
+        inputs = [value, self._constant("weight", weight.T if self._is_matrix else weight)]
+        inputs.extend(() if shift is None else self._bias(shift))
+        attributes = self._matrix_attributes(is_first, is_last) if self._is_matrix else self._conv_attributes(stage)
         made = ir.node(node.op_type, inputs, attributes, num_outputs=1)
         made.metadata_props.update(node.metadata_props)
         node.prepend(made)
@@ -63,19 +59,25 @@ class _Writer:
         made.name, output.type = output.name, node.outputs[0].type
         return output
 
-    def _matrix_attributes(self, is_first: bool, last: Chain | None) -> dict[str, int | float]:
+    def _bias(self, shift: Float64) -> list[ir.Value | None]:
+        layer = self._layer
+        if layer.takes_bias and (layer.bias is not None or shift.any()):
+            return [self._constant("bias", shift if layer.bias is None else shift + layer.bias)]
+        return list(layer.node.inputs[2:])
+
+    def _matrix_attributes(self, is_first: bool, is_last: bool) -> dict[str, int | float]:
         """Leave alpha to the weights; a bias that is no constant keeps its beta."""
         given = self._layer.node.attributes
         attributes: dict[str, int | float] = {}
         if is_first and given.get_int("transA", 0) == 1:
             attributes["transA"] = 1
-        if last is not None and not self._layer.takes_bias and "beta" in given:
+        if is_last and not self._layer.takes_bias and "beta" in given:
             attributes["beta"] = given.get_float("beta", 1.0)
         return attributes
 
     def _conv_attributes(self, stage: Stage) -> dict[str, int | str | Sequence[int]]:
         given, rank = self._layer.node.attributes, len(self._layer.kernel)
-        attributes: dict[str, int | str | Sequence[int]] = {"kernel_shape": stage.weight.shape[2:]}
+        attributes: dict[str, int | str | Sequence[int]] = {"kernel_shape": stage.shape[2:]}
         if stage.groups > 1:
             attributes["group"] = stage.groups
         for name, default in (("strides", 1), ("dilations", 1), ("pads", 0)):
