@@ -1,7 +1,7 @@
 """The canonical polyadic decomposition of a tensor, by alternating least squares.
 
 T. Kolda, B. Bader: Tensor decompositions and applications, 2009, section 3.4. Written here, since tensorly would bring
-scipy and its own backends for these thirty lines.
+scipy and its own backends for these fifty lines.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from graphopt.calibration.gram import Float64
 
 SWEEPS = 60
 """Each improves all factors once. What is left to gain after is regained where the last factor is fitted to data."""
-ENOUGH = 1e-5
+ENOUGH = 1e-4
 """A sweep that moves the error by a smaller share of the tensor's norm is the last one."""
+_RIDGE = 1e-9
+"""A share of the squares of the other factors: columns may become parallel."""
 
 
 def decompose(tensor: Float64, rank: int, *, seed: int = 0) -> list[Float64]:
@@ -27,32 +29,42 @@ def decompose(tensor: Float64, rank: int, *, seed: int = 0) -> list[Float64]:
     norm, error = float(np.linalg.norm(tensor)), np.inf
     for _ in range(SWEEPS if norm else 0):
         for axis in reversed(range(tensor.ndim)):
-            factors[axis] = _fitted(tensor, factors, axis)
+            product = _product(tensor, factors, axis)
+            factors[axis] = _solved(product, factors, axis)
             if axis:
                 factors[axis] /= np.maximum(np.linalg.norm(factors[axis], axis=0), np.finfo(np.float64).tiny)
-        last, error = error, _error(tensor, factors)
+        last, error = error, _distance(norm, product, factors)
         if last - error < ENOUGH * norm:
             break
     return factors
 
 
-def _fitted(tensor: Float64, factors: list[Float64], axis: int) -> Float64:
-    """Return the factor of one axis that is best beside the others: T₍ₙ₎·K·(KᵀK)⁻¹."""
-    others = factors[:axis] + factors[axis + 1 :]
-    gram = np.prod([factor.T @ factor for factor in others], axis=0)
-    return _unfolded(tensor, axis) @ _khatri_rao(others) @ np.linalg.pinv(gram, hermitian=True)
+def _product(tensor: Float64, factors: list[Float64], axis: int) -> Float64:
+    """Return T₍ₙ₎·K, [size, rank], K being the Khatri-Rao product of the other factors: the longest is multiplied first."""
+    longest, *others = sorted(
+        (other for other in range(tensor.ndim) if other != axis), key=lambda other: -tensor.shape[other]
+    )
+    left = [other for other in range(tensor.ndim) if other != longest]
+    product = np.tensordot(tensor, factors[longest], (longest, 0))
+    for other in others:
+        place = left.index(other)
+        shape = [tensor.shape[other] if index == place else 1 for index in range(len(left))]
+        product = (product * factors[other].reshape(*shape, -1)).sum(axis=place)
+        left.remove(other)
+    return np.asarray(product)
 
 
-def _khatri_rao(factors: list[Float64]) -> Float64:
-    """Return the products of the columns of factors, as the axes of an unfolded tensor lie: [Π sizes, rank]."""
-    product = factors[0]
-    for factor in factors[1:]:
-        product = (product[:, None, :] * factor[None, :, :]).reshape(-1, factor.shape[1])
-    return product
+def _solved(product: Float64, factors: list[Float64], axis: int) -> Float64:
+    """Return the factor of one axis that is best beside the others, T₍ₙ₎·K·(KᵀK)⁻¹."""
+    gram = np.prod([factor.T @ factor for other, factor in enumerate(factors) if other != axis], axis=0)
+    gram[np.diag_indices_from(gram)] += _RIDGE * np.trace(gram) / len(gram)
+    return np.asarray(np.linalg.solve(gram, product.T).T)
 
 
-def _error(tensor: Float64, factors: list[Float64]) -> float:
-    return float(np.linalg.norm(_unfolded(tensor, 0) - factors[0] @ _khatri_rao(factors[1:]).T))
+def _distance(norm: float, product: Float64, factors: list[Float64]) -> float:
+    """Return how far the sum of products is from the tensor, by what is known of the first axis."""
+    square = float(np.prod([factor.T @ factor for factor in factors], axis=0).sum())
+    return float(np.sqrt(max(norm**2 - 2 * float((product * factors[0]).sum()) + square, 0.0)))
 
 
 def _start(unfolded: Float64, rank: int, rng: np.random.Generator) -> Float64:
