@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from graphopt.compiler.bisect import bisect
     from graphopt.compiler.compile import compile  # noqa: A004  # the name that the tool is known by
+    from graphopt.compiler.distill import distill
     from graphopt.compiler.optimize import optimize
+    from graphopt.compiler.prune import prune
     from graphopt.compiler.quantize import quantize
     from graphopt.compiler.reshape import rebatch, reshape
     from graphopt.compiler.tune import tune
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
         PipelineError,
         RunError,
         TargetError,
+        TrainingError,
     )
     from graphopt.ir.extract import extract
     from graphopt.ir.rename import rename
@@ -48,11 +51,14 @@ __all__ = [
     "RewriteCheck",
     "RunError",
     "TargetError",
+    "TrainingError",
     "bisect",
     "compile",
+    "distill",
     "extract",
     "load",
     "optimize",
+    "prune",
     "quantize",
     "rebatch",
     "rename",
@@ -67,9 +73,11 @@ _HOMES = {
     "RewriteCheck": "graphopt.pipeline.rewrite_check",
     "bisect": "graphopt.compiler.bisect",
     "compile": "graphopt.compiler.compile",
+    "distill": "graphopt.compiler.distill",
     "extract": "graphopt.ir.extract",
     "load": "graphopt.runtime.module",
     "optimize": "graphopt.compiler.optimize",
+    "prune": "graphopt.compiler.prune",
     "quantize": "graphopt.compiler.quantize",
     "rebatch": "graphopt.compiler.reshape",
     "rename": "graphopt.ir.rename",

@@ -8,6 +8,7 @@
     ├── RunError           the arrays given to a compiled module
     ├── OutputError        the place where a result was to be written
     ├── MeasurementError   the machine or the runtime that something was to be measured on
+    ├── TrainingError      a recipe, a checkpoint, or a training that came to nothing
     └── PassFailureError   graphopt itself: a pass broke a model; carries the reproducer
 
 Each message is one sentence that names the thing, its place and the mend.
@@ -65,6 +66,12 @@ class MeasurementError(GraphoptError):
     """Something cannot be measured as it was asked for."""
 
     exit_code = 9
+
+
+class TrainingError(GraphoptError):
+    """A training cannot be done, or gone on with, as it was asked for."""
+
+    exit_code = 10
 
 
 class PassFailureError(GraphoptError):

@@ -14,6 +14,7 @@ from passes.fold_pad import FoldPad
 from passes.fuse_operators import FuseOperators
 from passes.infer_shapes import InferShapes
 from passes.inline_functions import InlineFunctions
+from passes.prune_channels import PruneChannels
 from passes.quantize import Quantize
 from passes.recover_operators import RecoverOperators
 from passes.remove_dead_nodes import RemoveDeadNodes
@@ -37,6 +38,7 @@ PASSES: dict[str, type[Pass]] = {
     SimplifyAlgebra.name: SimplifyAlgebra,
     ConvertFloat.name: ConvertFloat,
     ConvertOpset.name: ConvertOpset,
+    PruneChannels.name: PruneChannels,
     Quantize.name: Quantize,
     RemoveDeadNodes.name: RemoveDeadNodes,
     FuseOperators.name: FuseOperators,

@@ -23,6 +23,8 @@ _COMMANDS = {
     "compile": "compile_model",
     "optimize": "optimize_model",
     "quantize": "quantize_model",
+    "prune": "prune_model",
+    "distill": "distill_model",
     "run": "run_program",
     "inspect": "inspect_model",
     "doctor": "doctor_model",

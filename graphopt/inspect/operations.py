@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import onnx_ir as ir
 
@@ -25,6 +26,39 @@ class Operations:
     uncounted: Counter[str] = field(default_factory=Counter)
 
 
+class Dim(NamedTuple):
+    """One dimension of a value."""
+
+    value: ir.Value
+    axis: int
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a node computes: as much as the product of some dimensions, which may become others.
+
+    Attributes:
+        dims: whose product it is.
+        times: what it is multiplied with.
+        products: whether these are multiply-adds, of two floating-point operations each.
+
+    """
+
+    dims: tuple[Dim, ...]
+    times: int = 1
+    products: bool = False
+
+    @property
+    def flops(self) -> int:
+        """How many floating-point operations a unit of the product is."""
+        return self.times * (2 if self.products else 1)
+
+    @property
+    def macs(self) -> int:
+        """How many multiply-adds a unit of the product is."""
+        return self.times if self.products else 0
+
+
 def count_operations(model: ir.Model) -> Operations:
     """Count the operations of all nodes, those of a loop's body once."""
     total = Operations()
@@ -41,76 +75,87 @@ def count_operations(model: ir.Model) -> Operations:
 
 def operations_of(node: ir.Node) -> tuple[int, int]:
     """Return the multiply-adds and the floating-point operations of a node; raises UnknownShapeError."""
-    if node.domain not in STANDARD_DOMAINS or node.op_type in _FREE:
+    work = work_of(node)
+    if work is None:
         return 0, 0
-    macs = _MACS[node.op_type](node) if node.op_type in _MACS else 0
-    return macs, 2 * macs if macs else _FLOPS.get(node.op_type, _per_output)(node)
+    units = math.prod(map(size_of, work.dims))
+    return work.macs * units, work.flops * units
 
 
-def _elements(value: ir.Value | None) -> int:
-    return math.prod(_dims(value))
+def work_of(node: ir.Node) -> Work | None:
+    """Return what a node computes, None where that is nothing; raises UnknownShapeError where a rank is unknown."""
+    if node.domain in STANDARD_DOMAINS and node.op_type not in _FREE:
+        return _WORK.get(node.op_type, _per_output)(node)
+    return None
 
 
-def _dims(value: ir.Value | None) -> list[int]:
+def size_of(dim: Dim) -> int:
+    """Return the size of a dimension; raises UnknownShapeError where it is not static."""
+    size = dim.value.shape[dim.axis] if dim.value.shape is not None else None
+    if not isinstance(size, int):
+        raise UnknownShapeError
+    return size
+
+
+def _dims(value: ir.Value | None, first: int = 0) -> tuple[Dim, ...]:
+    """Return the dimensions of a value, those from `first` on."""
     if value is None or value.shape is None:
         raise UnknownShapeError
-    dims = [dim for dim in value.shape if isinstance(dim, int)]
-    if len(dims) != len(value.shape):
-        raise UnknownShapeError
-    return dims
+    return tuple(Dim(value, axis) for axis in range(len(value.shape)))[first:]
 
 
-def _conv(node: ir.Node) -> int:
+def _product(dims: tuple[Dim, ...]) -> Work:
+    return Work(dims, products=True)
+
+
+def _conv(node: ir.Node) -> Work:
     """Each output element is a dot product over input channels of one group and the kernel's positions."""
-    return _elements(node.outputs[0]) * math.prod(_dims(node.inputs[1])[1:])
+    return _product(_dims(node.outputs[0]) + _dims(node.inputs[1], 1))
 
 
-def _conv_transpose(node: ir.Node) -> int:
+def _qlinear_conv(node: ir.Node) -> Work:
+    return _product(_dims(node.outputs[0]) + _dims(node.inputs[3], 1))
+
+
+def _conv_transpose(node: ir.Node) -> Work:
     """Each input element is scattered to output channels of one group and the kernel's positions."""
-    return _elements(node.inputs[0]) * math.prod(_dims(node.inputs[1])[1:])
+    return _product(_dims(node.inputs[0]) + _dims(node.inputs[1], 1))
 
 
-def _gemm(node: ir.Node) -> int:
-    transposed = node.attributes.get("transA")
-    axis = 0 if transposed is not None and transposed.as_int() else 1
-    return _elements(node.outputs[0]) * _dims(node.inputs[0])[axis]
+def _gemm(node: ir.Node) -> Work:
+    axis = 0 if node.attributes.get_int("transA", 0) else 1
+    return _product((*_dims(node.outputs[0]), _dims(node.inputs[0])[axis]))
 
 
-def _matmul(node: ir.Node) -> int:
-    return _elements(node.outputs[0]) * _dims(node.inputs[0])[-1]
+def _matmul(node: ir.Node) -> Work:
+    return _product(_dims(node.outputs[0]) + _dims(node.inputs[0], -1))
 
 
-def _per_output(node: ir.Node) -> int:
-    return _elements(node.outputs[0])
+def _per_output(node: ir.Node) -> Work:
+    return Work(_dims(node.outputs[0]))
 
 
-def _per_input(node: ir.Node) -> int:
-    return _elements(node.inputs[0])
+def _per_input(node: ir.Node) -> Work:
+    return Work(_dims(node.inputs[0]))
 
 
-def _pool(node: ir.Node) -> int:
-    kernel = node.attributes["kernel_shape"].as_ints()
-    return _elements(node.outputs[0]) * math.prod(kernel)
+def _pool(node: ir.Node) -> Work:
+    return Work(_dims(node.outputs[0]), math.prod(node.attributes["kernel_shape"].as_ints()))
 
 
-def _scale_shift(node: ir.Node) -> int:
-    return 2 * _elements(node.outputs[0])
+def _scale_shift(node: ir.Node) -> Work:
+    return Work(_dims(node.outputs[0]), 2)
 
 
-_Count = Callable[[ir.Node], int]
-
-_MACS: dict[str, _Count] = {
+_WORK: dict[str, Callable[[ir.Node], Work]] = {
     "Conv": _conv,
     "ConvInteger": _conv,
-    "QLinearConv": lambda node: _elements(node.outputs[0]) * math.prod(_dims(node.inputs[3])[1:]),
+    "QLinearConv": _qlinear_conv,
     "ConvTranspose": _conv_transpose,
     "Gemm": _gemm,
     "MatMul": _matmul,
     "MatMulInteger": _matmul,
     "QLinearMatMul": _matmul,
-}
-
-_FLOPS: dict[str, _Count] = {
     "AveragePool": _pool,
     "MaxPool": _pool,
     "BatchNormalization": _scale_shift,

@@ -1,0 +1,260 @@
+"""`graphopt prune`: a model with fewer channels, its answers won back from what they were."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from graphopt.cli.calibration import CalibrationLimit, PreprocessText
+from graphopt.cli.console import progress_bar, show, show_json
+from graphopt.cli.options import (
+    Explain,
+    InputShapes,
+    Json,
+    ModelPath,
+    PipelineText,
+    PresetName,
+    Seed,
+    TargetText,
+    Threads,
+    pipeline_text,
+    shapes_of,
+)
+from graphopt.cli.output import check_file
+from graphopt.cli.saving import DEFAULT_THRESHOLD, ExternalData, ExternalThreshold, OutputFile
+
+if TYPE_CHECKING:
+    from graphopt.pruning.report import PruningReport
+
+_BUDGET = "-40% for so much less, 60% for what stays, or an amount"
+
+
+def _budget(option: str, what: str) -> Any:
+    """Return the option of a budget."""
+    return typer.Option(f"--{option}", metavar="AMOUNT", help=f"{what}: {_BUDGET}.", show_default=False)
+
+
+Macs = Annotated[str | None, _budget("macs", "Multiply-adds of a run")]
+Flops = Annotated[str | None, _budget("flops", "Floating-point operations of a run")]
+Params = Annotated[str | None, _budget("params", "Elements of all constants")]
+Bytes = Annotated[str | None, _budget("bytes", "Bytes of all constants")]
+Latency = Annotated[str | None, _budget("latency", "Milliseconds of a run of our program on this machine, measured")]
+DataPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="PATH",
+        help="What to choose by and fit to, without labels: a .npz, a .npy, or a folder of pictures. The criteria l1, "
+        "l2, magnitude and random can do without.",
+        show_default=False,
+    ),
+]
+LabelsPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--labels",
+        metavar="FILE.npy",
+        help="The class of each sample, to report accuracies; distillation learns from them too.",
+        show_default=False,
+    ),
+]
+CriterionName = Annotated[
+    str,
+    typer.Option(
+        "--criterion",
+        metavar="NAME",
+        help="Which channels leave first: l1, l2, random, magnitude, activation, activation-weight, output-kl, "
+        "first-order, obs; auto is obs with data, l1 without.",
+    ),
+]
+RecoveryName = Annotated[
+    str | None,
+    typer.Option(
+        "--recover",
+        metavar="NAME",
+        help="How what is left is fitted to the model's answers: none, least-squares, distill; least-squares by "
+        "default where there are data.",
+        show_default=False,
+    ),
+]
+RecipeText = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe",
+        metavar="TEXT",
+        help="How to distill, as in distill{epochs=30 rate=0.02 augment=flip,crop:4}.",
+        show_default=False,
+    ),
+]
+Multiple = Annotated[
+    int | None,
+    typer.Option(
+        "--multiple",
+        min=1,
+        metavar="N",
+        help="Narrower widths are multiples of N; by default of the channels in a vector register of the target, or "
+        "of half of them and so on where the budget cannot be met so.",
+        show_default=False,
+    ),
+]
+MeasureLatency = Annotated[bool, typer.Option("--measure", help="Measure the latency of our program before and after.")]
+PlanFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--plan",
+        metavar="FILE",
+        help="Write what left too, for the pass `prune-channels{plan=FILE}`.",
+        show_default=False,
+    ),
+]
+
+
+def prune_model(
+    model: ModelPath,
+    *,
+    output: OutputFile,
+    macs: Macs = None,
+    flops: Flops = None,
+    params: Params = None,
+    weight_bytes: Bytes = None,
+    latency: Latency = None,
+    data: DataPath = None,
+    labels: LabelsPath = None,
+    criterion: CriterionName = "auto",
+    recover: RecoveryName = None,
+    recipe: RecipeText = None,
+    multiple: Multiple = None,
+    target: TargetText = "cpu",
+    measure: MeasureLatency = False,
+    preprocess: PreprocessText = None,
+    limit: CalibrationLimit = None,
+    input_shape: InputShapes = None,
+    pipeline: PipelineText = None,
+    preset: PresetName = None,
+    plan: PlanFile = None,
+    threads: Threads = None,
+    seed: Seed = 0,
+    explain: Explain = False,
+    external_data: ExternalData = None,
+    external_threshold: ExternalThreshold = DEFAULT_THRESHOLD,
+    json: Json = False,
+) -> None:
+    """Take channels out of a model until it costs as little as asked for, and win its answers back without labels.
+
+    Examples:
+      graphopt prune model.onnx -o small.onnx --macs -40% --data photographs --recover distill \
+--preprocess 'preprocess{crop=224 scale=1/255}'
+      graphopt prune model.onnx -o small.onnx --bytes 1.5MB --data samples.npz --plan plan.json
+      graphopt prune model.onnx -o small.onnx --latency -30% --data samples.npz --labels labels.npy
+      graphopt prune model.onnx -o small.onnx --params 50% --criterion l2 --multiple 8
+
+    """
+    from graphopt.compiler.prune import prune
+    from graphopt.ir.save import save
+
+    text = pipeline_text(pipeline, preset)
+    for path in filter(None, (output, plan)):
+        check_file(path)
+    if data is None and (labels is not None or recipe is not None):
+        raise typer.BadParameter("--labels and --recipe are for data; give --data")
+    with progress_bar("pruning") as step:
+        pruned, report = prune(
+            model,
+            data,
+            macs=macs,
+            flops=flops,
+            params=params,
+            bytes=weight_bytes,
+            latency=latency,
+            criterion=criterion,
+            recover=recover,
+            recipe=recipe,
+            multiple=multiple,
+            target=target,
+            labels=labels,
+            shapes=shapes_of(input_shape),
+            measure=measure,
+            preprocessing=preprocess,
+            limit=limit,
+            pipeline=text,
+            threads=threads or 0,
+            seed=seed,
+            on_progress=step,
+        )
+        step("saving", 0, None)
+        save(pruned, output, external_data=external_data, smallest_external=external_threshold)
+        if plan is not None:
+            report.plan.save(plan)
+    if json:
+        show_json({"model": str(model), "output": str(output), **report.to_dict()})
+        return
+    _show(report, explain=explain)
+    if plan is not None:
+        show(f"{plan}: written, for the pipeline {report.pipeline},prune-channels{{plan={plan}}}")
+    show(f"{output}: written, {_closing_line(report)}")
+
+
+def _show(report: PruningReport, *, explain: bool) -> None:
+    """Print what became of the model, and of its layers where that is asked for."""
+    from graphopt.cli.render import table
+
+    if explain:
+        show(*(f"frozen: {layer}: {why}" for layer, why in report.frozen.items()), "")
+        show(table(("layer", "operator", "weight", "becomes", ">MACs", ">become"), _layers(report)), "")
+    show(*report.notes)
+    show(table(("", ">before", ">pruned", ">recovered"), _states(report)), "")
+
+
+def _layers(report: PruningReport) -> list[tuple[str, ...]]:
+    from graphopt.cli.summary import quantity
+
+    return [
+        (
+            layer.node,
+            layer.op_type,
+            "×".join(map(str, layer.before)),
+            "×".join(map(str, layer.after)),
+            quantity(layer.macs_before),
+            quantity(layer.macs_after),
+        )
+        for layer in report.layers
+    ]
+
+
+def _states(report: PruningReport) -> list[tuple[str, ...]]:
+    """Return a row for each thing that is known of some stage."""
+    from graphopt.cli.summary import quantity
+
+    states = (report.before, report.pruned, report.recovered)
+    shown: dict[str, Any] = {
+        "multiply-adds": lambda state: quantity(state.macs),
+        "parameters": lambda state: quantity(state.parameters),
+        "bytes": lambda state: quantity(state.bytes, "B"),
+        "latency": lambda state: f"{state.latency:.3f} ms" if state.latency is not None else "",
+        "same answer": lambda state: _share(state.fidelity.agreement if state.fidelity else None),
+        "error of outputs": lambda state: f"{state.fidelity.error:.3g}" if state.fidelity else "",
+        "accuracy": lambda state: _share(state.accuracy),
+    }
+    rows = [(name, *("" if state is None else cell(state) for state in states)) for name, cell in shown.items()]
+    return [row for row in rows if any(row[1:])]
+
+
+def _share(share: float | None) -> str:
+    return "" if share is None else f"{share:.2%}"
+
+
+def _closing_line(report: PruningReport) -> str:
+    """Say what a pruning cost and gained."""
+    from graphopt.cli.summary import quantity
+
+    before, after = report.before, report.after
+    parts = [
+        f"{quantity(before.macs)} → {quantity(after.macs)} multiply-adds",
+        f"{quantity(before.bytes, 'B')} → {quantity(after.bytes, 'B')}",
+        f"widths are multiples of {report.multiple}",
+    ]
+    if after.fidelity is not None:
+        parts.append(f"{after.fidelity} on {after.fidelity.samples} samples that nothing was fitted to")
+    return ", ".join([*parts, f"{sum(report.seconds.values()):.1f} s"])

@@ -1,0 +1,319 @@
+"""The steps of a pruning, from a model that went through its passes to the report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import partial
+from typing import NamedTuple
+
+import onnx_ir as ir
+
+from graphopt.calibration.collect import collect
+from graphopt.calibration.split import Split
+from graphopt.calibration.statistics import Statistics
+from graphopt.compiler.latency import latencies
+from graphopt.compiler.optimize import Shapes
+from graphopt.coupling.couple import couple
+from graphopt.coupling.groups import Coupling
+from graphopt.coupling.shrink import shrink
+from graphopt.distillation.distill import distill
+from graphopt.distillation.recipe import Recipe
+from graphopt.errors import MeasurementError, ModelError
+from graphopt.inspect.accuracy import accuracy
+from graphopt.inspect.fidelity import compare
+from graphopt.ir.shapes import free_dimensions
+from graphopt.pruning.budget import Budget, Measure
+from graphopt.pruning.cost import Cost, Widths, cost_of, count, counted
+from graphopt.pruning.curves import Float64
+from graphopt.pruning.importance.criterion import NEEDS_GRAMS, Criterion, score
+from graphopt.pruning.importance.evidence import Evidence, measured
+from graphopt.pruning.plan import Plan
+from graphopt.pruning.ranking import orders_of, removed
+from graphopt.pruning.recovery.recover import recover
+from graphopt.pruning.refit import Refit
+from graphopt.pruning.report import PruningReport, State, frozen_layers, layers_changed
+from graphopt.pruning.search import Measured, Room, by_latency, by_score, exactly, remark, room_for
+from graphopt.pruning.trial import Trials
+from graphopt.targets import Target
+
+TRIED = 48
+"""How many held-out samples tell better widths from worse, the first ones."""
+
+Progress = Callable[[str, int, int | None], None]
+"""Told of each step how much of it is done, and how much there is where that is known."""
+
+
+class Recovery(StrEnum):
+    """How what is left is fitted to the answers of the model before.
+
+    Members:
+        NONE: not at all.
+        LEAST_SQUARES: layer by layer in closed form (`graphopt.pruning.recovery`).
+        DISTILL: so, and then trained as a whole with the model before as its teacher (`graphopt.distillation`).
+
+    """
+
+    NONE = "none"
+    LEAST_SQUARES = "least-squares"
+    DISTILL = "distill"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for; `graphopt.compiler.prune.prune` says what each means."""
+
+    budget: Budget
+    criterion: Criterion
+    recovery: Recovery
+    recipe: Recipe
+    multiples: tuple[int, ...]
+    target: Target
+    shapes: Shapes | None
+    measure: bool
+    pipeline: str
+    threads: int
+    seed: int
+
+
+class Pruned(NamedTuple):
+    """A pruned model and the report of how it became one."""
+
+    model: ir.Model
+    report: PruningReport
+
+
+class _Subject(NamedTuple):
+    """What is pruned, and what is known of it.
+
+    Attributes:
+        model: behind the passes, with shapes.
+        coupling: of its channels.
+        data: if there are any.
+        shapes: of the inputs whose dimensions are free beyond the batch.
+        grams: of what its layers multiply.
+        scores: of the channels of each group, by the criterion.
+
+    """
+
+    model: ir.Model
+    coupling: Coupling
+    data: Split | None
+    shapes: Shapes
+    grams: Statistics
+    scores: Mapping[str, Float64]
+
+    def without(self, widths: Widths) -> ir.Model:
+        """Return the model with groups of such widths."""
+        smaller = self.model.clone()
+        shrink(smaller, self.coupling, removed(orders_of(self.scores), widths))
+        return smaller
+
+
+class _Chosen(NamedTuple):
+    """The widths of groups, what they are multiples of, and what a user should know of them."""
+
+    widths: Widths
+    multiple: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class Pruner:
+    """One pruning, step by step."""
+
+    request: Request
+    on_progress: Progress
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def run(self, model: ir.Model, data: Split | None) -> Pruned:
+        """Prune a model that has shapes."""
+        with self.step("find groups"):
+            coupling = couple(model)
+        if not coupling.groups:
+            raise ModelError(_why_nothing(model, coupling))
+        subject = self._look_at(model, coupling, data)
+        chosen = self._choose(subject)
+        request = self.request
+        plan = Plan.of(subject.scores, chosen.widths, str(request.criterion), str(request.budget))
+        pruned = model.clone()
+        plan.apply(pruned, coupling)
+        recovered = self._recovered(subject, pruned, plan)
+        return Pruned(recovered or pruned, self._report(subject, chosen, plan, pruned, recovered))
+
+    def _look_at(self, model: ir.Model, coupling: Coupling, data: Split | None) -> _Subject:
+        shapes = self.request.shapes or _shapes_of_first(model, data)
+        grams = self._observe(model, coupling, data)
+        evidence = Evidence(grams, None if data is None else data.fitted, seed=self.request.seed, threads=self.threads)
+        with self.step("rank channels"):
+            scores = score(self.request.criterion, model, coupling, evidence)
+        return _Subject(model, coupling, data, shapes, grams, scores)
+
+    def _observe(self, model: ir.Model, coupling: Coupling, data: Split | None) -> Statistics:
+        """Return what layers multiply, where it ranks channels, or what is left is fitted."""
+        is_wanted = self.request.criterion in NEEDS_GRAMS or self.request.recovery is not Recovery.NONE
+        if data is None or not is_wanted:
+            return Statistics()
+        with self.step("calibrate", data.fitted.count) as done:
+            return collect(model, data.fitted, (), measured(coupling), threads=self.threads, progress=done)
+
+    def _choose(self, subject: _Subject) -> _Chosen:
+        """Choose widths that the budget allows; raises PipelineError where there are none."""
+        budget = self.request.budget
+        is_timed = budget.measure is Measure.LATENCY
+        measure = Measure.MACS if is_timed else budget.measure
+        cost = cost_of(measure, counted(subject.model, subject.shapes), subject.coupling.groups)
+        channels = {group.name: len(group.channels) for group in subject.coupling.groups}
+        limit = cost.whole - 1 if is_timed else budget.limit(cost.whole)
+        room = room_for(cost, limit, channels, self.request.multiples)
+        choose = self._chooser(subject, cost, room)
+        if is_timed:
+            return _Chosen(self._choose_by_latency(subject, cost, choose), room.multiple)
+        widths = exactly(choose, limit, lambda found: count(measure, counted(subject.without(found), subject.shapes)))
+        note = remark(cost, limit, widths, room.multiple)
+        return _Chosen(widths, room.multiple, () if note is None else (note,))
+
+    def _chooser(self, subject: _Subject, cost: Cost, room: Room) -> Callable[[float], dict[str, int]]:
+        if subject.data is None:
+            return partial(by_score, cost, room=room, scores=subject.scores)
+        refit = Refit(subject.model, subject.grams.grams)
+        tried = subject.data.held_out.part(0, TRIED)
+        trials = Trials(subject.model, subject.coupling, orders_of(subject.scores), tried, refit, threads=self.threads)
+
+        def choose(limit: float) -> dict[str, int]:
+            with self.step("try widths"):
+                return search.choose(limit)
+
+        search = Measured(cost, room, trials, partial(self.on_progress, "try widths"))
+        return choose
+
+    def _choose_by_latency(
+        self, subject: _Subject, cost: Cost, choose: Callable[[float], dict[str, int]]
+    ) -> dict[str, int]:
+        with self.step("measure latency"):
+            before = latencies([subject.model], self.request.target, subject.shapes)[0].median
+        want = self.request.budget.limit(before)
+
+        def latency(widths: Widths) -> float:
+            """Return milliseconds, relative to those of the model in the same minute."""
+            with self.step("measure latency"):
+                pair = [subject.model, subject.without(widths)]
+                whole, smaller = latencies(pair, self.request.target, subject.shapes)
+            return smaller.median * before / whole.median
+
+        found = by_latency(choose, latency, want, before, cost)
+        if found is None:
+            raise MeasurementError(
+                f"no widths were found that take {want:.3g} ms instead of {before:.3g}; ask for less, or say macs="
+            )
+        return found
+
+    def _recovered(self, subject: _Subject, pruned: ir.Model, plan: Plan) -> ir.Model | None:
+        """Return the model with what is left fitted to what there was; None where that is not asked for."""
+        data, recovery = subject.data, self.request.recovery
+        if data is None or recovery is Recovery.NONE:
+            return None
+        fitted = pruned.clone()
+        with self.step("fit layers"):
+            recover(
+                subject.model,
+                fitted,
+                subject.coupling,
+                plan.removal,
+                data.fitted,
+                threads=self.threads,
+                on_progress=partial(self.on_progress, "fit layers"),
+            )
+        return self._distilled(subject.model, fitted, data) if recovery is Recovery.DISTILL else fitted
+
+    def _distilled(self, teacher: ir.Model, student: ir.Model, data: Split) -> ir.Model:
+        with self.step("distill"):
+            return distill(
+                teacher,
+                student,
+                data.fitted,
+                self.request.recipe,
+                labels=data.fitted_labels,
+                threads=self.threads,
+                on_progress=lambda what, done, total: self.on_progress(f"distill, {what}", done, total),
+            ).model
+
+    def _report(
+        self, subject: _Subject, chosen: _Chosen, plan: Plan, pruned: ir.Model, recovered: ir.Model | None
+    ) -> PruningReport:
+        request, data = self.request, subject.data
+        states = [self._state(subject, model) for model in (subject.model, pruned, recovered) if model is not None]
+        if request.measure or request.budget.measure is Measure.LATENCY:
+            with self.step("measure latency"):
+                times = latencies([subject.model, recovered or pruned], request.target, subject.shapes)
+            states = [replace(states[0], latency=times[0].median)] + [
+                replace(state, latency=times[1].median)
+                for state in states[1:]  # values do not change the time
+            ]
+        whole, smaller = (counted(model, subject.shapes) for model in (subject.model, pruned))
+        return PruningReport(
+            request=str(request.budget),
+            criterion=str(request.criterion),
+            multiple=chosen.multiple,
+            recovery=str(request.recovery),
+            pipeline=request.pipeline,
+            plan=plan,
+            samples=0 if data is None else data.count,
+            held_out=0 if data is None else data.held_out.count or 0,
+            before=states[0],
+            pruned=states[1],
+            recovered=states[2] if len(states) > 2 else None,
+            layers=tuple(layers_changed(whole, smaller)),
+            frozen=dict(frozen_layers(subject.model, subject.coupling)),
+            notes=chosen.notes,
+            seconds=self.seconds,
+        )
+
+    def _state(self, subject: _Subject, model: ir.Model) -> State:
+        static = counted(model, subject.shapes)
+        state = State(
+            macs=count(Measure.MACS, static),
+            flops=count(Measure.FLOPS, static),
+            parameters=count(Measure.PARAMS, static),
+            bytes=count(Measure.BYTES, static),
+        )
+        data = subject.data
+        if data is None:
+            return state
+        fidelity = right = None
+        with self.step("compare", data.held_out.count) as done:
+            if model is not subject.model:
+                fidelity = compare(subject.model, model, data.held_out, threads=self.threads, on_samples=done)
+            if data.labels is not None:
+                right = accuracy(model, data.held_out, data.labels, threads=self.threads)
+        return replace(state, fidelity=fidelity, accuracy=right)
+
+    @property
+    def threads(self) -> int:
+        """Of onnxruntime and PyTorch."""
+        return self.request.threads
+
+    @contextmanager
+    def step(self, name: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+        """Measure a step; the body gets the function that says how much of it is done."""
+        self.on_progress(name, 0, total)
+        start = time.perf_counter()
+        yield lambda done: self.on_progress(name, done, total)
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def _shapes_of_first(model: ir.Model, data: Split | None) -> Shapes:
+    """Return the shapes of inputs as the first sample has them, where more than the batch is free."""
+    free = {name for name, dims in free_dimensions(model).items() if set(dims) != {0}}
+    if data is None or not free:
+        return {}
+    first = next(iter(data.fitted.part(0, 1)))
+    return {name: (1, *first[name].shape[1:]) for name in free}
+
+
+def _why_nothing(model: ir.Model, coupling: Coupling) -> str:
+    reason = next(iter(coupling.frozen.values()), "it has no layers whose channels could")
+    return f"no channel can leave model {model.graph.name!r}: {reason}; leave it as it is"

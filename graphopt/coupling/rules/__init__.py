@@ -1,0 +1,1 @@
+"""How the axes of each operator's operands relate, a family a file."""

@@ -1,0 +1,82 @@
+"""The model without the channels that leave: smaller constants, attributes and shapes, the same nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import onnx_ir as ir
+
+from graphopt.coupling.cut import Cut, replace_content
+from graphopt.coupling.groups import Coupling, IntArray, Removal, name_of_operand
+from graphopt.coupling.rules.table import ADJUSTMENTS
+from graphopt.errors import ModelError
+from graphopt.ir.constants import constant_tensor
+from graphopt.ir.shapes import infer_shapes
+from graphopt.ir.verify import verify
+from graphopt.ir.walk import is_op, label
+from graphopt.tensors import Array
+
+
+def shrink(model: ir.Model, coupling: Coupling, removal: Removal) -> None:
+    """Take channels out of a model in place, `coupling` being that of this model or of one that it is a copy of.
+
+    A constant that others read whole stays for them, and whom channels leave gets one of its own. The shapes of all
+    values are inferred, and the model is verified. Its answers are those of `mask`.
+
+    Raises:
+        ModelError: a group or channel that the coupling does not have, or all that an axis consists of.
+
+    """
+    cut = Cut(model, coupling, removal)
+    infer_shapes(model)
+    _check_that_something_stays(model.graph, cut)
+    operands = tuple(cut.constants())
+    for node in model.graph:
+        adjust = ADJUSTMENTS.get(node.op_type) if is_op(node, node.op_type) else None
+        if adjust is not None:
+            adjust(node, cut)
+    _slice(operands, cut)
+    for node in model.graph:
+        for value in node.outputs:
+            _declare(value, cut)
+    infer_shapes(model)
+    verify(model)
+
+
+def _check_that_something_stays(graph: ir.Graph, cut: Cut) -> None:
+    for node in graph:
+        for value in node.outputs:
+            for axis, size in enumerate(value.shape or ()):
+                if size and cut.of(value, axis).size == size:
+                    raise ModelError(
+                        f"nothing would be left of axis {axis} of {value.name!r} of {label(node)}; let a channel stay"
+                    )
+
+
+def _slice(operands: Iterable[tuple[ir.Node, int, Mapping[int, IntArray]]], cut: Cut) -> None:
+    """Slice each operand; a matrix that several nodes read once, for all of them."""
+    together: set[str] = set()
+    for node, index, leaving in operands:
+        value = node.inputs[index]
+        tensor = constant_tensor(value)
+        if value is None or tensor is None:
+            continue
+        if name_of_operand(node, index) != value.name:
+            cut.give(node, index, _without(tensor.numpy(), leaving))
+        elif value.name not in together:
+            together.add(value.name)
+            replace_content(value, _without(tensor.numpy(), leaving))
+
+
+def _without(array: Array, leaving: Mapping[int, IntArray]) -> Array:
+    for axis, indices in leaving.items():
+        array = np.delete(array, indices, axis)
+    return array
+
+
+def _declare(value: ir.Value, cut: Cut) -> None:
+    if value.shape is not None:
+        value.shape = ir.Shape(
+            dim - cut.of(value, axis).size if isinstance(dim, int) else dim for axis, dim in enumerate(value.shape)
+        )

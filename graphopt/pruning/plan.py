@@ -1,0 +1,154 @@
+"""Which channels leave, apart from the model that they leave."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import onnx_ir as ir
+
+from graphopt.coupling.groups import Coupling
+from graphopt.coupling.shrink import shrink
+from graphopt.errors import CalibrationError
+from graphopt.files import atomic_path
+from graphopt.pruning.cost import Widths
+from graphopt.pruning.curves import Float64
+from graphopt.pruning.ranking import orders_of, removed
+
+FORMAT = 1
+"""The version of the text form; another one is refused."""
+
+METADATA_KEY = "graphopt.pruning"
+"""Where a pruned model says what was asked for."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What leaves a model, by groups of its coupling (`graphopt.coupling`); they are named after values.
+
+    Attributes:
+        removal: the numbers of the channels that leave, ascending, by the name of their group.
+        channels: how many a group of `removal` has.
+        criterion: by which they were chosen.
+        request: what was asked for, as text.
+
+    """
+
+    removal: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    channels: Mapping[str, int] = field(default_factory=dict)
+    criterion: str = ""
+    request: str = ""
+
+    @classmethod
+    def of(cls, scores: Mapping[str, Float64], widths: Widths, criterion: str, request: str) -> Plan:
+        """Return the plan that leaves groups with so many channels, those of the highest scores [channels]."""
+        gone = removed(orders_of(scores), widths)
+        removal = {name: tuple(sorted(map(int, numbers))) for name, numbers in gone.items()}
+        return cls(removal, {name: len(scores[name]) for name in removal}, criterion, request)
+
+    def check(self, coupling: Coupling) -> None:
+        """Refuse a model that lacks what the plan names.
+
+        Raises:
+            CalibrationError: naming the first group that is not there, or has other channels.
+
+        """
+        groups = {group.name: len(group.channels) for group in coupling.groups}
+        for name, count in self.channels.items():
+            if name not in groups:
+                close = difflib.get_close_matches(name, groups, n=1)
+                raise _unfit(f"of group {name!r}, which the model does not have", close)
+            if groups[name] != count:
+                raise _unfit(f"of {count} channels of group {name!r}, which has {groups[name]}")
+
+    def apply(self, model: ir.Model, coupling: Coupling) -> int:
+        """Take the channels out of a model, in place; return how many.
+
+        Args:
+            model: with shapes.
+            coupling: of the model.
+
+        Raises:
+            CalibrationError: the plan is for another model.
+            ModelError: the model cannot be made smaller so.
+
+        """
+        self.check(coupling)
+        shrink(model, coupling, self.removal)
+        model.metadata_props[METADATA_KEY] = self.request
+        return sum(map(len, self.removal.values()))
+
+    def to_json(self) -> str:
+        """Return the text form: a group's name, how many channels it has, and which of them leave."""
+        groups = {
+            name: {"channels": self.channels[name], "remove": list(numbers)} for name, numbers in self.removal.items()
+        }
+        return json.dumps(
+            {
+                "graphopt-pruning-plan": FORMAT,
+                "request": self.request,
+                "criterion": self.criterion,
+                "groups": groups,
+            },
+            indent=1,
+            ensure_ascii=False,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        """Read the text form back.
+
+        Raises:
+            CalibrationError: it is another text.
+
+        """
+        try:
+            data = json.loads(text)
+            if data["graphopt-pruning-plan"] != FORMAT:
+                raise CalibrationError(
+                    f"the plan is of form {data['graphopt-pruning-plan']}, not {FORMAT}; make it anew"
+                )
+            groups = {str(name): (int(held["channels"]), held["remove"]) for name, held in data["groups"].items()}
+            for name, (channels, numbers) in groups.items():
+                _check_numbers(name, channels, numbers)
+            return cls(
+                removal={name: tuple(sorted(numbers)) for name, (_, numbers) in groups.items()},
+                channels={name: channels for name, (channels, _) in groups.items()},
+                criterion=str(data["criterion"]),
+                request=str(data["request"]),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CalibrationError(f"the text is no plan of a pruning ({error}); make it anew") from error
+
+    def save(self, path: Path) -> None:
+        """Write the text form to a file, whole or not at all; raises OutputError."""
+        with atomic_path(path) as temporary:
+            temporary.write_text(self.to_json(), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Plan:
+        """Read a file that `save` wrote; raises CalibrationError naming it."""
+        try:
+            return cls.from_json(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise CalibrationError(f"cannot read the plan {str(path)!r}: {error}; name one that was saved") from error
+        except CalibrationError as error:
+            raise CalibrationError(f"{str(path)!r}: {error}") from error
+
+
+def _check_numbers(name: str, channels: int, numbers: list[int]) -> None:
+    """Refuse numbers that no channels have, and to leave a group without any; raises ValueError."""
+    if not all(isinstance(number, int) and 0 <= number < channels for number in numbers):
+        raise ValueError(f"group {name!r} has the channels 0 to {channels - 1}")
+    if len(set(numbers)) != len(numbers) or len(numbers) >= channels:
+        raise ValueError(f"group {name!r} is to lose {len(numbers)} of {channels} channels")
+
+
+def _unfit(what: str, close: list[str] | None = None) -> CalibrationError:
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    return CalibrationError(
+        f"the plan speaks {what}{hint}; apply it to the model that it was made for, after the same passes"
+    )

@@ -1,0 +1,1 @@
+"""Winning answers back in closed form: what is left of a changed network refits to what the original computed."""

@@ -1,0 +1,129 @@
+"""Which layers of a changed model are fitted to what of the original, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from graphopt.calibration.operands import Operand, operand_of
+from graphopt.calibration.window import Float32
+from graphopt.coupling.groups import IntArray, Place
+from graphopt.ir.constants import is_constant
+from graphopt.ir.walk import is_op, label, reads
+from graphopt.quantization.rows import weight_of
+from graphopt.tensors import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A layer of the changed model, and what it shall make.
+
+    Attributes:
+        node: a Conv, Gemm or MatMul with a constant weight that nothing else reads.
+        operand: what it multiplies, a value of the changed model.
+        target: a value of the original: what the layer made there, or the sum that it was added to.
+        kept: which channels of the target the layer still has; None for all.
+        beside: the other term of that sum, a value of the changed model. What it lacks of the original's, the layer
+            makes up for; None where the layer has a target of its own.
+
+    """
+
+    node: ir.Node
+    operand: Operand
+    target: str
+    kept: IntArray | None
+    beside: str | None
+
+    @property
+    def name(self) -> str:
+        """The name of its output."""
+        return str(self.node.outputs[0].name)
+
+    def targets(self, made: Array, beside: Array | None) -> Float32:
+        """Return what the layer shall make, [groups, rows, columns], from values of one batch."""
+        is_conv = is_op(self.node, "Conv")
+        axis = 1 if is_conv else made.ndim - 1
+        wanted = made if self.kept is None else made.take(self.kept, axis)
+        wanted = wanted.astype(np.float32, copy=False)
+        if beside is not None:
+            wanted = wanted - beside
+        if not is_conv:
+            return wanted.reshape(-1, wanted.shape[-1]).T[None]
+        groups, (samples, channels) = self.node.attributes.get_int("group", 1), wanted.shape[:2]
+        return (
+            wanted.reshape(samples, groups, channels // groups, -1)
+            .transpose(1, 2, 0, 3)
+            .reshape(groups, channels // groups, -1)
+        )
+
+
+def in_order(original: ir.Model, changed: ir.Model, kept: Mapping[Place, IntArray]) -> list[list[Layer]]:
+    """Return the layers of a changed model in steps: those of one multiply only what earlier steps have made.
+
+    Args:
+        original: what the targets are values of.
+        changed: a model with values of the same names.
+        kept: where an axis of a value is shorter in the changed model: the indices that it still has.
+
+    """
+    known = {str(value.name) for node in original.graph for value in node.outputs}
+    nodes = [node for node in changed.graph if _is_layer(node) and node.outputs[0].name in known]
+    levels = _levels(changed.graph, set(nodes))
+    steps: dict[int, list[Layer]] = {}
+    for node in nodes:
+        level = levels[node.outputs[0]] - 1
+        total = _sum_of(node, levels, level)
+        target, beside = (total.outputs[0], _other(total, node)) if total is not None else (node.outputs[0], None)
+        if target.name not in known:
+            target, beside = node.outputs[0], None
+        place = str(target.name), 1 if is_op(node, "Conv") else len(target.shape or ()) - 1
+        name = None if beside is None else str(beside.name)
+        steps.setdefault(level, []).append(Layer(node, operand_of(node), place[0], kept.get(place), name))
+    return [steps[level] for level in sorted(steps)]
+
+
+def _is_layer(node: ir.Node) -> bool:
+    if not is_op(node, "Conv", "Gemm", "MatMul") or weight_of(node) is None:
+        return False
+    weight = node.inputs[1]
+    return weight is not None and len(weight.uses()) == 1 and _adds_vector(node)
+
+
+def _adds_vector(node: ir.Node) -> bool:
+    """Whether what a Gemm adds is a constant, equal for all its rows, or nothing (ONNX operator spec, Gemm-13)."""
+    if not is_op(node, "Gemm") or len(node.inputs) < 3 or node.inputs[2] is None:
+        return True
+    shape = node.inputs[2].shape
+    is_vector = shape is not None and (len(shape) < 2 or shape[0] == 1)
+    return is_constant(node.inputs[2]) and is_vector and node.attributes.get_float("beta", 1.0) != 0
+
+
+def _levels(graph: ir.Graph, layers: Collection[ir.Node]) -> dict[ir.Value, int]:
+    """Return how many layers lie one behind the other before a value at most, its own included."""
+    levels: dict[ir.Value, int] = {}
+    for node in graph:
+        level = max((levels.get(value, 0) for value in reads(node)), default=0) + (node in layers)
+        levels.update(dict.fromkeys(node.outputs, level))
+    return levels
+
+
+def _sum_of(node: ir.Node, levels: Mapping[ir.Value, int], level: int) -> ir.Node | None:
+    """Return the Add that alone reads a layer, where its other term is as large, and made by the steps before."""
+    value = node.outputs[0]
+    readers = [use.node for use in value.uses()]
+    if len(readers) != 1 or value.is_graph_output() or not is_op(readers[0], "Add"):
+        return None
+    other = _other(readers[0], node)
+    is_like = value.shape is not None and other.shape == value.shape and not is_constant(other) and other is not value
+    return readers[0] if is_like and levels.get(other, 0) <= level else None
+
+
+def _other(total: ir.Node, node: ir.Node) -> ir.Value:
+    first, second = total.inputs
+    other = second if first is node.outputs[0] else first
+    if other is None:
+        raise ValueError(f"an input of {label(total)} is left out")
+    return other

@@ -1,0 +1,153 @@
+"""The weight that makes of changed inputs what is nearest to the targets, without going far from the weight there is.
+
+With W₀ [R, K] the weight now, C = E[x xᵀ] and B = E[y xᵀ] about the means (the bias takes these up,
+b = E[y] - W·E[x]), the least of E‖y - W x - b‖² + ridge·‖(W - W₀) D‖², D² the diagonal of C, is
+W = W₀ + (B - W₀ C)(C + ridge·D²)⁻¹. Samples are few: where they say nothing of a direction, W₀ stays, which a penalty
+on W itself would take to zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from graphopt.pruning.recovery.equations import Equations, total
+from graphopt.quantization.rows import Float64
+
+RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+"""Those that are tried, as shares of the diagonal; and to leave the weight as it is, and move the bias alone."""
+
+UNJUDGED = 0.1
+"""The ridge where nothing can be held out."""
+
+_FLOOR = 1e-6  # of the mean of the diagonal: what a column weighs that was never seen
+_STEPS = 100
+_PRECISION = 1e-12
+
+
+class Fit(NamedTuple):
+    """A weight with its bias.
+
+    Attributes:
+        weight: [G, R, K].
+        bias: [G, R], zeros where the layer has none.
+
+    """
+
+    weight: Float64
+    bias: Float64
+
+
+Support = npt.NDArray[np.bool_]
+
+
+def fit(equations: Equations, start: Fit, ridge: float, *, moves_bias: bool, support: Support | None = None) -> Fit:
+    """Return the least-squares solution.
+
+    Args:
+        equations: of the data.
+        start: weight and bias as they are now.
+        ridge: how dear it is to move away from the weight, infinity to leave it.
+        moves_bias: whether the layer has a bias that may change.
+        support: [G, R, K], where the weight may be other than zero; everywhere by default.
+
+    Raises:
+        LinAlgError: the equations are singular, and the ridge is 0.
+
+    """
+    mean, target, second, cross = _moments(equations, start, moves_bias=moves_bias)
+    weight = start.weight
+    if second is not None and cross is not None and np.isfinite(ridge):
+        residual = cross - weight @ second
+        second = _damped(second, ridge)
+        if support is None:
+            weight = weight + np.linalg.solve(second, residual.transpose(0, 2, 1)).transpose(0, 2, 1)
+        else:
+            weight = weight + _conjugate_gradient(second, residual, support)
+    bias = target - (weight @ mean[:, :, None])[:, :, 0] if moves_bias else start.bias
+    return Fit(weight, bias)
+
+
+def error(equations: Equations, found: Fit) -> float:
+    """Return E‖y - W x - b‖², summed over all rows; NaN where only means are known."""
+    if equations.xx is None or equations.yx is None:
+        return np.nan
+    weight, bias, count = found.weight, found.bias, max(equations.count, 1)
+    made = (weight @ equations.x[:, :, None])[:, :, 0]
+    squares = equations.yy + ((weight @ equations.xx) * weight).sum(2) - 2 * (equations.yx * weight).sum(2)
+    squares += 2 * bias * (made - equations.y) + np.square(bias) * count
+    return float(np.clip(squares, 0, None).sum() / count)
+
+
+def variance(equations: Equations) -> float:
+    """Return E‖y - E[y]‖², summed over all rows."""
+    count = max(equations.count, 1)
+    return float(np.clip(equations.yy / count - np.square(equations.y / count), 0, None).sum())
+
+
+def best_ridge(parts: Sequence[Equations], start: Fit, *, moves_bias: bool, support: Support | None = None) -> float:
+    """Return the ridge whose solution on all parts but one has the least error on that one, over all parts.
+
+    It is `UNJUDGED` where there is one part alone.
+    """
+    if len(parts) < 2:
+        return UNJUDGED
+    ridges = (*RIDGES, np.inf)
+    errors = np.zeros(len(ridges))
+    for held_out in parts:
+        rest = total([part for part in parts if part is not held_out])
+        for index, ridge in enumerate(ridges):
+            errors[index] += error(held_out, fit(rest, start, ridge, moves_bias=moves_bias, support=support))
+    return ridges[int(np.nanargmin(errors))] if np.isfinite(errors).any() else np.inf
+
+
+def _moments(
+    equations: Equations, start: Fit, *, moves_bias: bool
+) -> tuple[Float64, Float64, Float64 | None, Float64 | None]:
+    """Return E[x], E[y], E[x xᵀ] and E[y xᵀ], about the means where the bias can take these up, or else of y - b."""
+    count = max(equations.count, 1)
+    mean, target = equations.x / count, equations.y / count
+    if equations.xx is None or equations.yx is None:
+        return mean, target, None, None
+    shift = target if moves_bias else start.bias
+    cross = equations.yx / count - shift[:, :, None] * mean[:, None, :]
+    second = equations.xx / count
+    if moves_bias:
+        second = second - mean[:, :, None] * mean[:, None, :]
+    return mean, target, second, cross
+
+
+def _damped(second: Float64, ridge: float) -> Float64:
+    diagonal = np.clip(np.diagonal(second, axis1=1, axis2=2), 0, None)
+    mean = diagonal.mean(axis=1, keepdims=True)
+    damped, index = second.copy(), np.arange(second.shape[1])
+    damped[:, index, index] += ridge * (diagonal + _FLOOR * np.where(mean > 0, mean, 1.0))
+    return damped
+
+
+def _conjugate_gradient(second: Float64, residual: Float64, support: Support) -> Float64:
+    """Solve each row for the elements that may move: (Δ C)∘S = R∘S, Δ = Δ∘S.
+
+    The method of conjugate gradients, preconditioned by the diagonal, for all rows at once (M. Hestenes, E. Stiefel,
+    1952): a factorization for each row's own elements would cost K³ a row.
+    """
+    scale = np.diagonal(second, axis1=1, axis2=2)[:, None, :]
+    moved, left = np.zeros_like(residual), residual * support
+    steered = left / scale
+    direction, power = steered, (left * steered).sum(2, keepdims=True)
+    enough = _PRECISION * power
+    for _ in range(_STEPS):
+        pushed = (direction @ second) * support
+        bend = (direction * pushed).sum(2, keepdims=True)
+        length = np.divide(power, bend, out=np.zeros_like(power), where=bend > 0)
+        moved += length * direction
+        left = left - length * pushed
+        steered = left / scale
+        before, power = power, (left * steered).sum(2, keepdims=True)
+        if (power <= enough).all():
+            break
+        direction = steered + np.divide(power, before, out=np.zeros_like(power), where=before > 0) * direction
+    return moved

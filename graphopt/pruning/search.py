@@ -1,0 +1,179 @@
+"""From a budget to the widths of all groups, by what narrower ones cost the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from graphopt.errors import PipelineError
+from graphopt.pruning.allot import Choice, allot
+from graphopt.pruning.cost import Cost, Widths
+from graphopt.pruning.curves import Curve, Float64, by_scores
+from graphopt.pruning.trial import Trials
+from graphopt.pruning.width import widths
+
+CLOSE = 0.02
+"""How far below the request the cost may be, as a share of the whole, without a sentence why."""
+
+TRIALS = 320
+"""How many models are tried to tell what widths cost the answers, but for networks of very many groups."""
+
+MOST_LEVELS, FEWEST_LEVELS = 5, 2
+"""At how many widths each group is tried in a round."""
+
+ROUNDS = 2
+"""Errors add up only for small changes: half of the way is measured where nothing has left, the rest from there on."""
+
+PROGRAMS = 5
+"""How many programs are compiled and measured for a budget of latency."""
+
+OnTrial = Callable[[int, int], None]
+"""Told how many trials are done, and of how many."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a model's groups can be left with.
+
+    Attributes:
+        channels: of each group.
+        multiple: what narrower widths are multiples of.
+
+    """
+
+    channels: Mapping[str, int]
+    multiple: int
+
+    @property
+    def choices(self) -> dict[str, tuple[int, ...]]:
+        """The widths of each group that has more than one, the widest first."""
+        found = {name: widths(count, self.multiple) for name, count in self.channels.items()}
+        return {name: several for name, several in found.items() if len(several) > 1}
+
+    def least(self, cost: Cost) -> int:
+        """Return what the model costs at the narrowest widths."""
+        return cost({name: several[-1] for name, several in self.choices.items()})
+
+
+def room_for(cost: Cost, limit: float, channels: Mapping[str, int], multiples: tuple[int, ...]) -> Room:
+    """Return the room with the first of several multiples that leaves enough of it for a limit.
+
+    Raises:
+        PipelineError: none does.
+
+    """
+    for multiple in multiples:
+        room = Room(channels, multiple)
+        if room.least(cost) <= limit:
+            return room
+    least = room.least(cost)
+    raise PipelineError(
+        f"{cost.measure} cannot fall to {limit / cost.whole:.1%} of the model's: at the narrowest widths, multiples of "
+        f"{room.multiple}, {least / cost.whole:.1%} remain; ask for less, or for a smaller multiple"
+    )
+
+
+def by_score(cost: Cost, limit: float, room: Room, scores: Mapping[str, Float64]) -> dict[str, int]:
+    """Return widths that cost no more than a limit, which there is room for, chosen by scores alone."""
+    choices = {name: Choice(several, by_scores(scores[name], several)) for name, several in room.choices.items()}
+    return _found(allot(cost, limit, choices))
+
+
+class Measured:
+    """Chooses widths by the error of the answers, measured once and used for any limit.
+
+    The first round tries each group where no channel has left, a later one where as many have as the round before it
+    chose for its part of the way.
+    """
+
+    def __init__(self, cost: Cost, room: Room, trials: Trials, on_trial: OnTrial) -> None:
+        self._cost, self._room, self._trials, self._on_trial = cost, room, trials, on_trial
+        self._levels = min(max(TRIALS // (ROUNDS * max(len(room.choices), 1)), FEWEST_LEVELS), MOST_LEVELS)
+        self._done = 0
+        self._alone: dict[str, Curve] = {}
+
+    def choose(self, limit: float) -> dict[str, int]:
+        """Return widths that cost no more than a limit, which there is room for."""
+        choices = self._room.choices
+        self._alone = self._alone or self._curves(choices, {})
+        curves, whole = self._alone, self._cost.whole
+        base: dict[str, int] = {}
+        for number in range(1, ROUNDS + 1):
+            if number > 1:
+                choices = {name: several[several.index(base[name]) :] for name, several in choices.items()}
+                curves = self._curves(choices, base)
+            part = whole - (whole - limit) * number / ROUNDS
+            found = {name: Choice(several, curves[name]) for name, several in choices.items()}
+            base = _found(allot(self._cost, part, found))
+        return base
+
+    def _curves(self, choices: Mapping[str, tuple[int, ...]], base: Widths) -> dict[str, Curve]:
+        return self._trials.curves(choices, base, self._levels, self._count)
+
+    def _count(self) -> None:
+        self._done += 1
+        total = sum(min(len(several) - 1, self._levels) for several in self._room.choices.values()) * ROUNDS
+        self._on_trial(min(self._done, total), total)
+
+
+def exactly(
+    choose: Callable[[float], dict[str, int]], limit: float, measure: Callable[[Widths], int]
+) -> dict[str, int]:
+    """Return widths whose model costs no more than a limit, measured on the model itself.
+
+    What is counted by widths is exact but for vectors that several layers read: each that loses some gets its own.
+    """
+    allowed = limit
+    while (excess := measure(widths := choose(allowed)) - limit) > 0:
+        allowed -= excess
+    return widths
+
+
+def by_latency(
+    choose: Callable[[float], dict[str, int]],
+    latency: Callable[[Widths], float],
+    want: float,
+    before: float,
+    cost: Cost,
+) -> dict[str, int] | None:
+    """Return widths whose program is as fast as wanted, or None where no trial was.
+
+    Multiply-adds stand for time while widths are chosen; what they are to be is corrected by what programs take.
+
+    Args:
+        choose: returns widths for a limit of multiply-adds, as close to it as there are.
+        latency: compiles the model with such widths and measures it, in milliseconds.
+        want, before: milliseconds, of what is looked for and of the model.
+        cost: multiply-adds by widths.
+
+    """
+    best: tuple[float, dict[str, int]] | None = None
+    share = want / before
+    for _ in range(PROGRAMS):
+        widths = choose(share * cost.whole)
+        taken = latency(widths)
+        if taken <= want and (best is None or taken > best[0]):
+            best = taken, widths
+        if want * (1 - CLOSE) <= taken <= want:
+            break
+        share *= want / taken
+        if share >= 1:
+            break
+    return None if best is None else best[1]
+
+
+def remark(cost: Cost, limit: float, found: Widths, multiple: int) -> str | None:
+    """Say why the cost is further below the limit than the tolerance, None where it is not."""
+    reached = cost(found)
+    if limit - reached <= CLOSE * cost.whole:
+        return None
+    return (
+        f"{cost.measure} fall to {reached / cost.whole:.1%} rather than {limit / cost.whole:.1%} of the model's: "
+        f"no widths that are multiples of {multiple} come closer; a smaller multiple may"
+    )
+
+
+def _found(chosen: dict[str, int] | None) -> dict[str, int]:
+    if chosen is None:
+        raise PipelineError("no widths meet the budget exactly; ask for a little more")
+    return chosen
