@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from graphopt.compiler.bisect import bisect
     from graphopt.compiler.compile import compile  # noqa: A004  # the name that the tool is known by
     from graphopt.compiler.distill import distill
+    from graphopt.compiler.factorize import factorize
     from graphopt.compiler.optimize import optimize
     from graphopt.compiler.prune import prune
     from graphopt.compiler.quantize import quantize
@@ -56,6 +57,7 @@ __all__ = [
     "compile",
     "distill",
     "extract",
+    "factorize",
     "load",
     "optimize",
     "prune",
@@ -75,6 +77,7 @@ _HOMES = {
     "compile": "graphopt.compiler.compile",
     "distill": "graphopt.compiler.distill",
     "extract": "graphopt.ir.extract",
+    "factorize": "graphopt.compiler.factorize",
     "load": "graphopt.runtime.module",
     "optimize": "graphopt.compiler.optimize",
     "prune": "graphopt.compiler.prune",

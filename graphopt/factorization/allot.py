@@ -79,7 +79,7 @@ def _moved(least: Float64, units: int) -> tuple[Float64, IntArray]:
 
 
 def _traced(trails: Mapping[str, Trail], place: int) -> Iterator[tuple[str, int]]:
-    for name, trail in reversed(trails.items()):
+    for name, trail in reversed(list(trails.items())):
         option = int(trail.option[place])
         if option >= 0:
             yield name, option

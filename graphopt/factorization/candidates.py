@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from graphopt.factorization.chain import Chain
 from graphopt.factorization.factor import error, factor
 from graphopt.factorization.layer import Layer
 from graphopt.factorization.moment import Moment
-from graphopt.factorization.options import Option, options
+from graphopt.factorization.options import Option
+
+_LEAST = 1e-9
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,7 @@ class Candidate:
         option: how it is written.
         saved: in the measure that was asked for.
         error: the mean square that the layer errs by, as a share of that of what it makes.
+        answers: what that costs the answers: a mean square, or what stands for it.
 
     """
 
@@ -27,23 +33,56 @@ class Candidate:
     option: Option
     saved: int
     error: float
+    answers: float
 
 
-def candidates(layer: Layer, moment: Moment, measure: str, lanes: int) -> list[Candidate]:
-    """Return the corners of the convex hull of what the options save and how far they err, the cheapest saving first.
+Judge = Callable[[Layer, Chain, float], float]
+"""Says what a chain in the place of a layer, which errs by a share, costs the answers."""
+
+
+def by_share(layer: Layer, chain: Chain, share: float) -> float:  # noqa: ARG001  # a `Judge`
+    """Return what stands for the error of the answers where no data tell it.
+
+    Layers follow each other, and of what each of them makes the next gets a share; so with the share e of what a layer
+    makes that is wrong, -log(1 - e) adds up along the network, and grows without bounds for one that makes nothing.
+    """
+    return -math.log(max(1 - share, _LEAST))
+
+
+def candidates(layer: Layer, moment: Moment, offered: Iterable[tuple[Option, int]], judge: Judge) -> list[Candidate]:
+    """Return the corners of the convex hull of what options save and how far they err, the smallest saving first.
 
     Those between are worse than a mixture of two corners, and where many layers share a budget hardly ever taken.
+
+    Args:
+        layer: the layer.
+        moment: how much its errors weigh.
+        offered: options with what they save.
+        judge: of the corners.
+
     """
-    found = [
-        Candidate(layer.name, option, saved, error(layer, moment, factor(layer, moment, option.form, option.ranks)))
-        for option, saved in options(layer, measure, lanes)
+    tried = [_try(layer, moment, option, saved) for option, saved in offered]
+    corners = _corners(sorted(tried, key=lambda one: (one.saved, -one.error)))
+    return [
+        Candidate(layer.name, one.option, one.saved, one.error, judge(layer, one.chain, one.error)) for one in corners
     ]
-    return _corners(sorted(found, key=lambda one: (one.saved, -one.error)))
 
 
-def _corners(ascending: Sequence[Candidate]) -> list[Candidate]:
+class _Tried(NamedTuple):
+    option: Option
+    saved: int
+    error: float
+    chain: Chain
+
+
+def _try(layer: Layer, moment: Moment, option: Option, saved: int) -> _Tried:
+    chain = factor(layer, moment, option.form, option.ranks)
+    return _Tried(option, saved, error(layer, moment, chain), chain)
+
+
+def _corners(ascending: Sequence[_Tried]) -> list[_Tried]:
     """Keep the lower hull, from nothing saved without an error on."""
-    corners: list[Candidate] = []
+    corners: list[_Tried] = []
     for one in ascending:
         while corners and _price(corners[-1], corners[-2] if len(corners) > 1 else None) >= _price(one, corners[-1]):
             corners.pop()
@@ -51,7 +90,7 @@ def _corners(ascending: Sequence[Candidate]) -> list[Candidate]:
     return corners
 
 
-def _price(one: Candidate, before: Candidate | None) -> float:
+def _price(one: _Tried, before: _Tried | None) -> float:
     """Return the error of each unit that one saves more than another, or than nothing."""
     saved, error_before = (0, 0.0) if before is None else (before.saved, before.error)
     return (one.error - error_before) / (one.saved - saved) if one.saved > saved else -float("inf")

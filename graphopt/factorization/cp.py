@@ -40,7 +40,7 @@ def decompose(tensor: Float64, rank: int, *, seed: int = 0) -> list[Float64]:
 
 
 def _product(tensor: Float64, factors: list[Float64], axis: int) -> Float64:
-    """Return T₍ₙ₎·K, [size, rank], K being the Khatri-Rao product of the other factors: the longest is multiplied first."""
+    """Return T₍ₙ₎·K, [size, rank], K being the Khatri-Rao product of the other factors, the longest one first."""
     longest, *others = sorted(
         (other for other in range(tensor.ndim) if other != axis), key=lambda other: -tensor.shape[other]
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from graphopt.factorization.chain import macs, macs_of, parameters
@@ -34,21 +34,24 @@ class Option:
         return f"{self.form} {'×'.join(map(str, self.ranks))}"
 
 
-def options(layer: Layer, measure: str, lanes: int) -> Iterator[tuple[Option, int]]:
-    """Yield the forms that cost less than a layer, with how much they save.
+def options(layer: Layer, measure: str, lanes: int, forms: Collection[str] = ()) -> Iterator[tuple[Option, int]]:
+    """Yield the options that cost less than a layer, with how much they save.
 
     Args:
         layer: with known sizes, for multiply-adds.
         measure: what is saved, a key of `MEASURES`.
         lanes: elements of a vector of the target; larger ranks are multiples of it, smaller ones of a quarter.
+        forms: those to try, all by default.
 
     """
     whole = cost(layer, measure)
-    for name, form in FORMS.items():
-        for ranks in _grid(
-            layer, form, lambda tried, name=name: cost(layer, measure, Option(name, tried)) < whole, lanes
-        ):
-            yield Option(name, ranks), whole - cost(layer, measure, Option(name, ranks))
+    for name in forms or FORMS:
+
+        def saved(ranks: Ranks, form: str = name) -> int:
+            return whole - cost(layer, measure, Option(form, ranks))
+
+        for ranks in _grid(layer, FORMS[name], saved, lanes):
+            yield Option(name, ranks), saved(ranks)
 
 
 def cost(layer: Layer, measure: str, option: Option | None = None) -> int:
@@ -77,7 +80,7 @@ def _bytes(layer: Layer, option: Option | None) -> int:
 MEASURES = {"macs": _macs, "params": _parameters, "bytes": _bytes}
 
 
-def _grid(layer: Layer, form: Form, saves: Callable[[Ranks], bool], lanes: int) -> Iterator[Ranks]:
+def _grid(layer: Layer, form: Form, saved: Callable[[Ranks], int], lanes: int) -> Iterator[Ranks]:
     """Yield ranks of a form that save something, evenly spread over those that do."""
     largest = form.largest(layer)
     if largest is None:
@@ -86,10 +89,10 @@ def _grid(layer: Layer, form: Form, saves: Callable[[Ranks], bool], lanes: int) 
     least = tuple(ranks[0] for ranks in fine)
     axes = []
     for axis, ranks in enumerate(fine):
-        useful = [rank for rank in ranks if saves((*least[:axis], rank, *least[axis + 1 :]))]
+        useful = [rank for rank in ranks if saved((*least[:axis], rank, *least[axis + 1 :])) > 0]
         step = math.ceil(len(useful) / (RANKS // len(fine)))
         axes.append(useful[::-step] if step else [])
-    yield from filter(saves, itertools.product(*axes))
+    yield from (ranks for ranks in itertools.product(*axes) if saved(ranks) > 0)
 
 
 def _filling(largest: int, groups: int, lanes: int) -> list[int]:
