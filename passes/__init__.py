@@ -7,6 +7,7 @@ from passes.convert_float import ConvertFloat
 from passes.convert_opset import ConvertOpset
 from passes.deduplicate import Deduplicate
 from passes.eliminate_identity import EliminateIdentity
+from passes.factorize import Factorize
 from passes.fold_batch_norm import FoldBatchNorm
 from passes.fold_constants import FoldConstants
 from passes.fold_linear import FoldLinear
@@ -39,6 +40,7 @@ PASSES: dict[str, type[Pass]] = {
     ConvertFloat.name: ConvertFloat,
     ConvertOpset.name: ConvertOpset,
     PruneChannels.name: PruneChannels,
+    Factorize.name: Factorize,
     Quantize.name: Quantize,
     RemoveDeadNodes.name: RemoveDeadNodes,
     FuseOperators.name: FuseOperators,

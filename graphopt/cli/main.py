@@ -24,6 +24,7 @@ _COMMANDS = {
     "optimize": "optimize_model",
     "quantize": "quantize_model",
     "prune": "prune_model",
+    "factorize": "factorize_model",
     "distill": "distill_model",
     "run": "run_program",
     "inspect": "inspect_model",

@@ -1,9 +1,9 @@
 """Low rank on trained networks: python -m tests.benchmarks.factorization [NAME …] [--macs -30%] [--recover distill].
 
 Each network of the shared folder that has data for calibration is factored on these, without labels, and judged on the
-others in onnxruntime. Prints one Markdown row a network and recovery: the share of multiply-adds and bytes that is left,
-the accuracy before and after, for how many images the answer is the same, the error of the scores relative to their
-norm, how many layers became which form, and the seconds.
+others in onnxruntime. Prints one Markdown row a network and recovery: the share of multiply-adds and bytes that is
+left, the accuracy before and after, for how many images the answer is the same, the error of the scores relative to
+their norm, how many layers became which form, and the seconds.
 """
 
 from __future__ import annotations
