@@ -18,13 +18,14 @@ class Split:
     """Samples in two parts, with the class of each where labels are given.
 
     Attributes:
-        count: how many there are.
+        count, held: how many there are, and how many of these are held out.
         fitted, held_out: the samples; of a single one, both hold it.
         fitted_labels, labels: their classes, int64 [samples].
 
     """
 
     count: int
+    held: int
     fitted: Samples
     held_out: Samples
     fitted_labels: Classes | None = None
@@ -43,8 +44,9 @@ def split(samples: Samples, labels: Labels | None = None, limit: int | None = No
         whole = sum(len(batch.names) for batch in samples)
     classes = None if labels is None else read_labels(labels, whole)
     taken = whole if limit is None else min(whole, limit)
-    start = taken - min(max(taken // SHARE, 1), MOST_HELD_OUT)
+    held = min(max(taken // SHARE, 1), MOST_HELD_OUT)
+    start = taken - held
     fitted, held_out = samples.part(0, start or taken), samples.part(start, taken)
     if classes is None:
-        return Split(taken, fitted, held_out)
-    return Split(taken, fitted, held_out, classes[: start or taken], classes[start:taken])
+        return Split(taken, held, fitted, held_out)
+    return Split(taken, held, fitted, held_out, classes[: start or taken], classes[start:taken])

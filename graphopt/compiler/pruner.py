@@ -15,7 +15,6 @@ import onnx_ir as ir
 from graphopt.calibration.collect import collect
 from graphopt.calibration.split import Split
 from graphopt.calibration.statistics import Statistics
-from graphopt.compiler.latency import latencies
 from graphopt.compiler.optimize import Shapes
 from graphopt.coupling.couple import couple
 from graphopt.coupling.groups import Coupling
@@ -157,7 +156,7 @@ class Pruner:
         is_wanted = self.request.criterion in NEEDS_GRAMS or self.request.recovery is not Recovery.NONE
         if data is None or not is_wanted:
             return Statistics()
-        with self.step("calibrate", data.fitted.count) as done:
+        with self.step("calibrate", data.count - data.held) as done:
             return collect(model, data.fitted, (), measured(coupling), threads=self.threads, progress=done)
 
     def _choose(self, subject: _Subject) -> _Chosen:
@@ -171,7 +170,7 @@ class Pruner:
         room = room_for(cost, limit, channels, self.request.multiples)
         choose = self._chooser(subject, cost, room)
         if is_timed:
-            return _Chosen(self._choose_by_latency(subject, cost, choose), room.multiple)
+            return _Chosen(self._choose_by_latency(subject, cost, room, choose), room.multiple)
         widths = exactly(choose, limit, lambda found: count(measure, counted(subject.without(found), subject.shapes)))
         note = remark(cost, limit, widths, room.multiple)
         return _Chosen(widths, room.multiple, () if note is None else (note,))
@@ -191,25 +190,30 @@ class Pruner:
         return choose
 
     def _choose_by_latency(
-        self, subject: _Subject, cost: Cost, choose: Callable[[float], dict[str, int]]
+        self, subject: _Subject, cost: Cost, room: Room, choose: Callable[[float], dict[str, int]]
     ) -> dict[str, int]:
-        with self.step("measure latency"):
-            before = latencies([subject.model], self.request.target, subject.shapes)[0].median
+        before, _ = self._milliseconds(subject, subject.model)
         want = self.request.budget.limit(before)
 
         def latency(widths: Widths) -> float:
             """Return milliseconds, relative to those of the model in the same minute."""
-            with self.step("measure latency"):
-                pair = [subject.model, subject.without(widths)]
-                whole, smaller = latencies(pair, self.request.target, subject.shapes)
-            return smaller.median * before / whole.median
+            whole, smaller = self._milliseconds(subject, subject.without(widths))
+            return smaller * before / whole
 
-        found = by_latency(choose, latency, want, before, cost)
+        found = by_latency(choose, latency, want, before, cost, room)
         if found is None:
             raise MeasurementError(
                 f"no widths were found that take {want:.3g} ms instead of {before:.3g}; ask for less, or say macs="
             )
         return found
+
+    def _milliseconds(self, subject: _Subject, other: ir.Model) -> tuple[float, float]:
+        """Return how long a run of the programs of the model and of another takes."""
+        from graphopt.compiler.latency import latencies  # noqa: PLC0415  # the compiler takes seconds to import
+
+        with self.step("measure latency"):
+            whole, smaller = latencies([subject.model, other], self.request.target, subject.shapes)
+        return whole.median, smaller.median
 
     def _recovered(self, subject: _Subject, pruned: ir.Model, plan: Plan) -> ir.Model | None:
         """Return the model with what is left fitted to what there was; None where that is not asked for."""
@@ -247,10 +251,9 @@ class Pruner:
         request, data = self.request, subject.data
         states = [self._state(subject, model) for model in (subject.model, pruned, recovered) if model is not None]
         if request.measure or request.budget.measure is Measure.LATENCY:
-            with self.step("measure latency"):
-                times = latencies([subject.model, recovered or pruned], request.target, subject.shapes)
-            states = [replace(states[0], latency=times[0].median)] + [
-                replace(state, latency=times[1].median)
+            times = self._milliseconds(subject, recovered or pruned)
+            states = [replace(states[0], latency=times[0])] + [
+                replace(state, latency=times[1])
                 for state in states[1:]  # values do not change the time
             ]
         whole, smaller = (counted(model, subject.shapes) for model in (subject.model, pruned))
@@ -262,7 +265,7 @@ class Pruner:
             pipeline=request.pipeline,
             plan=plan,
             samples=0 if data is None else data.count,
-            held_out=0 if data is None else data.held_out.count or 0,
+            held_out=0 if data is None else data.held,
             before=states[0],
             pruned=states[1],
             recovered=states[2] if len(states) > 2 else None,
@@ -284,7 +287,7 @@ class Pruner:
         if data is None:
             return state
         fidelity = right = None
-        with self.step("compare", data.held_out.count) as done:
+        with self.step("compare", data.held) as done:
             if model is not subject.model:
                 fidelity = compare(subject.model, model, data.held_out, threads=self.threads, on_samples=done)
             if data.labels is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import onnx_ir as ir
@@ -17,6 +18,15 @@ from graphopt.ir.materialize import make_constant, tensor_of
 from graphopt.tensors import Array
 
 _NOTHING: IntArray = np.zeros(0, np.int64)
+
+
+class Part(NamedTuple):
+    """What leaves an input of a node, by axis, and the name of its places."""
+
+    node: ir.Node
+    operand: int
+    name: str
+    leaving: Mapping[int, IntArray]
 
 
 class Cut:
@@ -42,12 +52,12 @@ class Cut:
         found = {axis: self._removed.get((name, axis), _NOTHING) for axis in range(len(shape or ()))}
         return {axis: indices for axis, indices in found.items() if indices.size}
 
-    def constants(self) -> Iterator[tuple[ir.Node, int, dict[int, IntArray]]]:
-        """Yield the constant inputs of nodes of which something leaves, with what leaves by axis."""
+    def constants(self) -> Iterator[Part]:
+        """Yield the constant inputs of nodes of which something leaves."""
         for node in self._graph:
             for index, value in enumerate(node.inputs):
                 if constant_tensor(value) is not None and (leaving := self.of_operand(node, index)):
-                    yield node, index, leaving
+                    yield Part(node, index, name_of_operand(node, index), leaving)
 
     def fresh(self, base: str) -> str:
         """Return and take a name that is free in the model."""

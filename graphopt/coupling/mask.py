@@ -10,6 +10,8 @@ import onnx_ir as ir
 from graphopt.coupling.cut import Cut
 from graphopt.coupling.groups import Coupling, IntArray, Removal
 from graphopt.ir.constants import constant
+from graphopt.ir.shapes import infer_shapes
+from graphopt.ir.walk import label
 from graphopt.tensors import Array
 
 
@@ -23,6 +25,7 @@ def mask(model: ir.Model, coupling: Coupling, removal: Removal) -> None:
         ModelError: a group or channel that the coupling does not have.
 
     """
+    infer_shapes(model)
     cut = Cut(model, coupling, removal)
     nodes = {node.outputs[0].name: node for node in model.graph if node.outputs}
     ends = [(nodes[end.node], end.operand, cut.of_operand(nodes[end.node], end.operand)) for end in coupling.sums]
@@ -33,18 +36,16 @@ def mask(model: ir.Model, coupling: Coupling, removal: Removal) -> None:
 
 def _silence(node: ir.Node, operand: int, leaving: Mapping[int, IntArray], cut: Cut) -> None:
     value = node.inputs[operand]
-    if value is None or value.shape is None:
-        return
     ((axis, indices),) = leaving.items()
     array = constant(value)
     if array is not None:
         cut.give(node, operand, _zeroed(array, axis, indices))
         return
-    size, dtype = value.shape[axis], value.dtype
-    if not isinstance(size, int) or dtype is None:
-        raise ValueError(f"the shape and type of {value.name!r} are not known")
-    kept = _zeroed(np.ones((size, *[1] * (len(value.shape) - axis - 1)), dtype.numpy()), 0, indices)
-    product = ir.Node("", "Mul", [value, cut.constant(f"{value.name}_mask", kept)], num_outputs=1)
+    size = None if value is None or value.shape is None else value.shape[axis]
+    if value is None or value.shape is None or value.dtype is None or not isinstance(size, int):
+        raise ValueError(f"input {operand} of {label(node)} is of unknown shape or type")
+    ones = np.ones((size, *[1] * (len(value.shape) - axis - 1)), value.dtype.numpy())
+    product = ir.Node("", "Mul", [value, cut.constant(f"{value.name}_mask", _zeroed(ones, 0, indices))], num_outputs=1)
     silent = product.outputs[0]
     silent.name, silent.type, silent.shape = cut.fresh(f"{value.name}_masked"), value.type, value.shape
     node.prepend(product)

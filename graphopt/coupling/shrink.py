@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import onnx_ir as ir
 
-from graphopt.coupling.cut import Cut, replace_content
-from graphopt.coupling.groups import Coupling, IntArray, Removal, name_of_operand
+from graphopt.coupling.cut import Cut, Part, replace_content
+from graphopt.coupling.groups import Coupling, IntArray, Removal
 from graphopt.coupling.rules.table import ADJUSTMENTS
 from graphopt.errors import ModelError
 from graphopt.ir.constants import constant_tensor
@@ -31,12 +31,12 @@ def shrink(model: ir.Model, coupling: Coupling, removal: Removal) -> None:
     cut = Cut(model, coupling, removal)
     infer_shapes(model)
     _check_that_something_stays(model.graph, cut)
-    operands = tuple(cut.constants())
+    parts = tuple(cut.constants())
     for node in model.graph:
         adjust = ADJUSTMENTS.get(node.op_type) if is_op(node, node.op_type) else None
         if adjust is not None:
             adjust(node, cut)
-    _slice(operands, cut)
+    _slice(parts, cut)
     for node in model.graph:
         for value in node.outputs:
             _declare(value, cut)
@@ -54,19 +54,20 @@ def _check_that_something_stays(graph: ir.Graph, cut: Cut) -> None:
                     )
 
 
-def _slice(operands: Iterable[tuple[ir.Node, int, Mapping[int, IntArray]]], cut: Cut) -> None:
-    """Slice each operand; a matrix that several nodes read once, for all of them."""
+def _slice(parts: Iterable[Part], cut: Cut) -> None:
+    """Slice constants; a matrix that several nodes read once, for all of them."""
     together: set[str] = set()
-    for node, index, leaving in operands:
+    for node, index, name, leaving in parts:
         value = node.inputs[index]
         tensor = constant_tensor(value)
-        if value is None or tensor is None:
+        if value is None or tensor is None or name in together:
             continue
-        if name_of_operand(node, index) != value.name:
-            cut.give(node, index, _without(tensor.numpy(), leaving))
-        elif value.name not in together:
-            together.add(value.name)
-            replace_content(value, _without(tensor.numpy(), leaving))
+        array = _without(tensor.numpy(), leaving)
+        if name == value.name:
+            together.add(name)
+            replace_content(value, array)
+        else:
+            cut.give(node, index, array)
 
 
 def _without(array: Array, leaving: Mapping[int, IntArray]) -> Array:

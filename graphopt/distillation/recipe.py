@@ -7,6 +7,7 @@ Options that are left out have values that suit a few hundred to some thousand i
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -86,9 +87,9 @@ class Recipe:
         for option, least in (("epochs", 1), ("batch", 1), ("patience", 0), ("seed", 0)):
             self._check(option, getattr(self, option) >= least, f"{least} or more")
         for option in ("rate", "temperature", "decay"):
-            self._check(option, getattr(self, option) > 0, "above 0")
+            self._check(option, 0 < getattr(self, option) < math.inf, "above 0")
         for option in ("weight_decay", "clip", "feature_weight"):
-            self._check(option, getattr(self, option) >= 0, "0 or more")
+            self._check(option, 0 <= getattr(self, option) < math.inf, "0 or more")
         for option in ("momentum", "average", "held_out", "smoothing", "warm_up"):
             self._check(option, 0 <= getattr(self, option) < 1, "from 0 to below 1")
         self._check("labels", 0 <= self.labels <= 1, "from 0 to 1")

@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 from graphopt.pruning.cost import Cost, Widths
 from graphopt.pruning.curves import Curve
 
+CLOSE = 0.02
+"""How far below the limit the cost may be, as a share of the whole: where it is further below, that is mended first."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -72,11 +75,21 @@ class _Search:
             self._take(step)
 
     def exchange(self) -> None:
-        """Let each group in turn have a wider width at the cost of the others, where all in all that helps."""
+        """Let each group in turn have another width at the cost of the others, where all in all that helps.
+
+        It is a wider one, but where too much of what the limit allows is left.
+        """
         for group, choice in self.choices.items():
             for width in reversed(choice.widths):
-                if width > self.widths[group]:
+                if width > self.widths[group] or (width < self.widths[group] and self._unused(self.spent)):
                     self._try(group, width)
+
+    def _unused(self, spent: float) -> float:
+        """Return what is left of the limit, but for as much as is close enough."""
+        return max(self.limit - spent - CLOSE * self.cost.whole, 0.0)
+
+    def _merit(self, widths: Widths, spent: float) -> tuple[float, float]:
+        return self._unused(spent), self._error(widths)
 
     def _try(self, group: str, width: int) -> None:
         others = {name: choice for name, choice in self.choices.items() if name != group}
@@ -84,7 +97,7 @@ class _Search:
         other = _Search(self.cost, self.limit, others, self.widths | {group: width}, steps)
         if other.narrow():
             other.widen()
-            if self._error(other.widths) < self._error(self.widths):
+            if self._merit(other.widths, other.spent) < self._merit(self.widths, self.spent):
                 self.widths, self.spent, self.steps = other.widths, other.spent, {}
 
     def _error(self, widths: Widths) -> float:

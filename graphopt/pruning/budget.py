@@ -110,9 +110,9 @@ def one_budget(amounts: Mapping[Measure, Amount | None]) -> Budget:
     """Return the budget of the only measure that is given an amount; raises PipelineError where none or two are."""
     given = {measure: amount for measure, amount in amounts.items() if amount is not None and amount != ""}
     if len(given) != 1:
-        listed = " and ".join(given) if given else "nothing"
+        listed = f"{' and '.join(given)} are" if given else "nothing is"
         raise PipelineError(
-            f"{listed} is to become less; say it of one of {', '.join(amounts)}, as in {next(iter(amounts))}=-40%"
+            f"{listed} to become less; say it of one of {', '.join(amounts)}, as in {next(iter(amounts))}=-40%"
         )
     ((measure, amount),) = given.items()
     return parse_budget(measure, amount)

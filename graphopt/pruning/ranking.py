@@ -32,7 +32,7 @@ def choose_criterion(text: str | Criterion, *, has_data: bool) -> Criterion:
     try:
         criterion = Criterion(text)
     except ValueError:
-        known = [AUTO, *Criterion]
+        known = [AUTO, *map(str, Criterion)]
         close = difflib.get_close_matches(str(text), known, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise CalibrationError(f"unknown criterion {str(text)!r}{hint}; there are {', '.join(known)}") from None

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
 
 from graphopt.calibration.gram import Float64, Gram
@@ -28,6 +29,9 @@ DAMPING = 0.01
 
 LARGEST_SIDE = 2304
 """The most columns of a layer that is refitted in each trial: twice as many take eight times as long."""
+
+
+_Kept = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class Refit:
 
     def __init__(self, model: ir.Model, grams: Mapping[str, Gram]) -> None:
         self._layers: dict[str, _Layer] = {}
+        self._recent: dict[str, list[tuple[_Kept, Float64]]] = {}
         for node in model.graph:
             weight, gram = weight_of(node), grams.get(str(node.outputs[0].name))
             if weight is not None and gram is not None and gram.count and not gram.is_diagonal:
@@ -74,12 +79,22 @@ class Refit:
             rows = to_rows(node, weight.astype(np.float64))
             if (rows == layer.rows).all():
                 continue
-            fitted = np.stack([_fitted(*each) for each in zip(layer.rows, rows, layer.moment, strict=True)])
+            fitted = self._fitted(str(node.outputs[0].name), layer, (rows != 0).any(axis=1))
             _put(masked.graph, node, WEIGHT, from_rows(node, fitted, weight.shape).astype(weight.dtype), names)
             bias = bias_of(node)
             if layer.mean is not None and bias is not None:
                 shift = np.einsum("grk,gk->gr", layer.rows - fitted, layer.mean).reshape(-1)
                 _put(masked.graph, node, BIAS, (bias + shift).astype(bias.dtype), names)
+
+    def _fitted(self, name: str, layer: _Layer, kept: _Kept) -> Float64:
+        """Return the rows of a layer whose other columns are zero; the last two are known, as trials differ little."""
+        recent = self._recent.setdefault(name, [])
+        for known, fitted in recent:
+            if (known == kept).all():
+                return fitted
+        fitted = np.stack([_solution(*each) for each in zip(layer.rows, kept, layer.moment, strict=True)])
+        self._recent[name] = [*recent[-1:], (kept, fitted)]
+        return fitted
 
 
 def _layer(node: ir.Node, rows: Float64, gram: Gram) -> _Layer:
@@ -101,9 +116,9 @@ def _takes_up_means(node: ir.Node) -> bool:
     return scales == (1.0, 1.0) and weight is not None and bias.size == to_rows(node, weight)[..., 0].size
 
 
-def _fitted(whole: Float64, masked: Float64, moment: Float64) -> Float64:
-    """Return rows [R, K] that are zero where the masked ones are in all rows, the rest fitted to the whole ones."""
-    kept = np.flatnonzero((masked != 0).any(axis=0))
+def _solution(whole: Float64, is_kept: _Kept, moment: Float64) -> Float64:
+    """Return rows [R, K] that are zero but for kept columns [K], which are fitted to make what the whole ones do."""
+    kept = np.flatnonzero(is_kept)
     fitted = np.zeros_like(whole)
     if kept.size:
         fitted[:, kept] = np.linalg.solve(moment[np.ix_(kept, kept)], moment[kept] @ whole.T).T

@@ -6,14 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from graphopt.errors import PipelineError
-from graphopt.pruning.allot import Choice, allot
+from graphopt.pruning.allot import CLOSE, Choice, allot
 from graphopt.pruning.cost import Cost, Widths
 from graphopt.pruning.curves import Curve, Float64, by_scores
 from graphopt.pruning.trial import Trials
 from graphopt.pruning.width import widths
-
-CLOSE = 0.02
-"""How far below the request the cost may be, as a share of the whole, without a sentence why."""
 
 TRIALS = 320
 """How many models are tried to tell what widths cost the answers, but for networks of very many groups."""
@@ -26,6 +23,9 @@ ROUNDS = 2
 
 PROGRAMS = 5
 """How many programs are compiled and measured for a budget of latency."""
+
+AIM = 1 - CLOSE / 2
+"""The share of a latency that programs are aimed at: one that takes a little more is of no use."""
 
 OnTrial = Callable[[int, int], None]
 """Told how many trials are done, and of how many."""
@@ -100,7 +100,6 @@ class Measured:
         base: dict[str, int] = {}
         for number in range(1, ROUNDS + 1):
             if number > 1:
-                choices = {name: several[several.index(base[name]) :] for name, several in choices.items()}
                 curves = self._curves(choices, base)
             part = whole - (whole - limit) * number / ROUNDS
             found = {name: Choice(several, curves[name]) for name, several in choices.items()}
@@ -112,8 +111,8 @@ class Measured:
 
     def _count(self) -> None:
         self._done += 1
-        total = sum(min(len(several) - 1, self._levels) for several in self._room.choices.values()) * ROUNDS
-        self._on_trial(min(self._done, total), total)
+        each = sum(min(len(several) - 1, self._levels) for several in self._room.choices.values())
+        self._on_trial(self._done, max(each * ROUNDS, self._done))
 
 
 def exactly(
@@ -135,30 +134,35 @@ def by_latency(
     want: float,
     before: float,
     cost: Cost,
+    room: Room,
 ) -> dict[str, int] | None:
     """Return widths whose program is as fast as wanted, or None where no trial was.
 
-    Multiply-adds stand for time while widths are chosen; what they are to be is corrected by what programs take.
+    Multiply-adds stand for time while widths are chosen. The line through what the model takes and what the last
+    program took says how many of them are wanted next.
 
     Args:
         choose: returns widths for a limit of multiply-adds, as close to it as there are.
         latency: compiles the model with such widths and measures it, in milliseconds.
         want, before: milliseconds, of what is looked for and of the model.
         cost: multiply-adds by widths.
+        room: what the widths can be.
 
     """
     best: tuple[float, dict[str, int]] | None = None
-    share = want / before
+    limit = cost.whole * want / before
+    least = room.least(cost)
     for _ in range(PROGRAMS):
-        widths = choose(share * cost.whole)
+        widths = choose(max(limit, least))
         taken = latency(widths)
         if taken <= want and (best is None or taken > best[0]):
             best = taken, widths
         if want * (1 - CLOSE) <= taken <= want:
             break
-        share *= want / taken
-        if share >= 1:
+        if taken > want and limit <= least:
             break
+        saved = (cost.whole - cost(widths)) * (before - AIM * want) / (before - taken) if taken < before else 0
+        limit = cost.whole - saved if saved else limit / 2
     return None if best is None else best[1]
 
 
@@ -169,7 +173,7 @@ def remark(cost: Cost, limit: float, found: Widths, multiple: int) -> str | None
         return None
     return (
         f"{cost.measure} fall to {reached / cost.whole:.1%} rather than {limit / cost.whole:.1%} of the model's: "
-        f"no widths that are multiples of {multiple} come closer; a smaller multiple may"
+        f"no widths that are multiples of {multiple} were found closer; a smaller multiple may do"
     )
 
 

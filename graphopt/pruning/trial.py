@@ -51,11 +51,11 @@ class Trials:
     def curves(
         self, choices: Mapping[str, tuple[int, ...]], base: Widths, levels: int, on_trial: Callable[[], None]
     ) -> dict[str, Curve]:
-        """Measure what it adds to the error at some widths that single groups become narrower.
+        """Measure what it adds to the error that single groups are narrower, the others as wide as they are meanwhile.
 
         Args:
-            choices: widths by group, that of `base` first.
-            base: the widths of all groups meanwhile.
+            choices: widths by group, all channels first.
+            base: the widths meanwhile; all channels of a group that is not named.
             levels: at how many widths to measure each group at most.
             on_trial: called behind each.
 
@@ -63,9 +63,10 @@ class Trials:
         start = self.error(base)
         found = {}
         for group, widths in choices.items():
+            whole = self.error({**base, group: widths[0]}) if group in base else start
             errors = {}
             for width in widths_to_measure(widths, levels):
-                errors[width] = max(self.error({**base, group: width}) - start, 0.0)
+                errors[width] = max(self.error({**base, group: width}) - whole, 0.0)
                 on_trial()
             found[group] = Curve.of(widths[0], errors)
         return found

@@ -42,6 +42,7 @@ def conv_transpose(site: Site) -> None:
     read, width = np.arange(sizes[0]), sizes[1]
     made = np.arange(groups * width)
     if groups > 1 and read.size == groups:
+        site.freeze(weight, 1, "loses whole groups alone")
         return site.tie(site.data, 1, site.result, 1, at=(made // width, made))
     site.tie(weight, 1, site.result, 1, at=(made % width, made))
     site.tie(weight, 0, weight, 0, at=(read, read % (read.size // groups)))

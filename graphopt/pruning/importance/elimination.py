@@ -26,7 +26,7 @@ from graphopt.quantization.rows import Float64
 DAMPING = 0.01
 """The share that each diagonal element gains: samples are few, and columns that were alike on them need not stay so."""
 
-_FLOOR = 1e-6  # of the mean of the diagonal: what a column gains that was never seen
+_FLOOR = 1e-3  # of the mean square: what is left of that of a column that is constant is rounding of its product
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def eliminate(model: ir.Model, group: Group, grams: Mapping[str, Gram], *, dampi
     for node in group.consumers:
         gram = grams.get(str(node.outputs[0].name))
         for share in shares(node, group):
-            moment = _damped(_moment(node, share, gram), damping)
+            moment = _moment(node, share, gram, damping)
             energy = _energy(share.weight, moment)
             if energy > 0:
                 problems.append(_problem(node, share, moment, len(group.channels)))
@@ -80,8 +80,8 @@ def eliminate(model: ir.Model, group: Group, grams: Mapping[str, Gram], *, dampi
     return Elimination(*sweep(problems, scales, len(group.channels)))
 
 
-def _moment(node: ir.Node, share: Share, gram: Gram | None) -> Float64:
-    """Return second moments [K, K] or [K] of what the weight multiplies, about the mean where a bias takes that up."""
+def _moment(node: ir.Node, share: Share, gram: Gram | None, damping: float) -> Float64:
+    """Return damped second moments [K, K] or [K] of what a weight multiplies, about the mean where a bias adds it."""
     size = share.weight.shape[1]
     if gram is None:
         return np.ones(size)
@@ -91,22 +91,16 @@ def _moment(node: ir.Node, share: Share, gram: Gram | None) -> Float64:
         raise CalibrationError(f"the Gram matrix of node {label(node)} saw no samples; give one at least")
     moment, mean = gram.moment[share.index], gram.mean[share.index]
     if not (np.isfinite(moment).all() and np.isfinite(mean).all()):
-        raise CalibrationError(
-            f"the Gram matrix of node {label(node)} has a NaN or an infinity; leave the sample out"
-        )
-    if is_op(node, "MatMul"):
-        return moment
-    return moment - (np.square(mean) if gram.is_diagonal else np.outer(mean, mean))
-
-
-def _damped(moment: Float64, damping: float) -> Float64:
-    """Return moments whose diagonal is larger by a share of itself, and a little of its mean."""
-    if moment.ndim == 1:
-        return moment * (1 + damping)
-    damped, diagonal = moment.copy(), np.clip(np.diagonal(moment), 0, None)
-    gain = damping * (diagonal + _FLOOR * (diagonal.mean() or 1.0))
-    damped[np.diag_indices_from(damped)] = diagonal + gain
-    return damped
+        raise CalibrationError(f"the Gram matrix of node {label(node)} has a NaN or an infinity; leave the sample out")
+    mean = np.zeros(size) if is_op(node, "MatMul") else mean
+    if gram.is_diagonal:
+        return np.clip(moment - np.square(mean), 0, None) + damping * _FLOOR * moment
+    squares = np.diagonal(moment)
+    variances = np.clip(squares - np.square(mean), 0, None)
+    damped = moment - np.outer(mean, mean)
+    gain = damping * (variances + _FLOOR * (squares + (_FLOOR * squares.mean() or 1.0)))
+    damped[np.diag_indices_from(damped)] = variances + gain
+    return np.asarray(damped)
 
 
 def _energy(weight: Float64, moment: Float64) -> float:

@@ -23,7 +23,7 @@ RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 UNJUDGED = 0.1
 """The ridge where nothing can be held out."""
 
-_FLOOR = 1e-6  # of the mean of the diagonal: what a column weighs that was never seen
+_FLOOR = 1e-6  # of the mean square: what is left of that of a column that is constant is rounding of its product
 _STEPS = 100
 _PRECISION = 1e-12
 
@@ -62,7 +62,7 @@ def fit(equations: Equations, start: Fit, ridge: float, *, moves_bias: bool, sup
     weight = start.weight
     if second is not None and cross is not None and np.isfinite(ridge):
         residual = cross - weight @ second
-        second = _damped(second, ridge)
+        second = _damped(second, np.diagonal(equations.xx, axis1=1, axis2=2) / max(equations.count, 1), ridge)
         if support is None:
             weight = weight + np.linalg.solve(second, residual.transpose(0, 2, 1)).transpose(0, 2, 1)
         else:
@@ -120,11 +120,12 @@ def _moments(
     return mean, target, second, cross
 
 
-def _damped(second: Float64, ridge: float) -> Float64:
+def _damped(second: Float64, squares: Float64, ridge: float) -> Float64:
+    """Add to the diagonal a share of itself, and of the mean squares [G, K], a little of which is rounding."""
     diagonal = np.clip(np.diagonal(second, axis1=1, axis2=2), 0, None)
-    mean = diagonal.mean(axis=1, keepdims=True)
     damped, index = second.copy(), np.arange(second.shape[1])
-    damped[:, index, index] += ridge * (diagonal + _FLOOR * np.where(mean > 0, mean, 1.0))
+    floor = squares + (_FLOOR * squares.mean() or 1.0)
+    damped[:, index, index] = diagonal * (1 + ridge) + _FLOOR * floor
     return damped
 
 

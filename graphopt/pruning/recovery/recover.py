@@ -28,6 +28,9 @@ from graphopt.tensors import Array, Feeds
 FOLDS = 4
 """Parts that the samples are dealt to, batch by batch; each is held out once to choose a ridge."""
 
+PLACES = 256
+"""Columns of an image that are taken at most, by chance: those beside each other are much alike."""
+
 _NOTHING = 1e-6  # of the variance: what rounding of products to float32 alone may make
 
 Progress = Callable[[int, int], None]
@@ -158,11 +161,15 @@ def _add(
     """Add what a layer reads, and shall make of it, in one batch."""
     start = 0
     for columns in layer.operand.columns(given.astype(np.float32, copy=False)):
-        stop = start + columns.shape[2]
+        size = columns.shape[2]
+        targets = wanted[:, :, start : start + size]
+        start += size
+        if size > PLACES:
+            chosen = np.sort(np.random.default_rng(start).choice(size, PLACES, replace=False))
+            columns, targets = columns[:, :, chosen], targets[:, :, chosen]
         if fold not in parts:
             parts[fold] = Equations(*columns.shape[:2], wanted.shape[1])
-        parts[fold].add(columns, np.ascontiguousarray(wanted[:, :, start:stop]), multiply)
-        start = stop
+        parts[fold].add(columns, np.ascontiguousarray(targets), multiply)
 
 
 def _refit(
