@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from graphopt.compiler.prune import prune
     from graphopt.compiler.quantize import quantize
     from graphopt.compiler.reshape import rebatch, reshape
+    from graphopt.compiler.shorten import shorten
     from graphopt.compiler.tune import tune
     from graphopt.errors import (
         CalibrationError,
@@ -65,6 +66,7 @@ __all__ = [
     "rebatch",
     "rename",
     "reshape",
+    "shorten",
     "tune",
 ]
 __version__ = "0.1.0"
@@ -85,6 +87,7 @@ _HOMES = {
     "rebatch": "graphopt.compiler.reshape",
     "rename": "graphopt.ir.rename",
     "reshape": "graphopt.compiler.reshape",
+    "shorten": "graphopt.compiler.shorten",
     "tune": "graphopt.compiler.tune",
 }
 

@@ -18,6 +18,7 @@ from passes.inline_functions import InlineFunctions
 from passes.prune_channels import PruneChannels
 from passes.quantize import Quantize
 from passes.recover_operators import RecoverOperators
+from passes.remove_blocks import RemoveBlocks
 from passes.remove_dead_nodes import RemoveDeadNodes
 from passes.simplify_algebra import SimplifyAlgebra
 from passes.simplify_control_flow import SimplifyControlFlow
@@ -41,6 +42,7 @@ PASSES: dict[str, type[Pass]] = {
     ConvertOpset.name: ConvertOpset,
     PruneChannels.name: PruneChannels,
     Factorize.name: Factorize,
+    RemoveBlocks.name: RemoveBlocks,
     Quantize.name: Quantize,
     RemoveDeadNodes.name: RemoveDeadNodes,
     FuseOperators.name: FuseOperators,

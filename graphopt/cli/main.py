@@ -25,6 +25,7 @@ _COMMANDS = {
     "quantize": "quantize_model",
     "prune": "prune_model",
     "factorize": "factorize_model",
+    "shorten": "shorten_model",
     "distill": "distill_model",
     "run": "run_program",
     "inspect": "inspect_model",
