@@ -14,13 +14,13 @@ from graphopt.errors import PipelineError
 from graphopt.ir.shapes import infer_shapes
 from graphopt.pipeline.base import Pass
 from graphopt.pipeline.context import Context
-from graphopt.pruning.budget import Budget, Measure, one_budget
+from graphopt.pruning.budget import OF_TIME, Budget, Measure, one_budget
 from graphopt.pruning.cost import cost_of, counted
 from graphopt.pruning.importance.criterion import Criterion, score
 from graphopt.pruning.importance.evidence import Evidence
 from graphopt.pruning.plan import METADATA_KEY, Plan
 from graphopt.pruning.search import by_score, room_for
-from graphopt.pruning.width import check_multiple, multiples_to_try
+from graphopt.pruning.width import snaps_to_try, vector_width
 
 ROUNDING = 10.0
 """With fewer channels a model answers otherwise, as the budget has it: a check is to find what is broken."""
@@ -33,7 +33,7 @@ class PruneChannels(Pass):
     `plan` is a file that `graphopt prune --plan FILE` or `Plan.save` wrote, for the model as it is at this place of the
     pipeline: the same passes must stand before. Or `macs`, `flops`, `params` or `bytes` say how much less there is to
     be, as in `macs=-30%`; the channels of the smallest weights leave then, by a `criterion` that needs no data, and
-    groups keep multiples of `multiple`, 0 being what the target's vectors hold. A model that was pruned stays.
+    groups keep multiples of `multiple`, 0 being what fills the target's vectors. A model that was pruned stays.
     """
 
     name: ClassVar[str] = "prune-channels"
@@ -47,8 +47,6 @@ class PruneChannels(Pass):
     multiple: int = 0
 
     def __post_init__(self) -> None:
-        if self.multiple:
-            check_multiple(self.multiple)
         if not self.plan:
             _ = self._budget
         elif self.macs or self.flops or self.params or self.bytes:
@@ -94,9 +92,11 @@ class PruneChannels(Pass):
 
     def _planned(self, model: ir.Model, coupling: Coupling, ctx: Context) -> Plan:
         budget = self._budget
-        cost = cost_of(budget.measure, counted(model), coupling.groups)
+        static, vector = counted(model), vector_width(ctx.target)
+        cost = cost_of(budget.measure, static, coupling.groups)
+        computed = cost_of(budget.measure, static, coupling.groups, vector) if budget.measure in OF_TIME else None
         limit = budget.limit(cost.whole)
         channels = {group.name: len(group.channels) for group in coupling.groups}
-        room = room_for(cost, limit, channels, multiples_to_try(self.multiple or None, ctx.target))
+        room = room_for(cost, limit, channels, snaps_to_try(self.multiple or None, ctx.target))
         scores = score(Criterion(self.criterion), model, coupling, Evidence(seed=ctx.seed))
-        return Plan.of(scores, by_score(cost, limit, room, scores), self.criterion, str(budget))
+        return Plan.of(scores, by_score(cost, limit, room, scores, computed), self.criterion, str(budget))

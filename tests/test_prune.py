@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 import graphopt
 from graphopt.backends.ort.reference import evaluate
+from graphopt.calibration.drawn import draw
 from graphopt.calibration.labels import read_labels
 from graphopt.calibration.source import open_samples
 from graphopt.calibration.split import split
@@ -27,6 +28,7 @@ from graphopt.pruning.budget import Measure
 from graphopt.pruning.cost import Cost, Share, Size, Term, count, counted
 from graphopt.pruning.plan import METADATA_KEY, Plan
 from graphopt.pruning.search import Room, by_latency
+from graphopt.pruning.width import Snap
 from graphopt.runtime.benchmark import Timing
 from graphopt.targets import Target
 from graphopt.tensors import Array
@@ -104,7 +106,7 @@ def test_narrower_widths_are_multiples(digits: Pruned) -> None:
     plan = digits.report.plan
     assert plan.removal
     for name, numbers in plan.removal.items():
-        assert (plan.channels[name] - len(numbers)) % digits.report.multiple == 0
+        assert (plan.channels[name] - len(numbers)) % digits.report.snap.of(plan.channels[name]) == 0
 
 
 @pytest.mark.parametrize(
@@ -237,13 +239,30 @@ def test_samples_are_held_out() -> None:
     parts = split(samples, list(range(20)), 10)
     assert (parts.count, parts.held, parts.fitted.count, parts.held_out.count) == (10, 2, 8, 2)
     assert parts.fitted_labels is not None
-    assert parts.fitted_labels.tolist() == list(range(8))
     assert parts.labels is not None
-    assert parts.labels.tolist() == [8, 9]
+    assert sorted([*parts.fitted_labels, *parts.labels]) == list(range(10))
+    for part, numbers in ((parts.fitted, parts.fitted_labels), (parts.held_out, parts.labels)):
+        rows = np.concatenate([batch["image"] for batch in part])
+        assert (rows == images(slice(0, 20))[numbers]).all()
+    again = split(samples, list(range(20)), 10, seed=1)
+    assert again.labels is not None
+    assert again.labels.tolist() != parts.labels.tolist()
     single = split(samples, limit=1)
     assert single.fitted.count == single.held_out.count == 1
     spread = split(open_samples(_Countless(images(slice(0, 7))), model))
     assert (spread.count, spread.held, sum(len(batch.names) for batch in spread.held_out)) == (7, 1, 1)
+
+
+def test_samples_are_drawn() -> None:
+    samples = open_samples({"image": images(slice(0, 50))}, load(DIGITS))
+    assert draw(samples, 50) is samples
+    few = np.concatenate([batch["image"] for batch in draw(samples.part(10, 50), 6)])
+    numbers = [int(np.flatnonzero((images(slice(0, 50)) == row).all(axis=(1, 2, 3)))[0]) for row in few]
+    assert len(numbers) == 6
+    assert numbers == sorted(numbers)
+    assert min(numbers) >= 10
+    assert max(numbers) > 20
+    assert draw(open_samples(_Countless(images(slice(0, 7))), load(DIGITS)), 3).stop == 3
 
 
 class _Countless:
@@ -289,10 +308,12 @@ def test_a_budget_of_latency_is_searched_by_what_programs_take() -> None:
     def choose(limit: float) -> dict[str, int]:
         return {"g": int(limit) // 10 * 10}
 
-    found = by_latency(choose, lambda widths: 3.0 + widths["g"] / 100, 10.0, 13.0, cost, Room({"g": 1000}, 10))
+    found = by_latency(
+        choose, lambda widths: 3.0 + widths["g"] / 100, 10.0, 13.0, cost, Room({"g": 1000}, Snap(10, 10))
+    )
     assert found is not None
     assert 9.8 <= 3.0 + found["g"] / 100 <= 10.0
-    assert by_latency(choose, lambda _: 13.0, 10.0, 13.0, cost, Room({"g": 1000}, 10)) is None
+    assert by_latency(choose, lambda _: 13.0, 10.0, 13.0, cost, Room({"g": 1000}, Snap(10, 10))) is None
 
 
 def test_a_budget_of_latency(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -366,3 +387,21 @@ def test_a_command_on_what_cannot_shrink(tmp_path: Path) -> None:
     done = runner.invoke(cli.build_app(), arguments)
     assert done.exit_code == 3
     assert "no channel can leave model 'g'" in done.output
+
+
+def test_what_is_left_is_distilled() -> None:
+    part = slice(0, 60)
+    _, report = graphopt.prune(
+        DIGITS, {"image": images(part)}, params="-30%", recover="distill", recipe="distill{epochs=2}", threads=1
+    )
+    assert report.recovery == "distill"
+    assert report.recovered is not None
+    assert report.recovered.fidelity is not None
+    assert report.pruned.fidelity is not None
+    assert report.recovered.fidelity.error < report.pruned.fidelity.error
+    assert "distill" in report.seconds
+
+
+def test_labels_do_not_fit_the_data() -> None:
+    with pytest.raises(CalibrationError, match="has 3 labels for 20 samples"):
+        graphopt.prune(DIGITS, {"image": images(slice(0, 20))}, macs="-30%", labels=[1, 2, 3])

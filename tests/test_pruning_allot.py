@@ -13,7 +13,7 @@ from graphopt.pruning.allot import Choice, allot
 from graphopt.pruning.budget import Measure
 from graphopt.pruning.cost import Cost, Share, Size, Term
 from graphopt.pruning.curves import Curve, by_scores, widths_to_measure
-from graphopt.pruning.width import multiples_to_try, widths
+from graphopt.pruning.width import Snap, snaps_to_try
 from graphopt.targets import host
 
 CHANNELS = 8
@@ -97,14 +97,16 @@ def test_curves_rise_towards_fewer_channels() -> None:
 
 
 def test_widths_are_multiples() -> None:
-    assert widths(40, 16) == (40, 32, 16)
-    assert widths(32, 16) == (32, 16)
-    assert widths(16, 16) == (16,)
-    assert widths(10, 16) == (10,)
-    assert widths(3, 1) == (3, 2, 1)
+    assert Snap(16, 16).widths(40) == (40, 32, 16)
+    assert Snap(16, 16).widths(32) == (32, 16)
+    assert Snap(16, 16).widths(16) == (16,)
+    assert Snap(16, 16).widths(10) == (10,)
+    assert Snap(1, 1).widths(3) == (3, 2, 1)
     assert widths_to_measure((64, 48, 32, 16), 2) == (48, 16)
     assert widths_to_measure((16,), 4) == ()
-    tried = multiples_to_try(None, host())
-    assert tried[0] == host().lanes(32)
-    assert tried[-1] == 1
-    assert multiples_to_try(24, host()) == (24,)
+    assert [Snap(16, 4).of(channels) for channels in (64, 63, 32, 31, 16, 3)] == [16, 8, 8, 4, 4, 4]
+    assert str(Snap(16, 4)) == "16 or 8 or 4"
+    tried = snaps_to_try(None, host())
+    assert tried[0].multiple == host().lanes(32)
+    assert tried[-1] == Snap(1, 1)
+    assert snaps_to_try(24, host()) == (Snap(24, 24),)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from graphopt.calibration.drawn import select
 from graphopt.calibration.labels import Classes, Labels, read_labels
 from graphopt.calibration.source import Samples
 
 SHARE = 5
-"""One of so many samples is held out, the last ones."""
+"""One of so many samples is held out, by chance."""
 
 MOST_HELD_OUT = 256
 
@@ -32,8 +35,8 @@ class Split:
     labels: Classes | None = None
 
 
-def split(samples: Samples, labels: Labels | None = None, limit: int | None = None) -> Split:
-    """Hold out the last of some samples, those beyond `limit` left aside.
+def split(samples: Samples, labels: Labels | None = None, limit: int | None = None, *, seed: int = 0) -> Split:
+    """Hold out some of the samples, those beyond `limit` left aside; equal seeds hold out equal ones.
 
     Raises:
         CalibrationError: a sample is bad where they have to be counted, or there are not as many labels.
@@ -43,10 +46,11 @@ def split(samples: Samples, labels: Labels | None = None, limit: int | None = No
     if whole is None:
         whole = sum(len(batch.names) for batch in samples)
     classes = None if labels is None else read_labels(labels, whole)
-    taken = whole if limit is None else min(whole, limit)
-    held = min(max(taken // SHARE, 1), MOST_HELD_OUT)
-    start = taken - held
-    fitted, held_out = samples.part(0, start or taken), samples.part(start, taken)
+    count = whole if limit is None else min(whole, limit)
+    held = min(max(count // SHARE, 1), MOST_HELD_OUT)
+    order = np.random.default_rng(seed).permutation(count)
+    judged, fitted = np.sort(order[:held]), np.sort(order[held:] if count > held else order)
+    parts = select(samples, fitted.tolist()), select(samples, judged.tolist())
     if classes is None:
-        return Split(taken, held, fitted, held_out)
-    return Split(taken, held, fitted, held_out, classes[: start or taken], classes[start:taken])
+        return Split(count, held, *parts)
+    return Split(count, held, *parts, classes[fitted], classes[judged])

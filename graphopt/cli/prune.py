@@ -94,8 +94,8 @@ Multiple = Annotated[
         "--multiple",
         min=1,
         metavar="N",
-        help="Narrower widths are multiples of N; by default of the channels in a vector register of the target, or "
-        "of half of them and so on where the budget cannot be met so.",
+        help="Narrower widths are multiples of N; by default of the channels in a vector register of the target, in "
+        "groups with few of them of a half or a quarter, and of less where the budget cannot be met so.",
         show_default=False,
     ),
 ]
@@ -253,7 +253,7 @@ def _closing_line(report: PruningReport) -> str:
     parts = [
         f"{quantity(before.macs)} → {quantity(after.macs)} multiply-adds",
         f"{quantity(before.bytes, 'B')} → {quantity(after.bytes, 'B')}",
-        f"widths are multiples of {report.multiple}",
+        f"widths are multiples of {report.snap}",
     ]
     if after.fidelity is not None:
         parts.append(f"{after.fidelity} on {after.fidelity.samples} samples that nothing was fitted to")

@@ -16,7 +16,7 @@ from graphopt.pipeline.presets import DEFAULT_PRESET
 from graphopt.pruning.budget import Amount, Measure, one_budget
 from graphopt.pruning.importance.criterion import Criterion
 from graphopt.pruning.ranking import AUTO, choose_criterion
-from graphopt.pruning.width import multiples_to_try
+from graphopt.pruning.width import snaps_to_try
 from graphopt.targets import Target, parse_target
 
 FEW_SAMPLES = Recipe()
@@ -64,7 +64,7 @@ def prune(  # noqa: PLR0913  # all that it can be asked
         recover: `none`, `least-squares` or `distill`; `least-squares` by default where there are data.
         recipe: of training, as text (`graphopt.distillation.recipe`); by default one for few samples.
         multiple: what narrower widths are multiples of; by default of the channels in a vector register of the
-            target, or of half of them and so on where the budget cannot be met so.
+            target, in groups with few of them of a half or a quarter, and of less where the budget cannot be met so.
         target: for whom widths are chosen, and whose latency is measured.
         labels: the class of each sample (`graphopt.calibration.labels`); the report then has accuracies, and
             `distill` learns from them too.
@@ -99,7 +99,7 @@ def prune(  # noqa: PLR0913  # all that it can be asked
         criterion=choose_criterion(criterion, has_data=data is not None),
         recovery=_recovery(recover, has_data=data is not None),
         recipe=FEW_SAMPLES if recipe is None else parse_recipe(recipe),
-        multiples=multiples_to_try(multiple, facts),
+        snaps=snaps_to_try(multiple, facts),
         target=facts,
         shapes=shapes,
         measure=measure,
@@ -115,7 +115,7 @@ def prune(  # noqa: PLR0913  # all that it can be asked
     with pruner.step("optimize"):
         optimized, _ = optimize(loaded, pipeline, target=facts)
         infer_shapes(optimized)  # whatever the pipeline: what has no type is left alone
-    parts = None if data is None else split(open_samples(data, optimized, given), labels, limit)
+    parts = None if data is None else split(open_samples(data, optimized, given), labels, limit, seed=seed)
     return pruner.run(optimized, parts)
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import onnx_ir as ir
 
 from graphopt.calibration.collect import collect
+from graphopt.calibration.drawn import draw
 from graphopt.calibration.split import Split
 from graphopt.calibration.statistics import Statistics
 from graphopt.compiler.optimize import Shapes
@@ -25,7 +26,7 @@ from graphopt.errors import MeasurementError, ModelError
 from graphopt.inspect.accuracy import accuracy
 from graphopt.inspect.fidelity import compare
 from graphopt.ir.shapes import free_dimensions
-from graphopt.pruning.budget import Budget, Measure
+from graphopt.pruning.budget import OF_TIME, Budget, Measure
 from graphopt.pruning.cost import Cost, Widths, cost_of, count, counted
 from graphopt.pruning.curves import Float64
 from graphopt.pruning.importance.criterion import NEEDS_GRAMS, Criterion, score
@@ -37,10 +38,14 @@ from graphopt.pruning.refit import Refit
 from graphopt.pruning.report import PruningReport, State, frozen_layers, layers_changed
 from graphopt.pruning.search import Measured, Room, by_latency, by_score, exactly, remark, room_for
 from graphopt.pruning.trial import Trials
+from graphopt.pruning.width import Snap, vector_width
 from graphopt.targets import Target
 
+RANKED = 512
+"""How many samples tell what layers multiply; what is left is fitted to all of them."""
+
 TRIED = 48
-"""How many held-out samples tell better widths from worse, the first ones."""
+"""How many held-out samples tell better widths from worse."""
 
 Progress = Callable[[str, int, int | None], None]
 """Told of each step how much of it is done, and how much there is where that is known."""
@@ -69,7 +74,7 @@ class Request:
     criterion: Criterion
     recovery: Recovery
     recipe: Recipe
-    multiples: tuple[int, ...]
+    snaps: tuple[Snap, ...]
     target: Target
     shapes: Shapes | None
     measure: bool
@@ -113,10 +118,10 @@ class _Subject(NamedTuple):
 
 
 class _Chosen(NamedTuple):
-    """The widths of groups, what they are multiples of, and what a user should know of them."""
+    """The widths of groups, what they snap to, and what a user should know of them."""
 
     widths: Widths
-    multiple: int
+    snap: Snap
     notes: tuple[str, ...] = ()
 
 
@@ -156,37 +161,45 @@ class Pruner:
         is_wanted = self.request.criterion in NEEDS_GRAMS or self.request.recovery is not Recovery.NONE
         if data is None or not is_wanted:
             return Statistics()
-        with self.step("calibrate", data.count - data.held) as done:
-            return collect(model, data.fitted, (), measured(coupling), threads=self.threads, progress=done)
+        samples = draw(data.fitted, RANKED, seed=self.request.seed)
+        with self.step("calibrate", min(data.count - data.held, RANKED)) as done:
+            return collect(model, samples, (), measured(coupling), threads=self.threads, progress=done)
 
     def _choose(self, subject: _Subject) -> _Chosen:
         """Choose widths that the budget allows; raises PipelineError where there are none."""
-        budget = self.request.budget
-        is_timed = budget.measure is Measure.LATENCY
-        measure = Measure.MACS if is_timed else budget.measure
-        cost = cost_of(measure, counted(subject.model, subject.shapes), subject.coupling.groups)
-        channels = {group.name: len(group.channels) for group in subject.coupling.groups}
-        limit = cost.whole - 1 if is_timed else budget.limit(cost.whole)
-        room = room_for(cost, limit, channels, self.request.multiples)
-        choose = self._chooser(subject, cost, room)
-        if is_timed:
-            return _Chosen(self._choose_by_latency(subject, cost, room, choose), room.multiple)
-        widths = exactly(choose, limit, lambda found: count(measure, counted(subject.without(found), subject.shapes)))
-        note = remark(cost, limit, widths, room.multiple)
-        return _Chosen(widths, room.multiple, () if note is None else (note,))
+        budget, vector = self.request.budget, vector_width(self.request.target)
+        static, groups = counted(subject.model, subject.shapes), subject.coupling.groups
+        channels = {group.name: len(group.channels) for group in groups}
+        if budget.measure is Measure.LATENCY:
+            cost = cost_of(Measure.MACS, static, groups, vector)
+            room = room_for(cost, cost.whole - 1, channels, self.request.snaps)
+            choose = self._chooser(subject, cost, None, room)
+            return _Chosen(self._choose_by_latency(subject, cost, room, choose), room.snap)
+        cost = cost_of(budget.measure, static, groups)
+        limit = budget.limit(cost.whole)
+        room = room_for(cost, limit, channels, self.request.snaps)
+        computed = cost_of(budget.measure, static, groups, vector) if budget.measure in OF_TIME else None
+        choose = self._chooser(subject, cost, computed, room)
+        widths = exactly(
+            choose, limit, lambda found: count(budget.measure, counted(subject.without(found), subject.shapes))
+        )
+        note = remark(cost, limit, widths, room.snap)
+        return _Chosen(widths, room.snap, () if note is None else (note,))
 
-    def _chooser(self, subject: _Subject, cost: Cost, room: Room) -> Callable[[float], dict[str, int]]:
+    def _chooser(
+        self, subject: _Subject, cost: Cost, computed: Cost | None, room: Room
+    ) -> Callable[[float], dict[str, int]]:
         if subject.data is None:
-            return partial(by_score, cost, room=room, scores=subject.scores)
+            return partial(by_score, cost, room=room, scores=subject.scores, computed=computed)
         refit = Refit(subject.model, subject.grams.grams)
-        tried = subject.data.held_out.part(0, TRIED)
+        tried = draw(subject.data.held_out, TRIED, seed=self.request.seed)
         trials = Trials(subject.model, subject.coupling, orders_of(subject.scores), tried, refit, threads=self.threads)
 
         def choose(limit: float) -> dict[str, int]:
             with self.step("try widths"):
                 return search.choose(limit)
 
-        search = Measured(cost, room, trials, partial(self.on_progress, "try widths"))
+        search = Measured(cost, computed, room, trials, partial(self.on_progress, "try widths"))
         return choose
 
     def _choose_by_latency(
@@ -260,7 +273,7 @@ class Pruner:
         return PruningReport(
             request=str(request.budget),
             criterion=str(request.criterion),
-            multiple=chosen.multiple,
+            snap=chosen.snap,
             recovery=str(request.recovery),
             pipeline=request.pipeline,
             plan=plan,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -88,19 +88,22 @@ def _groups(channels: Iterable[list[Member]], findings: Findings, made: set[str]
         members.sort(key=lambda channel: int(channel[at][1][0]))
         found.append((kind[at][0], int(members[0][at][1][0]), members))
     names: Counter[str] = Counter()
+    weights: dict[Place, list[Weight]] = defaultdict(list)
+    for weight in findings.weights:
+        weights[weight.place].append(weight)
     groups = []
     for first, _, members in sorted(found, key=lambda group: group[:2]):
         name = places[first][0]
         number, names[name] = names[name], names[name] + 1
-        groups.append(_group(f"{name}#{number}" if number else name, members, places, findings.weights))
+        groups.append(_group(f"{name}#{number}" if number else name, members, places, weights))
     return tuple(groups)
 
 
-def _group(name: str, members: Sequence[Sequence[Member]], places: Sequence[Place], weights: Sequence[Weight]) -> Group:
+def _group(
+    name: str, members: Sequence[Sequence[Member]], places: Sequence[Place], weights: Mapping[Place, Sequence[Weight]]
+) -> Group:
     channels = tuple(Channel({places[axis]: piece for axis, piece in channel}) for channel in members)
-    touched = channels[0].places.keys()
-    nodes = [
-        tuple(dict.fromkeys(weight.node for weight in weights if weight.makes is makes and weight.place in touched))
-        for makes in (True, False)
-    ]
-    return Group(name, channels, *nodes)
+    touched = [weight for place in channels[0].places for weight in weights.get(place, ())]
+    producers = dict.fromkeys(weight.node for weight in touched if weight.makes)
+    consumers = dict.fromkeys(weight.node for weight in touched if not weight.makes)
+    return Group(name, channels, tuple(producers), tuple(consumers))

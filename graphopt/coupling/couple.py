@@ -12,12 +12,11 @@ import onnx_ir as ir
 
 from graphopt.coupling.collect import collect
 from graphopt.coupling.groups import Coupling, name_of_operand
-from graphopt.coupling.positions import Positions
 from graphopt.coupling.rules.table import RULES
 from graphopt.coupling.site import Findings, Operand, Site
 from graphopt.ir.constants import constant_tensor
 from graphopt.ir.shapes import infer_shapes
-from graphopt.ir.traits import is_standard
+from graphopt.ir.traits import is_random, is_standard
 from graphopt.ir.walk import has_subgraphs, is_op, label, reads
 
 Shapes = Mapping[str, ir.Shape]
@@ -34,7 +33,7 @@ def couple(model: ir.Model) -> Coupling:
         ModelError: the shapes of the model contradict each other.
 
     """
-    findings = Findings(Positions(), [], [], [])
+    findings = Findings()
     _Walk(model, findings).visit()
     _decide(findings)
     return collect(model.graph, findings)
@@ -61,13 +60,19 @@ class _Walk:
     def _ask(self, node: ir.Node) -> None:
         inputs = tuple(self._input(node, index) for index in range(len(node.inputs)))
         outputs = tuple(None if value.name == "" else self._operand(value) for value in node.outputs)
-        given = [value is not None for value in node.inputs] + [value.name != "" for value in node.outputs]
-        known = [operand is not None for operand in (*inputs, *outputs)]
-        rule = RULES.get(node.op_type) if is_standard(node) else None
-        if rule is not None and given == known:
+        known = [operand for operand in (*inputs, *outputs) if operand is not None]
+        given = [value for value in (*node.inputs, *node.outputs) if value is not None and value.name]
+        rule = RULES.get(node.op_type) if is_standard(node) and not is_random(node) else None
+        if rule is None:
+            self._freeze_all(node, _unknown(node))
+        elif len(known) < len(given):
+            self._freeze_all(node, "reads or makes a value of unknown rank")
+        elif None in (*inputs[:1], *outputs[:1]):
+            self._freeze_all(node, "leaves its first operand out")
+        else:
             rule(Site(node, inputs, outputs, self._opset, self._findings))
-            return
-        why = "reads or makes a value of unknown rank" if rule is not None else _unknown(node)
+
+    def _freeze_all(self, node: ir.Node, why: str) -> None:
         for value in (*reads(node), *node.outputs):
             self._freeze(value, f"{label(node)} {why}")
 
@@ -104,6 +109,8 @@ def _inferred(model: ir.Model) -> Shapes:
 def _unknown(node: ir.Node) -> str:
     if not is_standard(node):
         return f"is of the domain {node.domain!r}"
+    if is_random(node):
+        return "answers otherwise in each run"
     return "holds graphs of its own" if has_subgraphs(node) else "may mix channels"
 
 

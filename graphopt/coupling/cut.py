@@ -21,11 +21,10 @@ _NOTHING: IntArray = np.zeros(0, np.int64)
 
 
 class Part(NamedTuple):
-    """What leaves an input of a node, by axis, and the name of its places."""
+    """What leaves an input of a node, by axis."""
 
     node: ir.Node
     operand: int
-    name: str
     leaving: Mapping[int, IntArray]
 
 
@@ -57,7 +56,7 @@ class Cut:
         for node in self._graph:
             for index, value in enumerate(node.inputs):
                 if constant_tensor(value) is not None and (leaving := self.of_operand(node, index)):
-                    yield Part(node, index, name_of_operand(node, index), leaving)
+                    yield Part(node, index, leaving)
 
     def fresh(self, base: str) -> str:
         """Return and take a name that is free in the model."""

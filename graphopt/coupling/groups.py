@@ -72,7 +72,8 @@ class Coupling:
 
     Attributes:
         groups: in the order of the graph.
-        frozen: why an axis cannot shrink, or not all of it.
+        frozen: why an axis cannot shrink, or not all of it: of computed values and inputs, and of constants that leave
+            with them.
         sums: where channels end.
 
     """

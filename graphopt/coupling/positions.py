@@ -88,18 +88,28 @@ class Positions:
         return of_class[roots]
 
     def _merge(self) -> None:
-        """Take the pairs in that have come since: each larger root points to the smallest one that it met."""
+        """Take the pairs in that have come since."""
         roots = np.concatenate([self._roots, np.arange(self._roots.size, self._size)])
         if self._pairs:
             first, second = (np.concatenate(side) for side in zip(*self._pairs, strict=True))
             self._pairs.clear()
-            while first.size:
-                first, second = roots[first], roots[second]
-                apart = first != second
-                first, second = first[apart], second[apart]
-                np.minimum.at(roots, np.maximum(first, second), np.minimum(first, second))
-                roots = _compressed(roots)
+            roots = united(roots, first, second)
         self._roots = roots
+
+
+def united(roots: IntArray, first: IntArray, second: IntArray) -> IntArray:
+    """Return the smallest member of each one's class when the classes of `first[i]` and `second[i]` are one.
+
+    `roots` says the same of the classes that there were. Each larger root points to the smallest one that it meets,
+    until all pairs have the same: about as many rounds as the logarithm of the longest chain of pairs.
+    """
+    while first.size:
+        first, second = roots[first], roots[second]
+        apart = first != second
+        first, second = first[apart], second[apart]
+        np.minimum.at(roots, np.maximum(first, second), np.minimum(first, second))
+        roots = _compressed(roots)
+    return roots
 
 
 def _compressed(roots: IntArray) -> IntArray:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -11,10 +12,11 @@ from graphopt.coupling.cut import Cut, Part, replace_content
 from graphopt.coupling.groups import Coupling, IntArray, Removal
 from graphopt.coupling.rules.table import ADJUSTMENTS
 from graphopt.errors import ModelError
-from graphopt.ir.constants import constant_tensor
+from graphopt.ir.constants import constant
 from graphopt.ir.shapes import infer_shapes
+from graphopt.ir.traits import is_standard
 from graphopt.ir.verify import verify
-from graphopt.ir.walk import is_op, label
+from graphopt.ir.walk import label
 from graphopt.tensors import Array
 
 
@@ -33,7 +35,7 @@ def shrink(model: ir.Model, coupling: Coupling, removal: Removal) -> None:
     _check_that_something_stays(model.graph, cut)
     parts = tuple(cut.constants())
     for node in model.graph:
-        adjust = ADJUSTMENTS.get(node.op_type) if is_op(node, node.op_type) else None
+        adjust = ADJUSTMENTS.get(node.op_type) if is_standard(node) else None
         if adjust is not None:
             adjust(node, cut)
     _slice(parts, cut)
@@ -55,19 +57,28 @@ def _check_that_something_stays(graph: ir.Graph, cut: Cut) -> None:
 
 
 def _slice(parts: Iterable[Part], cut: Cut) -> None:
-    """Slice constants; a matrix that several nodes read once, for all of them."""
-    together: set[str] = set()
-    for node, index, name, leaving in parts:
-        value = node.inputs[index]
-        tensor = constant_tensor(value)
-        if value is None or tensor is None or name in together:
-            continue
-        array = _without(tensor.numpy(), leaving)
-        if name == value.name:
-            together.add(name)
-            replace_content(value, array)
+    """Slice constants: once where all readers lose the same, else for each reader by itself."""
+    readers_of: dict[ir.Value, list[Part]] = defaultdict(list)
+    for part in parts:
+        if (read := part.node.inputs[part.operand]) is not None:
+            readers_of[read].append(part)
+    for value, readers in readers_of.items():
+        array = constant(value)
+        if array is None:
+            raise ValueError(f"{value.name!r} is no constant any more")
+        if len(readers) == len(value.uses()) and not value.is_graph_output() and _are_alike(readers):
+            replace_content(value, _without(array, readers[0].leaving))
         else:
-            cut.give(node, index, array)
+            for part in readers:
+                cut.give(part.node, part.operand, _without(array, part.leaving))
+
+
+def _are_alike(parts: Sequence[Part]) -> bool:
+    first = parts[0].leaving
+    return all(
+        part.leaving.keys() == first.keys() and all(np.array_equal(part.leaving[axis], first[axis]) for axis in first)
+        for part in parts
+    )
 
 
 def _without(array: Array, leaving: Mapping[int, IntArray]) -> Array:

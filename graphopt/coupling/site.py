@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import onnx_ir as ir
 
@@ -60,31 +61,28 @@ class Findings:
 
     """
 
-    positions: Positions
-    weights: list[Weight]
-    sums: list[Sum]
-    undecided: list[Undecided]
+    positions: Positions = field(default_factory=Positions)
+    weights: list[Weight] = field(default_factory=list)
+    sums: list[Sum] = field(default_factory=list)
+    undecided: list[Undecided] = field(default_factory=list)
 
 
-class Undecided:
+class Undecided(Protocol):
     """A choice between axes; which can shrink at all is known only when everything around it is."""
-
-    def narrow(self) -> bool:
-        """Exclude what is known to be impossible, and decide where one choice or none is left; say if that was news."""
-        raise NotImplementedError
-
-    def decide(self) -> None:
-        """Take the likeliest choice."""
-        raise NotImplementedError
 
     @property
     def decided(self) -> bool:
         """Whether nothing is left to choose."""
-        raise NotImplementedError
+
+    def narrow(self) -> bool:
+        """Exclude what is known to be impossible, and decide where one choice or none is left; say if that was news."""
+
+    def decide(self) -> None:
+        """Take the likeliest choice."""
 
 
 class Site:
-    """A node of a standard operator all of whose operands have known ranks."""
+    """A node of a standard operator; all its operands have known ranks, and its first input and output are there."""
 
     def __init__(
         self,
@@ -128,10 +126,10 @@ class Site:
         """Return an operand that was an attribute in older opsets, None where it is left out or no constant."""
         return integers(self.node, name, index)
 
-    def axis(self, default: int, rank: int | None = None) -> int:
-        """Return the attribute `axis`, counted from the front of so many axes, by default the first input's."""
+    def axis(self, default: int) -> int:
+        """Return the attribute `axis`, counted from the front of the first input."""
         axis = self.node.attributes.get_int("axis", default)
-        return axis + (self.data.rank if rank is None else rank) if axis < 0 else axis
+        return axis + self.data.rank if axis < 0 else axis
 
     def positions(self, operand: Operand, axis: int) -> IntArray | None:
         """Return the positions of an axis, None where its size is not known."""

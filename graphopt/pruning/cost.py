@@ -8,7 +8,7 @@ the smaller model gives.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from typing import NamedTuple
@@ -40,14 +40,16 @@ class Share(NamedTuple):
 
 @dataclass(frozen=True)
 class Size:
-    """The size of a dimension: what groups have of it, and `rest`."""
+    """The size of a dimension: what groups have of it, and `rest`, rounded up to the next `multiple`."""
 
     rest: int
     shares: tuple[Share, ...] = ()
+    multiple: int = 1
 
     def at(self, widths: Widths) -> int:
         """Return it when so many channels stay."""
-        return self.rest + sum(share.each * widths.get(share.group, share.channels) for share in self.shares)
+        size = self.rest + sum(share.each * widths.get(share.group, share.channels) for share in self.shares)
+        return -(-size // self.multiple) * self.multiple
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,10 @@ class Term:
     def at(self, widths: Widths) -> int:
         """Return it when so many channels stay."""
         return self.times * prod(size.at(widths) for size in self.sizes)
+
+    def rounded(self, multiple: int) -> Term:
+        """Return it with all sizes rounded up."""
+        return replace(self, sizes=tuple(replace(size, multiple=multiple) for size in self.sizes))
 
     @property
     def groups(self) -> frozenset[str]:
@@ -110,13 +116,14 @@ class Cost:
         return frozenset[str]().union(*(term.groups for term in self.by_group.get(group, ())))
 
 
-def cost_of(measure: Measure, model: ir.Model, groups: Sequence[Group]) -> Cost:
+def cost_of(measure: Measure, model: ir.Model, groups: Sequence[Group], vector: int = 1) -> Cost:
     """Return the count of a measure as a function of widths.
 
     Args:
         measure: any but latency.
         model: with static shapes, such as `counted` returns.
         groups: of its channels.
+        vector: how many channels code computes at once: a size that groups have a share of counts as the next multiple.
 
     Raises:
         ModelError: what a product multiplies has a size that is not known.
@@ -124,7 +131,7 @@ def cost_of(measure: Measure, model: ir.Model, groups: Sequence[Group]) -> Cost:
     """
     shares = _shares(groups)
     found = list(_constants(measure, model, shares) if measure in _STORED else _operations(measure, model, shares))
-    terms = {name: term for name, term in found if term.sizes}
+    terms = {name: term.rounded(vector) for name, term in found if term.sizes}
     return Cost(measure, terms, sum(term.times for _, term in found if not term.sizes))
 
 

@@ -14,6 +14,7 @@ from graphopt.inspect.operations import UnknownShapeError, operations_of
 from graphopt.ir.constants import constant_tensor
 from graphopt.ir.walk import is_op, label
 from graphopt.pruning.plan import Plan
+from graphopt.pruning.width import Snap
 from graphopt.quantization.rows import LAYERS
 
 
@@ -66,7 +67,7 @@ class PruningReport:
     Attributes:
         request: the budget, as text.
         criterion: by which channels were chosen.
-        multiple: what widths are multiples of.
+        snap: what narrower widths are multiples of.
         recovery: how what is left was fitted.
         pipeline: that the model went through before, as text: the plan is for the model behind it.
         plan: which channels left.
@@ -82,7 +83,7 @@ class PruningReport:
 
     request: str
     criterion: str
-    multiple: int
+    snap: Snap
     recovery: str
     pipeline: str
     plan: Plan

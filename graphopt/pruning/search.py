@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from graphopt.errors import PipelineError
@@ -10,7 +10,7 @@ from graphopt.pruning.allot import CLOSE, Choice, allot
 from graphopt.pruning.cost import Cost, Widths
 from graphopt.pruning.curves import Curve, Float64, by_scores
 from graphopt.pruning.trial import Trials
-from graphopt.pruning.width import widths
+from graphopt.pruning.width import Snap
 
 TRIALS = 320
 """How many models are tried to tell what widths cost the answers, but for networks of very many groups."""
@@ -37,17 +37,17 @@ class Room:
 
     Attributes:
         channels: of each group.
-        multiple: what narrower widths are multiples of.
+        snap: what narrower widths are multiples of.
 
     """
 
     channels: Mapping[str, int]
-    multiple: int
+    snap: Snap
 
     @property
     def choices(self) -> dict[str, tuple[int, ...]]:
         """The widths of each group that has more than one, the widest first."""
-        found = {name: widths(count, self.multiple) for name, count in self.channels.items()}
+        found = {name: self.snap.widths(count) for name, count in self.channels.items()}
         return {name: several for name, several in found.items() if len(several) > 1}
 
     def least(self, cost: Cost) -> int:
@@ -55,28 +55,33 @@ class Room:
         return cost({name: several[-1] for name, several in self.choices.items()})
 
 
-def room_for(cost: Cost, limit: float, channels: Mapping[str, int], multiples: tuple[int, ...]) -> Room:
-    """Return the room with the first of several multiples that leaves enough of it for a limit.
+def room_for(cost: Cost, limit: float, channels: Mapping[str, int], snaps: Sequence[Snap]) -> Room:
+    """Return the room with the first of several snaps that leaves enough of it for a limit.
 
     Raises:
         PipelineError: none does.
 
     """
-    for multiple in multiples:
-        room = Room(channels, multiple)
+    for snap in snaps:
+        room = Room(channels, snap)
         if room.least(cost) <= limit:
             return room
     least = room.least(cost)
     raise PipelineError(
         f"{cost.measure} cannot fall to {limit / cost.whole:.1%} of the model's: at the narrowest widths, multiples of "
-        f"{room.multiple}, {least / cost.whole:.1%} remain; ask for less, or for a smaller multiple"
+        f"{room.snap}, {least / cost.whole:.1%} remain; ask for less, or for a smaller multiple"
     )
 
 
-def by_score(cost: Cost, limit: float, room: Room, scores: Mapping[str, Float64]) -> dict[str, int]:
-    """Return widths that cost no more than a limit, which there is room for, chosen by scores alone."""
+def by_score(
+    cost: Cost, limit: float, room: Room, scores: Mapping[str, Float64], computed: Cost | None = None
+) -> dict[str, int]:
+    """Return widths that cost no more than a limit, which there is room for, chosen by scores alone.
+
+    `computed` is what code computes for them, where that is no matter of indifference (`graphopt.pruning.allot`).
+    """
     choices = {name: Choice(several, by_scores(scores[name], several)) for name, several in room.choices.items()}
-    return _found(allot(cost, limit, choices))
+    return _found(allot(cost, limit, choices, computed))
 
 
 class Measured:
@@ -86,8 +91,8 @@ class Measured:
     chose for its part of the way.
     """
 
-    def __init__(self, cost: Cost, room: Room, trials: Trials, on_trial: OnTrial) -> None:
-        self._cost, self._room, self._trials, self._on_trial = cost, room, trials, on_trial
+    def __init__(self, cost: Cost, computed: Cost | None, room: Room, trials: Trials, on_trial: OnTrial) -> None:
+        self._cost, self._computed, self._room, self._trials, self._on_trial = cost, computed, room, trials, on_trial
         self._levels = min(max(TRIALS // (ROUNDS * max(len(room.choices), 1)), FEWEST_LEVELS), MOST_LEVELS)
         self._done = 0
         self._alone: dict[str, Curve] = {}
@@ -103,7 +108,7 @@ class Measured:
                 curves = self._curves(choices, base)
             part = whole - (whole - limit) * number / ROUNDS
             found = {name: Choice(several, curves[name]) for name, several in choices.items()}
-            base = _found(allot(self._cost, part, found))
+            base = _found(allot(self._cost, part, found, self._computed))
         return base
 
     def _curves(self, choices: Mapping[str, tuple[int, ...]], base: Widths) -> dict[str, Curve]:
@@ -166,14 +171,14 @@ def by_latency(
     return None if best is None else best[1]
 
 
-def remark(cost: Cost, limit: float, found: Widths, multiple: int) -> str | None:
+def remark(cost: Cost, limit: float, found: Widths, snap: Snap) -> str | None:
     """Say why the cost is further below the limit than the tolerance, None where it is not."""
     reached = cost(found)
     if limit - reached <= CLOSE * cost.whole:
         return None
     return (
         f"{cost.measure} fall to {reached / cost.whole:.1%} rather than {limit / cost.whole:.1%} of the model's: "
-        f"no widths that are multiples of {multiple} were found closer; a smaller multiple may do"
+        f"no widths that are multiples of {snap} were found closer; a smaller multiple may do"
     )
 
 

@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from graphopt.errors import PipelineError
 from graphopt.targets import Target
 
+ENOUGH = 4
+"""A group with fewer vectors takes parts of them: it could not become a little narrower otherwise."""
 
-def check_multiple(multiple: int) -> int:
-    """Return the number that widths are to be multiples of; raises PipelineError where it is none."""
-    if multiple < 1:
-        raise PipelineError(f"multiple={multiple} is none that widths can be of; give 1 or more, or leave it out")
-    return multiple
+
+@dataclass(frozen=True)
+class Snap:
+    """What narrower widths are multiples of.
+
+    Attributes:
+        multiple: in groups of many channels.
+        least: what it is halved down to in groups that have fewer than `ENOUGH` of it.
+
+    """
+
+    multiple: int
+    least: int
+
+    def of(self, channels: int) -> int:
+        """Return what the widths of a group of so many channels are multiples of."""
+        multiple = self.multiple
+        while multiple > self.least and channels < ENOUGH * multiple:
+            multiple //= 2
+        return multiple
+
+    def widths(self, channels: int) -> tuple[int, ...]:
+        """Return what a group of so many channels can be left with, the widest first: all, and every multiple below."""
+        multiple = self.of(channels)
+        return (channels, *range((channels - 1) // multiple * multiple, 0, -multiple))
+
+    def __str__(self) -> str:
+        parts = [self.multiple]
+        while parts[-1] > self.least:
+            parts.append(parts[-1] // 2)
+        return " or ".join(map(str, parts))
 
 
 def vector_width(target: Target) -> int:
@@ -18,21 +48,21 @@ def vector_width(target: Target) -> int:
     return target.lanes(32)
 
 
-def widths(channels: int, multiple: int) -> tuple[int, ...]:
-    """Return what a group of so many channels can be left with, the widest first: all, and every multiple below.
+def snaps_to_try(multiple: int | None, target: Target) -> tuple[Snap, ...]:
+    """Return what to snap to, one after the other, until a budget can be met.
 
-    A group of no more channels than `multiple` stays as it is: fewer would take as long.
-    """
-    return (channels, *range((channels - 1) // multiple * multiple, 0, -multiple))
+    Args:
+        multiple: what is asked for, in all groups; None takes whole vectors of the target, and halves and quarters in
+            groups of few channels, then half of all that, and so on: in networks with few channels nothing else may do.
+        target: whose vectors they are.
 
+    Raises:
+        PipelineError: there are no such multiples.
 
-def multiples_to_try(multiple: int | None, target: Target) -> tuple[int, ...]:
-    """Return the multiples to try, one after the other, until a budget can be met: the one that is asked for, if any.
-
-    Otherwise those of the target's vectors, of half of them, and so on: in networks with few channels, fewer whole
-    vectors may not do.
     """
     if multiple is not None:
-        return (check_multiple(multiple),)
-    widest = vector_width(target)
-    return tuple(widest >> shift for shift in range(widest.bit_length()))
+        if multiple < 1:
+            raise PipelineError(f"multiple={multiple} is none that widths can be of; give 1 or more, or leave it out")
+        return (Snap(multiple, multiple),)
+    whole = vector_width(target)
+    return tuple(Snap(whole >> shift, max(whole >> shift + 2, 1)) for shift in range(whole.bit_length()))

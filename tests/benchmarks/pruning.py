@@ -203,12 +203,12 @@ def _structure(model: ir.Model, shape: tuple[int, ...] | None, threads: int) -> 
     given = random_feeds(model, shapes=shapes)
     made = evaluate(smaller, given, threads=threads), evaluate(masked, given, threads=threads)
     assert all(
-        (report.plan.channels[name] - len(numbers)) % report.multiple == 0
+        (report.plan.channels[name] - len(numbers)) % report.snap.of(report.plan.channels[name]) == 0
         for name, numbers in report.plan.removal.items()
     )
     return (
         str(len(coupling.groups)),
-        str(report.multiple),
+        str(report.snap),
         f"{report.after.macs / report.before.macs:.1%}",
         f"{max(found.error for found in differences(*made)):.1e}",
         f"{seconds:.1f}",

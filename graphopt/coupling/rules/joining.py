@@ -26,7 +26,10 @@ def split(site: Site) -> None:
     axis = site.axis(0)
     if is_given(site.node, "split", SIZES) and site.integers("split", SIZES) is None:
         return site.freeze_all("computes where it splits")
-    return _join(site, site.data, [operand for operand in site.outputs if operand is not None], axis)
+    parts = [operand for operand in site.outputs if operand is not None]
+    if len(parts) < len(site.outputs):
+        return site.freeze_all("leaves a part out")
+    return _join(site, site.data, parts, axis)
 
 
 def adjust_split(node: ir.Node, cut: Cut) -> None:

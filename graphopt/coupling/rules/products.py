@@ -1,4 +1,4 @@
-"""Gemm and MatMul: what they sum over ends there, what a constant's other axis holds is made there."""
+"""Gemm, MatMul and Einsum: what they sum over ends there, what a constant's other axis holds is made there."""
 
 from __future__ import annotations
 
@@ -40,6 +40,42 @@ def matmul(site: Site) -> None:
     for operand in (left, right):
         _batch(site, operand, batches)
     _multiply(site, (rows, inner), (columns, outer))
+
+
+def einsum(site: Site) -> None:
+    """Tie the axes of one letter; letters that the result lacks are summed over (ONNX operator spec, Einsum-12)."""
+    operands = [operand for operand in site.inputs if operand is not None]
+    terms = _terms(site.node.attributes.get_string("equation", ""))
+    if terms is None or [len(term) for term in terms] != [operand.rank for operand in (*operands, site.result)]:
+        return site.freeze_all("multiplies in a way that is not understood")
+    first: dict[str, tuple[Operand, int]] = {}
+    for operand, term in zip((*operands, site.result), terms, strict=True):
+        for axis, letter in enumerate(term):
+            site.tie(operand, axis, *first.setdefault(letter, (operand, axis)))
+    constants = [index for index, value in enumerate(site.node.inputs) if is_constant(value)]
+    for letter in set("".join(terms)) - set(terms[-1]):
+        index = next(index for index in (*constants, *range(len(operands))) if letter in terms[index])
+        axis = terms[index].index(letter)
+        if index in constants:
+            site.multiplies(index, sums=axis)
+        else:
+            site.sums(index, axis)
+    for index in constants:
+        others = "".join(term for number, term in enumerate(terms[:-1]) if number != index)
+        for letter in set(terms[index]) & set(terms[-1]) - set(others):
+            site.multiplies(index, makes=terms[index].index(letter))
+    return None
+
+
+def _terms(equation: str) -> list[str] | None:
+    """Return the letters of each operand and of the result; None where one is repeated or stands for any axes."""
+    read, arrow, made = equation.replace(" ", "").partition("->")
+    terms = read.split(",")
+    if not arrow:
+        made = "".join(sorted(letter for letter in set(read) - {","} if read.count(letter) == 1))
+    every = [*terms, made]
+    plain = all(len(set(term)) == len(term) and (term.isalpha() or not term) for term in every)
+    return every if plain else None
 
 
 def _batch(site: Site, operand: Operand, batches: int) -> None:

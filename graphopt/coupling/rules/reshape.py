@@ -16,8 +16,9 @@ import numpy as np
 import onnx_ir as ir
 
 from graphopt.coupling.cut import Cut
-from graphopt.coupling.positions import NO_REASON
-from graphopt.coupling.site import Operand, Site, Undecided
+from graphopt.coupling.groups import IntArray
+from graphopt.coupling.positions import NO_REASON, united
+from graphopt.coupling.site import Operand, Site
 from graphopt.ir.constants import constant
 
 Axis = tuple[Operand, int, int]
@@ -112,7 +113,7 @@ def _spans(side: Sequence[Axis], cuts: Sequence[int]) -> Iterator[tuple[Operand,
         yield operand, axis, range(first, cuts.index(product))
 
 
-class _Choice(Undecided):
+class _Choice:
     """Which of the finer axes can shrink: at most one, all others then stay as long as they are."""
 
     def __init__(self, site: Site, sizes: Sequence[int], axes: Sequence[tuple[Operand, int, range]]) -> None:
@@ -139,10 +140,32 @@ class _Choice(Undecided):
         return news or self._decided
 
     def decide(self) -> None:
-        """Take the innermost: what splits channels into groups puts the groups first."""
-        self._open = {max(self._open)}
+        """Take the innermost part of which not all would have to leave together.
+
+        What splits channels into groups puts the groups first.
+        """
+        parts = sorted(self._open, reverse=True)
+        self._open = {next((part for part in parts if self._is_divisible(part)), parts[0])}
         self._freeze_closed()
         self._finish()
+
+    def _is_divisible(self, part: int) -> bool:
+        """Whether what belongs together already leaves a part more than one class of indices."""
+        classes = self._site.findings.positions.classes()
+        size = self._sizes[part]
+        pairs = [(classes[positions], index) for positions, index in self._along(part)]
+        of_class, indices = (np.concatenate(side) for side in zip(*pairs, strict=True))
+        known, numbers = np.unique(of_class, return_inverse=True)
+        roots = united(np.arange(size + known.size), indices, size + numbers)
+        return bool(roots[:size].any())
+
+    def _along(self, part: int) -> Iterator[tuple[IntArray, IntArray]]:
+        """Yield the positions of each axis that has a part, with their indices along it."""
+        for operand, axis, span in self._axes:
+            positions = self._site.positions(operand, axis)
+            if part in span and positions is not None:
+                inner = math.prod(self._sizes[part + 1 : span.stop])
+                yield positions, np.arange(positions.size) // inner % self._sizes[part]
 
     def _freeze_closed(self) -> bool:
         """Freeze the axes that have no part that could shrink; say whether one could until now."""
@@ -156,14 +179,10 @@ class _Choice(Undecided):
         return news
 
     def _finish(self) -> None:
-        """Tie the axes that contain the chosen one, by their index along it."""
+        """Tie the axes that contain the chosen part, by their index along it."""
         self._decided = True
-        pairs = []
-        for operand, axis, span in self._axes:
-            for chosen in self._open.intersection(span):
-                inner = math.prod(self._sizes[chosen + 1 : span.stop])
-                size = math.prod(self._sizes[span.start : span.stop])
-                pairs.append((operand, axis, np.arange(size) // inner % self._sizes[chosen], inner))
-        for operand, axis, index, _ in pairs:
-            first, along, _, inner = pairs[0]
-            self._site.tie(operand, axis, first, along, at=(np.arange(index.size), index * inner))
+        for part in self._open:
+            (first, numbers), *others = self._along(part)
+            representative = first[np.unique(numbers, return_index=True)[1]]
+            for positions, index in ((first, numbers), *others):
+                self._site.findings.positions.tie(positions, representative[index])

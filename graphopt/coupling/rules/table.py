@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from graphopt.coupling.cut import Adjust
 from graphopt.coupling.rules import (
+    attention,
     convolution,
     elementwise,
     joining,
@@ -18,6 +19,7 @@ from graphopt.coupling.rules import (
     reshape,
     resize,
     selection,
+    sizes,
 )
 from graphopt.coupling.site import Rules
 
@@ -44,15 +46,18 @@ RULES: Rules = {
     **dict.fromkeys(("ArgMax", "ArgMin"), reduction.arg),
     **dict.fromkeys(("DequantizeLinear", "QuantizeLinear"), quantization.quantization),
     **dict.fromkeys(("Flatten", "Reshape"), reshape.reshape),
+    **dict.fromkeys(("GridSample", "MaxRoiPool", "RoiAlign"), pooling.sample),
     **dict.fromkeys(("Hardmax", "LogSoftmax", "Softmax"), reduction.softmax),
     **dict.fromkeys(("LayerNormalization", "RMSNormalization"), normalization.layer_normalization),
     **dict.fromkeys(("Resize", "Upsample"), resize.resize),
+    "Attention": attention.attention,
     "BatchNormalization": normalization.batch_normalization,
     "Concat": joining.concat,
     "Conv": convolution.conv,
     "ConvTranspose": convolution.conv_transpose,
     "CumSum": reduction.cumulation,
     "DepthToSpace": movement.depth_to_space,
+    "Einsum": products.einsum,
     "Expand": movement.expand,
     "Gather": selection.gather,
     "Gemm": products.gemm,
@@ -63,6 +68,8 @@ RULES: Rules = {
     "MatMul": products.matmul,
     "MeanVarianceNormalization": normalization.mean_variance,
     "Pad": selection.pad,
+    "Shape": sizes.shape,
+    "Size": sizes.size,
     "Slice": selection.slice_,
     "SpaceToDepth": movement.space_to_depth,
     "Split": joining.split,
@@ -75,6 +82,7 @@ RULES: Rules = {
 
 ADJUSTMENTS: Mapping[str, Adjust] = {
     **dict.fromkeys(("Conv", "ConvTranspose"), convolution.adjust),
+    "Attention": attention.adjust,
     "Expand": movement.adjust_expand,
     "Gather": selection.adjust_gather,
     "Pad": selection.adjust_pad,

@@ -25,11 +25,13 @@ def activation(model: ir.Model, coupling: Coupling, evidence: Evidence) -> dict[
     activities = _observe(model, coupling, evidence, "activation")
     found = {}
     for group in coupling.groups:
-        shares_of_places = [
-            [activities[place].nonzero[channel.places[place]].mean() for channel in group.channels]
-            for place in _read_places(group)
-        ]
-        found[group.name] = np.mean(shares_of_places or [np.ones(len(group.channels))], axis=0)
+        places = _read_places(group)
+        found[group.name] = np.array(
+            [
+                np.mean([activities[place].nonzero[channel.places[place]].mean() for place in places] or [1.0])
+                for channel in group.channels
+            ]
+        )
     return found
 
 
@@ -44,7 +46,9 @@ def activation_weight(model: ir.Model, coupling: Coupling, evidence: Evidence) -
     for group in coupling.groups:
         for node in group.consumers:
             place = place_read(node, group)
-            for share in shares(node, group) if place is not None else ():
+            if place is None:
+                continue
+            for share in shares(node, group):
                 sizes = np.split(np.sqrt(activities[place].square), share.groups)[share.index]
                 columns = np.repeat(sizes, share.weight.shape[1] // len(sizes))
                 found[group.name][share.members] += (np.abs(share.weight).sum(axis=0) * columns)[share.columns].sum(1)

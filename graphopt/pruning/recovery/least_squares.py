@@ -1,9 +1,9 @@
 """The weight that makes of changed inputs what is nearest to the targets, without going far from the weight there is.
 
 With W₀ [R, K] the weight now, C = E[x xᵀ] and B = E[y xᵀ] about the means (the bias takes these up,
-b = E[y] - W·E[x]), the least of E‖y - W x - b‖² + ridge·‖(W - W₀) D‖², D² the diagonal of C, is
-W = W₀ + (B - W₀ C)(C + ridge·D²)⁻¹. Samples are few: where they say nothing of a direction, W₀ stays, which a penalty
-on W itself would take to zero.
+b = E[y] - W·E[x]), the least of E‖y - W x - b‖² + ridge·m·‖W - W₀‖², m the mean of the diagonal of C, is
+W = W₀ + (B - W₀ C)(C + ridge·m·1)⁻¹. Samples are few: where they say little of a direction, W₀ stays, which a penalty
+on W itself would take to zero, and one on columns by their own mean squares let go.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ import numpy.typing as npt
 from graphopt.pruning.recovery.equations import Equations, total
 from graphopt.quantization.rows import Float64
 
-RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-"""Those that are tried, as shares of the diagonal; and to leave the weight as it is, and move the bias alone."""
+RIDGES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+"""Those that are tried; and to leave the weight as it is, and move the bias alone."""
 
 UNJUDGED = 0.1
 """The ridge where nothing can be held out."""
 
-_FLOOR = 1e-6  # of the mean square: what is left of that of a column that is constant is rounding of its product
 _STEPS = 100
 _PRECISION = 1e-12
 
@@ -58,17 +57,17 @@ def fit(equations: Equations, start: Fit, ridge: float, *, moves_bias: bool, sup
         LinAlgError: the equations are singular, and the ridge is 0.
 
     """
-    mean, target, second, cross = _moments(equations, start, moves_bias=moves_bias)
-    weight = start.weight
-    if second is not None and cross is not None and np.isfinite(ridge):
-        residual = cross - weight @ second
-        second = _damped(second, np.diagonal(equations.xx, axis1=1, axis2=2) / max(equations.count, 1), ridge)
+    weight, moments = start.weight, _moments(equations, start, moves_bias=moves_bias)
+    if moments is not None and np.isfinite(ridge):
+        residual = moments.cross - weight @ moments.second
+        damped = _damped(moments.second, ridge)
         if support is None:
-            weight = weight + np.linalg.solve(second, residual.transpose(0, 2, 1)).transpose(0, 2, 1)
+            weight = weight + np.linalg.solve(damped, residual.transpose(0, 2, 1)).transpose(0, 2, 1)
         else:
-            weight = weight + _conjugate_gradient(second, residual, support)
-    bias = target - (weight @ mean[:, :, None])[:, :, 0] if moves_bias else start.bias
-    return Fit(weight, bias)
+            weight = weight + _conjugate_gradient(damped, residual, support)
+    if not moves_bias:
+        return Fit(weight, start.bias)
+    return Fit(weight, (equations.y - (weight @ equations.x[:, :, None])[:, :, 0]) / max(equations.count, 1))
 
 
 def error(equations: Equations, found: Fit) -> float:
@@ -104,28 +103,31 @@ def best_ridge(parts: Sequence[Equations], start: Fit, *, moves_bias: bool, supp
     return ridges[int(np.nanargmin(errors))] if np.isfinite(errors).any() else np.inf
 
 
-def _moments(
-    equations: Equations, start: Fit, *, moves_bias: bool
-) -> tuple[Float64, Float64, Float64 | None, Float64 | None]:
-    """Return E[x], E[y], E[x xᵀ] and E[y xᵀ], about the means where the bias can take these up, or else of y - b."""
-    count = max(equations.count, 1)
-    mean, target = equations.x / count, equations.y / count
+class _Moments(NamedTuple):
+    """E[x xᵀ] and E[y xᵀ], about the means where the bias takes these up, or else of y - b."""
+
+    second: Float64
+    cross: Float64
+
+
+def _moments(equations: Equations, start: Fit, *, moves_bias: bool) -> _Moments | None:
+    """Return the moments, None where only means are known."""
     if equations.xx is None or equations.yx is None:
-        return mean, target, None, None
-    shift = target if moves_bias else start.bias
-    cross = equations.yx / count - shift[:, :, None] * mean[:, None, :]
+        return None
+    count = max(equations.count, 1)
+    mean = equations.x / count
+    shift = equations.y / count if moves_bias else start.bias
     second = equations.xx / count
     if moves_bias:
-        second = second - mean[:, :, None] * mean[:, None, :]
-    return mean, target, second, cross
+        second -= mean[:, :, None] * mean[:, None, :]
+    return _Moments(second, equations.yx / count - shift[:, :, None] * mean[:, None, :])
 
 
-def _damped(second: Float64, squares: Float64, ridge: float) -> Float64:
-    """Add to the diagonal a share of itself, and of the mean squares [G, K], a little of which is rounding."""
-    diagonal = np.clip(np.diagonal(second, axis1=1, axis2=2), 0, None)
+def _damped(second: Float64, ridge: float) -> Float64:
+    """Return the moments with a diagonal that is larger by a share of its mean."""
     damped, index = second.copy(), np.arange(second.shape[1])
-    floor = squares + (_FLOOR * squares.mean() or 1.0)
-    damped[:, index, index] = diagonal * (1 + ridge) + _FLOOR * floor
+    mean = np.clip(damped[:, index, index], 0, None).mean(axis=1, keepdims=True)
+    damped[:, index, index] += ridge * np.where(mean > 0, mean, 1.0)
     return damped
 
 

@@ -14,22 +14,16 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from graphopt.calibration.window import Float32
 from graphopt.coupling.groups import Coupling, IntArray, Place, Removal
 from graphopt.errors import CalibrationError, ModelError
 from graphopt.ir.walk import label
-from graphopt.pruning.recovery.equations import Equations, Multiply, multiply_with, total
+from graphopt.pruning.recovery.equations import Equations, multiply_with, total
 from graphopt.pruning.recovery.layers import Layer, in_order
 from graphopt.pruning.recovery.least_squares import best_ridge, error, fit, variance
+from graphopt.pruning.recovery.observe import observe
 from graphopt.pruning.recovery.parameters import moves_bias, parameters_of, set_parameters
 from graphopt.pruning.recovery.walk import Walk
-from graphopt.tensors import Array, Feeds
-
-FOLDS = 4
-"""Parts that the samples are dealt to, batch by batch; each is held out once to choose a ridge."""
-
-PLACES = 256
-"""Columns of an image that are taken at most, by chance: those beside each other are much alike."""
+from graphopt.tensors import Feeds
 
 _NOTHING = 1e-6  # of the variance: what rounding of products to float32 alone may make
 
@@ -70,7 +64,7 @@ def recover(
 
     Args:
         original: the model before, with all channels.
-        pruned: the model after (`graphopt.coupling.shrink`, or `mask`).
+        pruned: the model after (`graphopt.coupling.shrink`).
         coupling, removal: what of the original, and which channels of it left.
         samples, ridge, threads, on_progress: as for `refit`.
 
@@ -116,11 +110,12 @@ def refit(
     """
     steps = in_order(original, changed, kept or {})
     count = sum(map(len, steps))
-    teacher, student = Walk(original, samples, threads), Walk(changed, samples, threads)
+    teacher = Walk(original, [{layer.target for layer in step} for step in steps], samples, threads)
+    student = Walk(changed, [set().union(*(layer.reads for layer in step)) for step in steps], samples, threads)
     multiply = multiply_with(threads)
     found: list[Refit] = []
     for step in steps:
-        for layer, parts in _observe(step, teacher, student, multiply).items():
+        for layer, parts in observe(step, teacher, student, multiply).items():
             found.append(_refit(changed, layer, parts, ridge, keep_zeros=keep_zeros))
             if on_progress is not None:
                 on_progress(len(found), count)
@@ -140,36 +135,6 @@ def kept_indices(original: ir.Model, coupling: Coupling, removal: Removal) -> di
                 gone = np.concatenate([channel.places[place] for channel in leaving])
                 kept[place] = np.setdiff1d(kept.get(place, np.arange(size)), gone)
     return kept
-
-
-def _observe(step: Sequence[Layer], teacher: Walk, student: Walk, multiply: Multiply) -> dict[Layer, list[Equations]]:
-    """Return the equations of the layers of a step, a part of the samples each."""
-    targets = list(dict.fromkeys(layer.target for layer in step))
-    inputs = [layer.operand.value for layer in step] + [layer.beside for layer in step if layer.beside is not None]
-    equations: dict[Layer, dict[int, Equations]] = {layer: {} for layer in step}
-    both = zip(teacher.advance(targets), student.advance(list(dict.fromkeys(inputs))), strict=True)
-    for number, (made, given) in enumerate(both):
-        for layer in step:
-            wanted = layer.targets(made[layer.target], None if layer.beside is None else given[layer.beside])
-            _add(equations[layer], number % FOLDS, layer, given[layer.operand.value], wanted, multiply)
-    return {layer: list(parts.values()) for layer, parts in equations.items()}
-
-
-def _add(
-    parts: dict[int, Equations], fold: int, layer: Layer, given: Array, wanted: Float32, multiply: Multiply
-) -> None:
-    """Add what a layer reads, and shall make of it, in one batch."""
-    start = 0
-    for columns in layer.operand.columns(given.astype(np.float32, copy=False)):
-        size = columns.shape[2]
-        targets = wanted[:, :, start : start + size]
-        start += size
-        if size > PLACES:
-            chosen = np.sort(np.random.default_rng(start).choice(size, PLACES, replace=False))
-            columns, targets = columns[:, :, chosen], targets[:, :, chosen]
-        if fold not in parts:
-            parts[fold] = Equations(*columns.shape[:2], wanted.shape[1])
-        parts[fold].add(columns, np.ascontiguousarray(targets), multiply)
 
 
 def _refit(

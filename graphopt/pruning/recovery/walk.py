@@ -7,6 +7,7 @@ starts from there.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
@@ -30,13 +31,17 @@ class Walk:
 
     Args:
         model: whose main graph is walked.
+        steps: the names of the values that each step wants.
         samples: gone through anew in each step until what is alive is small enough to be held.
         threads: of onnxruntime; 0 means as many as this process may run on.
 
     """
 
-    def __init__(self, model: ir.Model, samples: Iterable[Feeds], threads: int) -> None:
+    def __init__(
+        self, model: ir.Model, steps: Iterable[Collection[str]], samples: Iterable[Feeds], threads: int
+    ) -> None:
         self._model = model
+        self._steps = list(steps)
         self._samples = samples
         self._threads = threads
         self._values = {str(value.name): value for value in _values(model.graph)}
@@ -44,13 +49,14 @@ class Walk:
         self._start = {str(value.name) for value in model.graph.inputs if not is_constant(value)}
         self._held: list[tuple[Batch, Feeds]] | None = None
 
-    def advance(self, wanted: Collection[str]) -> Iterator[Mapping[str, Array]]:
-        """Yield, batch by batch, the values that are wanted, made by the nodes before them as they are now.
+    def advance(self) -> Iterator[Mapping[str, Array]]:
+        """Yield, batch by batch, the values that the next step wants, made by the nodes before them as they are now.
 
         Raises:
             CalibrationError: the model does not run on a batch, or a value is not finite.
 
         """
+        wanted = self._steps.pop(0)
         done = self._done | self._needed(wanted)
         alive = {str(value.name) for value in self._alive(done)}
         computed = (alive | set(wanted)) - self._start
@@ -58,7 +64,7 @@ class Walk:
         held: list[tuple[Batch, Feeds]] | None = []
         room = HELD
         for batch, feeds in self._batches():
-            made = dict(feeds) | (_run(session, batch, feeds) if session is not None else {})
+            made = {**feeds, **(_run(session, batch, feeds) if session is not None else {})}
             yield {name: _checked(name, batch, made[name]) for name in wanted}
             if held is not None:
                 kept = {name: made[name] for name in alive}
@@ -78,6 +84,8 @@ class Walk:
             batch = Batch.of(feeds, done)
             done += len(batch.names)
             yield batch, batch.feeds
+        if not done:
+            raise CalibrationError("there are no samples to refit with; give data that can be gone through again")
 
     def _needed(self, wanted: Iterable[str]) -> set[ir.Node]:
         """Return the nodes between what is held and what is wanted."""
@@ -91,14 +99,14 @@ class Walk:
         return needed
 
     def _alive(self, done: Collection[ir.Node]) -> Iterator[ir.Value]:
-        """Yield what nodes that are done, or the inputs, give to those that are not."""
-        for node in self._model.graph:
-            if node not in done:
-                for value in reads(node):
-                    producer = value.producer()
-                    is_there = producer in done if producer is not None else value.is_graph_input()
-                    if is_there and not is_constant(value):
-                        yield value
+        """Yield what nodes that are done, or the inputs, give to those that are not, and to later steps."""
+        read = (value for node in self._model.graph if node not in done for value in reads(node))
+        later = (self._values[name] for step in self._steps for name in step)
+        for value in itertools.chain(read, later):
+            producer = value.producer()
+            is_there = producer in done if producer is not None else value.is_graph_input()
+            if is_there and not is_constant(value):
+                yield value
 
     def _load(self, computed: Collection[str]) -> Session:
         inputs: set[str] = set()
