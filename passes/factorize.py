@@ -10,13 +10,14 @@ from typing import ClassVar, Literal
 import onnx_ir as ir
 
 from graphopt.errors import PipelineError
-from graphopt.factorization.apply import METADATA_KEY, Plan, apply, layers_of, with_sizes
+from graphopt.factorization.apply import METADATA_KEY, Plan, apply, counted_layers, layers_of
 from graphopt.factorization.candidates import by_share, candidates
 from graphopt.factorization.choose import choose
 from graphopt.factorization.forms import FORMS, Ranks
 from graphopt.factorization.layer import Layer
 from graphopt.factorization.moment import Moment
 from graphopt.factorization.options import Option, cost, options
+from graphopt.ir.walk import label
 from graphopt.pipeline.base import Pass
 from graphopt.pipeline.context import Context
 from graphopt.pruning.budget import Budget, Measure, one_budget
@@ -108,12 +109,14 @@ class Factorize(Pass):
         budget, static = self._budget, counted(model)
         forms = () if self.form == "auto" else (self.form,)
         before = count(budget.measure, static)
-        found = {
-            name: candidates(
-                layer, Moment.of(layer, None), options(layer, budget.measure, ctx.target.lanes(), forms), by_share
-            )
-            for name, layer in with_sizes(layers, static).items()
-        }
+        known, refusals = counted_layers(model, static, budget.measure)
+        for name, layer in layers.items():
+            if name not in known:
+                ctx.missed(layer.node, refusals[label(layer.node)])
+        found = {}
+        for name in filter(known.__contains__, layers):
+            offered = options(known[name], budget.measure, ctx.target.lanes(), forms)
+            found[name] = candidates(known[name], Moment.of(known[name], None), offered, by_share)
         chosen = choose(found, math.ceil(before - budget.limit(before)))
         if chosen is not None:
             return {name: one.option for name, one in chosen.items()}

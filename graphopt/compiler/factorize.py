@@ -22,7 +22,7 @@ from graphopt.compiler.steps import Progress, Steps
 from graphopt.compiler.subject import Subject, open_subject, recovery_of
 from graphopt.distillation.recipe import Recipe, parse_recipe
 from graphopt.errors import ModelError, PipelineError
-from graphopt.factorization.apply import apply, layers_of, with_sizes
+from graphopt.factorization.apply import apply, counted_layers, layers_of
 from graphopt.factorization.candidates import Candidate, Judge, by_share, candidates
 from graphopt.factorization.chain import Chain
 from graphopt.factorization.choose import Found, choose
@@ -142,11 +142,10 @@ class _Request:
 
 
 def _factored(subject: Subject, request: _Request) -> Factored:
-    layers, refusals = layers_of(subject.model)
+    layers, refusals = counted_layers(subject.model, subject.static(subject.model), request.budget.measure)
     if not layers:
         node, reason = next(iter(refusals.items()), ("it", "it has no Conv, Gemm or MatMul"))
         raise ModelError(f"nothing in model {subject.model.graph.name!r} can be factored ({node}: {reason})")
-    layers = with_sizes(layers, subject.static(subject.model))
     grams = _observe(subject, layers)
     found = _found(subject, request, layers, grams)
     chosen = _chosen(subject, request.budget, found)

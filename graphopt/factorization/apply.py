@@ -31,10 +31,18 @@ def layers_of(model: ir.Model) -> tuple[dict[str, Layer], dict[str, str]]:
     return layers, {label(node): found for node, found in read.items() if isinstance(found, str)}
 
 
-def with_sizes(layers: Mapping[str, Layer], static: ir.Model) -> dict[str, Layer]:
-    """Return the layers with the sizes that they have in the model with static shapes."""
+def counted_layers(model: ir.Model, static: ir.Model, measure: str) -> tuple[dict[str, Layer], dict[str, str]]:
+    """Return the layers whose cost is known, with their sizes in the model with static shapes; and why not others."""
+    layers, refusals = layers_of(model)
     known = layers_of(static)[0]
-    return {name: replace(layer, before=known[name].before, after=known[name].after) for name, layer in layers.items()}
+    counted = {}
+    for name, layer in layers.items():
+        sized = replace(layer, before=known[name].before, after=known[name].after)
+        if measure == "macs" and (sized.before is None or sized.after is None):
+            refusals[label(layer.node)] = "the sizes of what it reads or makes are unknown; give shapes to the inputs"
+        else:
+            counted[name] = sized
+    return counted, refusals
 
 
 def apply(model: ir.Model, plan: Plan, grams: Mapping[str, Gram] | None = None) -> int:

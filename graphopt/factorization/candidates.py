@@ -61,23 +61,21 @@ def candidates(layer: Layer, moment: Moment, offered: Iterable[tuple[Option, int
         judge: of the corners.
 
     """
-    tried = [_try(layer, moment, option, saved) for option, saved in offered]
-    corners = _corners(sorted(tried, key=lambda one: (one.saved, -one.error)))
-    return [
-        Candidate(layer.name, one.option, one.saved, one.error, judge(layer, one.chain, one.error)) for one in corners
+    tried = [
+        _Tried(option, saved, error(layer, moment, factor(layer, moment, option.form, option.ranks)))
+        for option, saved in offered
     ]
+    found = []
+    for one in _corners(sorted(tried, key=lambda one: (one.saved, -one.error))):
+        chain = factor(layer, moment, one.option.form, one.option.ranks)  # again: all of them at once are too large
+        found.append(Candidate(layer.name, one.option, one.saved, one.error, judge(layer, chain, one.error)))
+    return found
 
 
 class _Tried(NamedTuple):
     option: Option
     saved: int
     error: float
-    chain: Chain
-
-
-def _try(layer: Layer, moment: Moment, option: Option, saved: int) -> _Tried:
-    chain = factor(layer, moment, option.form, option.ranks)
-    return _Tried(option, saved, error(layer, moment, chain), chain)
 
 
 def _corners(ascending: Sequence[_Tried]) -> list[_Tried]:

@@ -22,7 +22,8 @@ def factor(layer: Layer, moment: Moment, form: str, ranks: Ranks) -> Chain:
         ranks: each from 1 to the largest.
 
     """
-    chains = [_factored(layer, moment, seen, form, ranks) for seen in (moment, Moment.of(layer, None))]
+    views = (moment,) if moment.is_blind else (moment, Moment.of(layer, None))
+    chains = [_factored(layer, moment, seen, form, ranks) for seen in views]
     return min(chains, key=lambda chain: error(layer, moment, chain))
 
 

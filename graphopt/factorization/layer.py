@@ -100,6 +100,8 @@ def layer_of(node: ir.Node) -> Layer | str:
         return "its weight holds no floating-point numbers"
     if len(weight.uses()) > 1 or weight.is_graph_output():
         return f"its weight {weight.name!r} is read elsewhere too"
+    if not np.isfinite(_content(node, 1)).all():
+        return "its weight holds a NaN or an infinity"
     return _conv(node) if is_op(node, "Conv") else _matrix(node)
 
 

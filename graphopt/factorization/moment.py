@@ -48,6 +48,11 @@ class Moment:
         floor = _floor(np.diagonal(centred, axis1=1, axis2=2))
         return Moment(centred + floor[:, None, None] * np.eye(layer.columns), mean)
 
+    @property
+    def is_blind(self) -> bool:
+        """Whether every element of a column counts the same, as without data."""
+        return self.matrix.ndim == 2 and bool((self.matrix == 1).all())
+
     def energy(self, rows: Float64) -> float:
         """Return the mean square of what rows [groups, outputs, columns] make, summed over the outputs."""
         return float((weigh(rows, self.matrix) * rows).sum())

@@ -16,7 +16,7 @@ from graphopt.calibration.preprocessing import METADATA_KEY as PREPROCESSING
 from graphopt.cli.main import build_app
 from graphopt.compiler.factorize import Factored
 from graphopt.errors import CalibrationError, ModelError, PipelineError
-from graphopt.factorization.apply import METADATA_KEY, apply, layers_of, with_sizes
+from graphopt.factorization.apply import METADATA_KEY, apply, counted_layers, layers_of
 from graphopt.factorization.candidates import by_share, candidates
 from graphopt.factorization.choose import choose
 from graphopt.factorization.moment import Moment
@@ -117,11 +117,14 @@ def test_preprocessing_is_kept() -> None:
 
 
 def test_ranks_above_a_vector_fill_vectors() -> None:
-    layer = layers_of(graphopt.optimize(DIGITS).model)[0]
-    for one in with_sizes(layer, counted(graphopt.optimize(DIGITS).model)).values():
-        for option, saved in options(one, "macs", 8):
-            assert saved == cost(one, "macs") - cost(one, "macs", option) > 0
-            filled = [one.groups * rank for rank in option.ranks]
+    model = graphopt.optimize(DIGITS).model
+    layers, refusals = counted_layers(model, counted(model), "macs")
+    assert layers
+    assert not refusals
+    for layer in layers.values():
+        for option, saved in options(layer, "macs", 8):
+            assert saved == cost(layer, "macs") - cost(layer, "macs", option) > 0
+            filled = [layer.groups * rank for rank in option.ranks]
             assert all(channels % (8 if channels > 8 else 2) == 0 for channels in filled)
 
 
@@ -179,6 +182,16 @@ g (float[N,4] x, float[4,4] v) => (float[N,4] y)
   b = MatMul (a, w)
   y = MatMul (b, v) }
 """
+
+
+def test_multiply_adds_of_unknown_sizes_are_not_counted() -> None:
+    model = network("g (float[N,32,H,W] x) => (float[N,32,H,W] y) <float[32,32,1,1] w> { y = Conv (x, w) }")
+    with pytest.raises(ModelError, match="the sizes of what it reads or makes are unknown; give shapes to the inputs"):
+        graphopt.factorize(model, macs="-20%")
+    _, report = graphopt.factorize(model, macs="-20%", shapes={"x": [1, 32, 8, 8]}, target="cpu{mcpu=haswell}")
+    assert report.after.macs <= 0.8 * report.before.macs
+    _, report = graphopt.factorize(model, params="-20%", target="cpu{mcpu=haswell}")
+    assert report.after.parameters <= 0.8 * report.before.parameters
 
 
 def test_what_is_no_layer_says_why() -> None:
