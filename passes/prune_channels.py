@@ -16,8 +16,6 @@ from graphopt.pipeline.base import Pass
 from graphopt.pipeline.context import Context
 from graphopt.pruning.budget import OF_TIME, Budget, Measure, one_budget
 from graphopt.pruning.cost import cost_of, counted
-from graphopt.pruning.importance.criterion import Criterion, score
-from graphopt.pruning.importance.evidence import Evidence
 from graphopt.pruning.plan import METADATA_KEY, Plan
 from graphopt.pruning.search import by_score, room_for
 from graphopt.pruning.width import snaps_to_try, vector_width
@@ -91,6 +89,10 @@ class PruneChannels(Pass):
         )
 
     def _planned(self, model: ir.Model, coupling: Coupling, ctx: Context) -> Plan:
+        # Criteria that run the model import onnxruntime, which a pipeline without this pass has no need of.
+        from graphopt.pruning.importance.criterion import Criterion, score  # noqa: PLC0415
+        from graphopt.pruning.importance.evidence import Evidence  # noqa: PLC0415
+
         budget = self._budget
         static, vector = counted(model), vector_width(ctx.target)
         cost = cost_of(budget.measure, static, coupling.groups)

@@ -14,8 +14,8 @@ from graphopt.ir.load import Source, load
 from graphopt.ir.shapes import infer_shapes
 from graphopt.pipeline.presets import DEFAULT_PRESET
 from graphopt.pruning.budget import Amount, Measure, one_budget
+from graphopt.pruning.choosing import AUTO, choose_criterion
 from graphopt.pruning.importance.criterion import Criterion
-from graphopt.pruning.ranking import AUTO, choose_criterion
 from graphopt.pruning.width import snaps_to_try
 from graphopt.targets import Target, parse_target
 

@@ -31,12 +31,13 @@ from graphopt.pruning.cost import Cost, Widths, cost_of, count, counted
 from graphopt.pruning.curves import Float64
 from graphopt.pruning.importance.criterion import NEEDS_GRAMS, Criterion, score
 from graphopt.pruning.importance.evidence import Evidence, measured
+from graphopt.pruning.measured import Measured
 from graphopt.pruning.plan import Plan
 from graphopt.pruning.ranking import orders_of, removed
 from graphopt.pruning.recovery.recover import recover
 from graphopt.pruning.refit import Refit
 from graphopt.pruning.report import PruningReport, State, frozen_layers, layers_changed
-from graphopt.pruning.search import Measured, Room, by_latency, by_score, exactly, remark, room_for
+from graphopt.pruning.search import Room, by_latency, by_score, exactly, remark, room_for
 from graphopt.pruning.trial import Trials
 from graphopt.pruning.width import Snap, vector_width
 from graphopt.targets import Target

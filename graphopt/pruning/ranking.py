@@ -2,45 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 
 import numpy as np
 
 from graphopt.coupling.groups import IntArray
-from graphopt.errors import CalibrationError
 from graphopt.pruning.cost import Widths
 from graphopt.pruning.curves import Float64
-from graphopt.pruning.importance.criterion import Criterion
-
-AUTO = "auto"
-"""The criterion that is `obs` where there are data, and `l1` where there are none."""
-
-WITHOUT_DATA = (Criterion.L1, Criterion.L2, Criterion.MAGNITUDE, Criterion.RANDOM)
-"""The criteria that look at weights alone."""
-
-
-def choose_criterion(text: str | Criterion, *, has_data: bool) -> Criterion:
-    """Read the name of a criterion.
-
-    Raises:
-        CalibrationError: there is none of that name, or it needs data and there are none.
-
-    """
-    if text == AUTO:
-        return Criterion.OBS if has_data else Criterion.L1
-    try:
-        criterion = Criterion(text)
-    except ValueError:
-        known = [AUTO, *map(str, Criterion)]
-        close = difflib.get_close_matches(str(text), known, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
-        raise CalibrationError(f"unknown criterion {str(text)!r}{hint}; there are {', '.join(known)}") from None
-    if criterion not in WITHOUT_DATA and not has_data:
-        raise CalibrationError(
-            f"criterion {criterion.value!r} looks at data: give some, or take one of {', '.join(WITHOUT_DATA)}"
-        )
-    return criterion
 
 
 def orders_of(scores: Mapping[str, Float64]) -> dict[str, IntArray]:

@@ -8,27 +8,14 @@ from dataclasses import dataclass
 from graphopt.errors import PipelineError
 from graphopt.pruning.allot import CLOSE, Choice, allot
 from graphopt.pruning.cost import Cost, Widths
-from graphopt.pruning.curves import Curve, Float64, by_scores
-from graphopt.pruning.trial import Trials
+from graphopt.pruning.curves import Float64, by_scores
 from graphopt.pruning.width import Snap
-
-TRIALS = 320
-"""How many models are tried to tell what widths cost the answers, but for networks of very many groups."""
-
-MOST_LEVELS, FEWEST_LEVELS = 5, 2
-"""At how many widths each group is tried in a round."""
-
-ROUNDS = 2
-"""Errors add up only for small changes: half of the way is measured where nothing has left, the rest from there on."""
 
 PROGRAMS = 5
 """How many programs are compiled and measured for a budget of latency."""
 
 AIM = 1 - CLOSE / 2
 """The share of a latency that programs are aimed at: one that takes a little more is of no use."""
-
-OnTrial = Callable[[int, int], None]
-"""Told how many trials are done, and of how many."""
 
 
 @dataclass(frozen=True)
@@ -81,43 +68,7 @@ def by_score(
     `computed` is what code computes for them, where that is no matter of indifference (`graphopt.pruning.allot`).
     """
     choices = {name: Choice(several, by_scores(scores[name], several)) for name, several in room.choices.items()}
-    return _found(allot(cost, limit, choices, computed))
-
-
-class Measured:
-    """Chooses widths by the error of the answers, measured once and used for any limit.
-
-    The first round tries each group where no channel has left, a later one where as many have as the round before it
-    chose for its part of the way.
-    """
-
-    def __init__(self, cost: Cost, computed: Cost | None, room: Room, trials: Trials, on_trial: OnTrial) -> None:
-        self._cost, self._computed, self._room, self._trials, self._on_trial = cost, computed, room, trials, on_trial
-        self._levels = min(max(TRIALS // (ROUNDS * max(len(room.choices), 1)), FEWEST_LEVELS), MOST_LEVELS)
-        self._done = 0
-        self._alone: dict[str, Curve] = {}
-
-    def choose(self, limit: float) -> dict[str, int]:
-        """Return widths that cost no more than a limit, which there is room for."""
-        choices = self._room.choices
-        self._alone = self._alone or self._curves(choices, {})
-        curves, whole = self._alone, self._cost.whole
-        base: dict[str, int] = {}
-        for number in range(1, ROUNDS + 1):
-            if number > 1:
-                curves = self._curves(choices, base)
-            part = whole - (whole - limit) * number / ROUNDS
-            found = {name: Choice(several, curves[name]) for name, several in choices.items()}
-            base = _found(allot(self._cost, part, found, self._computed))
-        return base
-
-    def _curves(self, choices: Mapping[str, tuple[int, ...]], base: Widths) -> dict[str, Curve]:
-        return self._trials.curves(choices, base, self._levels, self._count)
-
-    def _count(self) -> None:
-        self._done += 1
-        each = sum(min(len(several) - 1, self._levels) for several in self._room.choices.values())
-        self._on_trial(self._done, max(each * ROUNDS, self._done))
+    return found_by(allot(cost, limit, choices, computed))
 
 
 def exactly(
@@ -182,7 +133,8 @@ def remark(cost: Cost, limit: float, found: Widths, snap: Snap) -> str | None:
     )
 
 
-def _found(chosen: dict[str, int] | None) -> dict[str, int]:
+def found_by(chosen: dict[str, int] | None) -> dict[str, int]:
+    """Return what was chosen; raises PipelineError where nothing could be."""
     if chosen is None:
         raise PipelineError("no widths meet the budget exactly; ask for a little more")
     return chosen
