@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import graphopt
+from graphopt.backends.ort.reference import evaluate, random_feeds
 from graphopt.backends.ort.session import Session
 from graphopt.calibration.preprocessing import METADATA_KEY as PREPROCESSING
 from graphopt.cli.main import build_app
@@ -24,6 +25,7 @@ from graphopt.factorization.options import Option, cost, options
 from graphopt.inspect.statistics import count_parameters
 from graphopt.ir.load import load
 from graphopt.ir.save import save
+from graphopt.numerics import differences
 from graphopt.pruning.budget import Measure
 from graphopt.pruning.cost import count, counted
 from tests.networks import network
@@ -239,3 +241,15 @@ def test_factors_have_the_type_of_the_weight(tmp_path: Path, dtype: str) -> None
     assert {value.dtype.name.lower() for value in model.graph.initializers.values()} == {dtype}
     save(model, tmp_path / "model.onnx")
     Session(tmp_path / "model.onnx")
+
+
+def test_chains_compile() -> None:
+    """Depthwise windows of 3×1 and 1×3 are what our kernels must take as well."""
+    model = network(
+        "g (float[1,8,6,6] x) => (float[1,8,3,6] y) <float[8,8,3,3] w, float[8] b>"
+        "{ y = Conv <pads = [1,1,1,1], strides = [2,1]> (x, w, b) }"
+    )
+    apply(model, {"y": Option("cp", (16,))})
+    module = graphopt.compile(model, cache=False)
+    feeds = random_feeds(model, seed=2)
+    assert differences(evaluate(model, feeds), module(feeds))[0].error < 1e-5
