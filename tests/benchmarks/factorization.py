@@ -1,4 +1,4 @@
-"""Low rank on trained networks: python -m tests.benchmarks.factorization [NAME …] [--macs -30%] [--recover distill].
+"""Low rank on trained networks: python -m tests.benchmarks.factorization [NAME …] [--macs=-30%] [--recover distill].
 
 Each network of the shared folder that has data for calibration is factored on these, without labels, and judged on the
 others in onnxruntime. Prints one Markdown row a network and recovery: the share of multiply-adds and bytes that is
