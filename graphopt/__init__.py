@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from graphopt.compiler.prune import prune
     from graphopt.compiler.quantize import quantize
     from graphopt.compiler.reshape import rebatch, reshape
+    from graphopt.compiler.share import share
     from graphopt.compiler.shorten import shorten
+    from graphopt.compiler.sparsify import sparsify
     from graphopt.compiler.tune import tune
     from graphopt.errors import (
         CalibrationError,
@@ -66,7 +68,9 @@ __all__ = [
     "rebatch",
     "rename",
     "reshape",
+    "share",
     "shorten",
+    "sparsify",
     "tune",
 ]
 __version__ = "0.1.0"
@@ -87,7 +91,9 @@ _HOMES = {
     "rebatch": "graphopt.compiler.reshape",
     "rename": "graphopt.ir.rename",
     "reshape": "graphopt.compiler.reshape",
+    "share": "graphopt.compiler.share",
     "shorten": "graphopt.compiler.shorten",
+    "sparsify": "graphopt.compiler.sparsify",
     "tune": "graphopt.compiler.tune",
 }
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from graphopt.pipeline.base import Pass
+from passes.clip_weights import ClipWeights
+from passes.compact_weights import CompactWeights
 from passes.convert_float import ConvertFloat
 from passes.convert_opset import ConvertOpset
 from passes.deduplicate import Deduplicate
@@ -20,10 +22,13 @@ from passes.quantize import Quantize
 from passes.recover_operators import RecoverOperators
 from passes.remove_blocks import RemoveBlocks
 from passes.remove_dead_nodes import RemoveDeadNodes
+from passes.share_weights import ShareWeights
 from passes.simplify_algebra import SimplifyAlgebra
 from passes.simplify_control_flow import SimplifyControlFlow
 from passes.simplify_movement import SimplifyMovement
+from passes.sparsify import Sparsify
 from passes.strip_provenance import StripProvenance
+from passes.tie_weights import TieWeights
 
 PASSES: dict[str, type[Pass]] = {
     InferShapes.name: InferShapes,
@@ -46,5 +51,10 @@ PASSES: dict[str, type[Pass]] = {
     Quantize.name: Quantize,
     RemoveDeadNodes.name: RemoveDeadNodes,
     FuseOperators.name: FuseOperators,
+    Sparsify.name: Sparsify,
+    ShareWeights.name: ShareWeights,
+    ClipWeights.name: ClipWeights,
+    TieWeights.name: TieWeights,
+    CompactWeights.name: CompactWeights,
     StripProvenance.name: StripProvenance,
 }

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphopt.quantization.affine import Affine, Reals, affine_of
-from graphopt.quantization.rounding import compensate, descend, quadratic_error, round_rows, round_weight
+from graphopt.quantization.rounding import compensate, descend, integers, quadratic_error, round_rows, round_weight
 from graphopt.quantization.rows import Float64, by_rows, from_rows, to_rows
 from graphopt.quantization.scales import FACTORS, search_scales
 from graphopt.tensors import Array
@@ -134,14 +134,14 @@ def test_compensation_is_that_of_the_inverse_hessian() -> None:
         moved[:, column:] -= error[:, None] * factor[column, column:]
         moved[:, column] = rounded
     bound = np.full((1, 3), 1000)
-    assert (compensate(target, gram, -bound, bound)[0] == moved).mean() > 0.99  # ties aside
+    assert (compensate(target, gram, integers(-bound, bound))[0] == moved).mean() > 0.99  # ties aside
 
 
 def test_descent_ends_where_no_single_step_helps() -> None:
     rng = np.random.default_rng(7)
     target, gram = rng.uniform(-2, 2, (2, 3, 9)), grams(rng, 2, 9, samples=60)
     bound = np.full((2, 3), 2)
-    found = descend(np.clip(np.rint(target), -2, 2), target, gram, -bound, bound)
+    found = descend(np.clip(np.rint(target), -2, 2), target, gram, integers(-bound, bound))
     error = quadratic_error(target - found, gram)
     for column, move in itertools.product(range(9), (-1, 1)):
         other = found.copy()
@@ -162,7 +162,7 @@ def test_a_covariance_that_rounding_has_spoilt_will_do() -> None:
     basis, _ = np.linalg.qr(rng.standard_normal((12, 12)))
     spoilt = np.stack([basis @ np.diag(np.linspace(-1e-3, 2e-3, 12)) @ basis.T, -np.eye(12), np.eye(12)])
     with pytest.raises(np.linalg.LinAlgError):
-        compensate(np.zeros((1, 1, 12)), spoilt[:1] + 1e-4 * np.eye(12), np.zeros((1, 1)), np.zeros((1, 1)))
+        compensate(np.zeros((1, 1, 12)), spoilt[:1] + 1e-4 * np.eye(12), integers(np.zeros((1, 1)), np.zeros((1, 1))))
     target = rng.uniform(-3, 3, (3, 2, 12))
     found = round_rows(target, spoilt, -4, 4)
     assert np.abs(found).max() <= 4

@@ -56,6 +56,21 @@ class Gram:
         """E[x xᵀ], [G, K, K], or its diagonals [G, K]."""
         return self.products / max(self.count, 1)
 
+    def spread(self, *, about_mean: bool) -> Float64:
+        """Return the covariance, or second moments about zero, [G, K, K], or its diagonals [G, K].
+
+        What few columns say of how inputs go together is chance: it counts as far as there are more columns than
+        inputs, n / (n + K) of n columns of K elements, in the manner of O. Ledoit and M. Wolf: A well-conditioned
+        estimator for large-dimensional covariance matrices, 2004. Behind a global pool a sample is one column.
+        """
+        mean = self.mean if about_mean else np.zeros_like(self.mean)
+        if self.is_diagonal:
+            return self.moment - np.square(mean)
+        size = mean.shape[1]
+        spread = self.moment - mean[:, :, None] * mean[:, None, :]
+        spread[:, ~np.eye(size, dtype=bool)] *= self.count / (self.count + size)
+        return spread
+
     def add(self, columns: Float32, multiply: Multiply) -> None:
         """Add columns that lie side by side, [G, K, columns]; `multiply` returns their products, [G, K, K]."""
         self.count += columns.shape[2]
@@ -74,3 +89,15 @@ class Gram:
             merged.sums += part.sums
             merged.products += part.products
         return merged
+
+
+def damped(moment: Float64, share: float) -> Float64:
+    """Return moments [G, K, K], positive definite by what is added to the diagonal: a share of its mean.
+
+    Samples are few, and some inputs were never seen; of moments that are all zero, 1 is added.
+    """
+    columns = np.arange(moment.shape[1])
+    mean = np.trace(moment, axis1=1, axis2=2) / len(columns)
+    lifted = moment.copy()
+    lifted[:, columns, columns] += np.where(mean > 0, share * mean, 1.0)[:, None]
+    return lifted

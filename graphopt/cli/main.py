@@ -23,6 +23,8 @@ _COMMANDS = {
     "compile": "compile_model",
     "optimize": "optimize_model",
     "quantize": "quantize_model",
+    "sparsify": "sparsify_model",
+    "share": "share_model",
     "prune": "prune_model",
     "factorize": "factorize_model",
     "shorten": "shorten_model",

@@ -14,6 +14,9 @@ from graphopt.pipeline.limit import Step
 from graphopt.pipeline.options import format_options
 from graphopt.spec import Spec
 
+LOSSY = 10.0
+"""The `rounding` of a pass that gives answers away on purpose: how many is a matter of the data, no check can say."""
+
 
 @dataclass(frozen=True)
 class Pass(ABC):

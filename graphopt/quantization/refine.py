@@ -80,19 +80,8 @@ def refine(
 
 
 def _moment(node: ir.Node, gram: Gram) -> Float64:
-    """Return the covariance where a bias can take away the mean, and second moments about zero elsewhere.
-
-    What few columns say of how inputs go together is chance: it counts as far as there are more columns than inputs,
-    n / (n + K) of n columns of K elements, in the manner of O. Ledoit and M. Wolf: A well-conditioned estimator for
-    large-dimensional covariance matrices, 2004. Behind a global pool a sample is one column.
-    """
-    moment, mean = gram.moment, gram.mean if node.op_type in BIASED else np.zeros_like(gram.mean)
-    if gram.is_diagonal:
-        return moment - np.square(mean)
-    size = mean.shape[1]
-    covariance = moment - mean[:, :, None] * mean[:, None, :]
-    covariance[:, ~np.eye(size, dtype=bool)] *= gram.count / (gram.count + size)
-    return covariance
+    """Return the covariance where a bias can take away the mean, and second moments about zero elsewhere."""
+    return gram.spread(about_mean=node.op_type in BIASED)
 
 
 def _scales(node: ir.Node, array: Array, affine: Affine, moment: Float64, scheme: Scheme) -> Affine:

@@ -14,15 +14,20 @@ closest vector problem; a good answer is found in two steps, and each row keeps 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from graphopt.calibration.gram import damped
 from graphopt.quantization.affine import Affine
 from graphopt.quantization.rows import Float64, from_rows, grid_of, to_rows
 from graphopt.tensors import Array
 
 Steps = npt.NDArray[np.int64]
+Nearest = Callable[[Float64], Float64]
+"""Takes real numbers [groups, rows, any], returns of each the nearest that its row may have."""
 
 DAMPING = 0.1
 """The share of the mean of the diagonal that is added to it: samples are few, and some inputs were never seen.
@@ -72,17 +77,17 @@ def round_rows(
 
     `least` and `greatest` bound them, one number each or [groups, rows].
     """
-    bounds = np.broadcast_to(least, target.shape[:2]), np.broadcast_to(greatest, target.shape[:2])
-    nearest = _nearest_to(target, bounds[0][..., None], bounds[1][..., None])
+    nearest_to = integers(np.broadcast_to(least, target.shape[:2]), np.broadcast_to(greatest, target.shape[:2]))
+    nearest = nearest_to(target)
     if gram.ndim == 2:
         return nearest.astype(np.int64)
-    damped = _damped(gram, damping)
+    solvable = damped(gram, damping)
     try:
-        start = compensate(target, damped, *bounds)
+        start = compensate(target, solvable, nearest_to)
     except np.linalg.LinAlgError:
-        damped = _lifted(damped)
-        start = compensate(target, damped, *bounds)
-    found = descend(start, target, damped, *bounds)
+        solvable = _lifted(solvable)
+        start = compensate(target, solvable, nearest_to)
+    found = descend(start, target, solvable, nearest_to)
     is_better = quadratic_error(target - found, gram) < quadratic_error(target - nearest, gram)
     return np.where(is_better[..., None], found, nearest).astype(np.int64)
 
@@ -93,7 +98,13 @@ def quadratic_error(difference: Float64, gram: Float64) -> Float64:
     return np.asarray((weighted * difference).sum(-1))
 
 
-def compensate(target: Float64, gram: Float64, least: Array, greatest: Array) -> Float64:
+def integers(least: Array, greatest: Array) -> Nearest:
+    """Return what rounds to integers between bounds, [groups, rows]."""
+    lower, upper = least[..., None], greatest[..., None]
+    return lambda place: np.asarray(np.minimum(np.maximum(np.rint(place), lower), upper))
+
+
+def compensate(target: Float64, gram: Float64, nearest: Nearest) -> Float64:
     """Round column by column, and carry each error to the columns that follow; the Gram matrix is positive definite."""
     order = np.argsort(-np.diagonal(gram, axis1=1, axis2=2), axis=1, kind="stable")
     arranged = np.take_along_axis(np.take_along_axis(gram, order[:, :, None], 1), order[:, None, :], 2)
@@ -105,7 +116,7 @@ def compensate(target: Float64, gram: Float64, least: Array, greatest: Array) ->
     for start in range(0, columns, _BLOCK):
         stop = min(start + _BLOCK, columns)
         for column in range(start, stop):
-            rounded[..., column] = _nearest_to(moved[..., column], least, greatest)
+            rounded[..., column] = nearest(moved[..., column, None])[..., 0]
             error = wanted[..., column] - rounded[..., column]
             moved[..., column + 1 : stop] += error[..., None] * carried[:, None, column, column + 1 : stop]
         errors = wanted[..., start:stop] - rounded[..., start:stop]
@@ -113,36 +124,23 @@ def compensate(target: Float64, gram: Float64, least: Array, greatest: Array) ->
     return np.take_along_axis(rounded, np.argsort(order, axis=1)[:, None, :], 2)
 
 
-def descend(steps: Float64, target: Float64, gram: Float64, least: Array, greatest: Array) -> Float64:
-    """Move one integer of each row at a time to where the error is least, in turns, until none moves."""
+def descend(steps: Float64, target: Float64, gram: Float64, nearest: Nearest) -> Float64:
+    """Move one element of each row at a time to where the error is least, in turns, until none moves."""
     steps = steps.copy()
     slope = (target - steps) @ gram
     curvature = np.diagonal(gram, axis1=1, axis2=2)[:, None]
-    lower, upper = least[..., None], greatest[..., None]
     for _ in range(_SWEEPS):
-        movable = (_nearest_to(steps + slope / curvature, lower, upper) != steps).any(axis=(0, 1))
+        movable = (nearest(steps + slope / curvature) != steps).any(axis=(0, 1))
         if not movable.any():
             break
         for column in np.flatnonzero(movable):
             now = steps[..., column]
-            there = _nearest_to(now + slope[..., column] / curvature[..., column], least, greatest)
+            there = nearest((now + slope[..., column] / curvature[..., column])[..., None])[..., 0]
             group, row = np.nonzero(there != now)
             move = (there - now)[group, row]
             steps[group, row, column] += move
             slope[group, row] -= move[:, None] * gram[group, column]
     return steps
-
-
-def _nearest_to(place: Float64, least: Array, greatest: Array) -> Float64:
-    return np.asarray(np.minimum(np.maximum(np.rint(place), least), greatest))
-
-
-def _damped(gram: Float64, share: float) -> Float64:
-    """Return the Gram matrix, positive definite by what is added to its diagonal."""
-    damped, columns = gram.copy(), np.arange(gram.shape[1])
-    mean = np.trace(gram, axis1=1, axis2=2) / len(columns)
-    damped[:, columns, columns] += np.where(mean > 0, share * mean, 1.0)[:, None]
-    return damped
 
 
 def _lifted(gram: Float64) -> Float64:

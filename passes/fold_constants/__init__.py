@@ -32,7 +32,8 @@ class FoldConstants(Pass):
     nodes.
 
     Attributes:
-        max_bytes: a result larger than this, and larger than the inputs it is made from, is not stored.
+        max_bytes: a result larger than this, and larger than the inputs it is made from, is not stored, unless
+            `compact-weights` stored it in fewer bytes.
 
     """
 

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from graphopt.errors import ModelError
 from graphopt.ir.constants import constant_tensor, is_constant
 from graphopt.ir.dead import is_dead
+from graphopt.ir.expansion import is_expansion
 from graphopt.ir.shapes import infer_shapes
 from graphopt.ir.tensors import size_in_bytes
 from graphopt.ir.walk import captured_values, has_subgraphs, is_op, reads, subgraphs
@@ -38,7 +39,7 @@ class Candidates:
     def accept(self, value: ir.Value, size: int, refusals: Refusals) -> bool:
         """Whether a result of `size` bytes may be stored; refuses its node otherwise."""
         node = value.producer()
-        if node is None or size <= max(self.max_bytes, self._input_bytes(node)):
+        if node is None or is_expansion(node) or size <= max(self.max_bytes, self._input_bytes(node)):
             return True
         refusals[node] = f"its result has {size} bytes, more than its inputs and than max-bytes={self.max_bytes}"
         return False

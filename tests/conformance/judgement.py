@@ -14,7 +14,11 @@ from tests.conformance.cases import Answer, Case, disagreement, reference_of, ru
 ELSEWHERE = {
     "convert-float": "rounds on purpose: tests/test_convert_float.py",
     "convert-opset": "refuses what another opset cannot say: tests/conformance/test_opsets.py",
+    "clip-weights": "gives answers away on purpose: tests/passes/clip-weights.md",
     "quantize": "rounds on purpose, by a plan for one model: tests/test_quantize.py",
+    "share-weights": "gives answers away on purpose: tests/test_share.py",
+    "sparsify": "gives answers away on purpose: tests/test_sparsify.py",
+    "tie-weights": "takes near for equal: tests/passes/tie-weights.md",
 }
 """Passes that keep answers in their own sense, by name, and where they are held to it."""
 
