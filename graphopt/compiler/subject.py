@@ -11,12 +11,12 @@ from graphopt.calibration.labels import Labels
 from graphopt.calibration.preprocessing import Preprocessing, keep_preprocessing, parse_preprocessing
 from graphopt.calibration.source import Data, open_samples
 from graphopt.calibration.split import Split, split
+from graphopt.compiler.compression import recovery_of
 from graphopt.compiler.optimize import Shapes, optimize
 from graphopt.compiler.pruner import Recovery
 from graphopt.compiler.steps import Steps
 from graphopt.distillation.distill import distill
 from graphopt.distillation.recipe import Recipe
-from graphopt.errors import CalibrationError
 from graphopt.inspect.accuracy import accuracy
 from graphopt.inspect.fidelity import compare
 from graphopt.ir.load import Source, load
@@ -121,17 +121,10 @@ def open_subject(  # noqa: PLR0913  # all that a driver is asked
     return Subject(optimized, parts, shapes or _shapes_of_first(optimized, parts), threads, steps)
 
 
-def recovery_of(text: str | Recovery | None, *, has_data: bool) -> Recovery:
-    """Return the recovery that is asked for, least squares by default; raises CalibrationError."""
-    if text is None:
-        return Recovery.LEAST_SQUARES if has_data else Recovery.NONE
-    try:
-        recovery = Recovery(text)
-    except ValueError:
-        raise CalibrationError(f"unknown recovery {text!r}; there are {', '.join(Recovery)}") from None
-    if recovery is not Recovery.NONE and not has_data:
-        raise CalibrationError(f"recovery {recovery.value!r} fits what is left to data: give some, or recover none")
-    return recovery
+def recovery_or_default(text: str | Recovery | None, *, has_data: bool) -> Recovery:
+    """Return the recovery that is asked for, least squares by default where there are data; raises CalibrationError."""
+    default = Recovery.LEAST_SQUARES if has_data else Recovery.NONE
+    return recovery_of(text or default, has_data=has_data)
 
 
 def _shapes_of_first(model: ir.Model, data: Split | None) -> Shapes:
