@@ -15,6 +15,7 @@ from graphopt.backends.ort.reference import evaluate
 from graphopt.calibration import gram as gram_module
 from graphopt.calibration.collect import collect
 from graphopt.calibration.gram import Gram
+from graphopt.calibration.products import multiply_with
 from graphopt.coupling.couple import couple
 from graphopt.errors import CalibrationError, ModelError
 from graphopt.ir.shapes import infer_shapes
@@ -214,8 +215,25 @@ def test_moments_of_another_model_are_refused() -> None:
     model = network(CHAIN)
     infer_shapes(model)
     (group,) = couple(model).groups
+    other = Gram(1, 7)
+    other.add(np.ones((1, 7, 20), np.float32), multiply_with(1))
     with pytest.raises(CalibrationError, match="is of another model"):
-        eliminate(model, group, {"y": Gram(1, 7)})
+        eliminate(model, group, {"y": other})
+
+
+def test_where_little_was_seen_weights_decide() -> None:
+    """A channel at rest on the samples, with a large weight, stays before one that works and has next to none."""
+    model = network(CHAIN)
+    for name, channel, content in (("b", 1, -1000.0), ("w", 1, 3.0), ("w", 2, 0.05)):
+        value = model.graph.initializers[name]
+        assert value.const_value is not None
+        array = value.const_value.numpy().copy()
+        array[(slice(None), channel) if name == "w" else channel] = content
+        value.const_value = ir.tensor(array, name=name)
+    few = eliminated(model, feeds=[{"x": batches()[0]["x"][:1]}])
+    many = eliminated(model, damping=1e-6)
+    assert list(few.order).index(1) > list(few.order).index(2)
+    assert many.order[0] == 1
 
 
 def test_a_weight_that_is_not_finite_is_refused() -> None:

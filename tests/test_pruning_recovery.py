@@ -174,6 +174,50 @@ def test_a_pruned_network_answers_more_as_the_original() -> None:
     assert after.agreement > max(before.agreement + 0.1, 0.9)
 
 
+def test_a_normalization_that_is_left_gets_statistics_of_what_it_normalizes_now() -> None:
+    model = loaded("""
+        g (float[N,3,8,8] x) => (float[N,6,8,8] y)
+        <float[6,3,3,3] w, float[6] s, float[6] t, float[6] m, float[6] v> {
+            a = Conv <pads = [1,1,1,1]> (x, w)
+            r = Relu (a)
+            y = BatchNormalization <epsilon = 0.001> (r, s, t, m, v)
+        }""")
+    model.graph.initializers["v"].const_value = ir.tensor(np.linspace(0.5, 2, 6, dtype=np.float32), name="v")
+    changed = altered(model, lambda array: 1.7 * array, ["w"])
+    for node in changed.graph:
+        node.outputs[0].name = {"a": "other"}.get(str(node.outputs[0].name), node.outputs[0].name)  # it stays as it is
+    assert off(model, changed) > 0.1
+    (found,) = refit(model, changed, batches(), threads=1)
+    assert found.layer == "y"
+    assert off(model, changed) < 1e-5
+    np.testing.assert_allclose(weight(changed, "m"), 1.7 * weight(model, "m"), rtol=1e-4)
+    verify(changed)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        "group = 1",
+        "strides = [2,2], pads = [1,1,1,1]",
+        "strides = [2,3], pads = [0,1,2,0], output_padding = [1,2]",
+        "dilations = [2,1], strides = [2,1], group = 2",
+        "pads = [2,2,3,2]",
+    ],
+)
+def test_a_transposed_convolution_is_one_too(attributes: str) -> None:
+    model = loaded(
+        f"""
+        g (float[N,4,5,5] x) => (float[N,M,H,W] y) <float[4,2,3,3] w> {{ y = ConvTranspose <{attributes}> (x, w) }}"""
+    )
+    rng = np.random.default_rng(0)
+    feeds = [{"x": rng.standard_normal((8, 4, 5, 5)).astype(np.float32)} for _ in range(6)]
+    changed = altered(model, noisy, ["w"])
+    (found,) = refit(model, changed, feeds, ridge=1e-9, threads=1)
+    assert found.before > 1e-2
+    assert found.after < 1e-6
+    np.testing.assert_allclose(weight(changed, "w"), weight(model, "w"), atol=1e-3)
+
+
 def test_a_walk_sees_what_a_run_sees_however_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     model = loaded()
     probe = model.clone()

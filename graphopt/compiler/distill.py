@@ -141,7 +141,7 @@ def distill(  # noqa: PLR0913  # all that can be asked of it
     result.metadata_props[METADATA_KEY] = str(read)
     verify(result)
     report("comparing", 0, None)
-    judged = _Judged(samples, held_out_numbers(read, history.samples + history.held_out) or range(JUDGED))
+    judged = _Judged(samples, frozenset(held_out_numbers(read, history.samples + history.held_out) or range(JUDGED)))
     before, after = (compare(free_master, model, judged, threads=threads) for model in (free_learner, trained))
     seconds = time.perf_counter() - began
     return Distilled(result, DistillationReport(pipeline, history, before, after, seconds))

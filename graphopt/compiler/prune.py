@@ -8,7 +8,7 @@ from graphopt.calibration.source import Data, open_samples
 from graphopt.calibration.split import split
 from graphopt.compiler.optimize import Shapes, optimize
 from graphopt.compiler.pruner import Progress, Pruned, Pruner, Recovery, Request
-from graphopt.distillation.recipe import Recipe, parse_recipe
+from graphopt.distillation.recipe import parse_recipe
 from graphopt.errors import CalibrationError
 from graphopt.ir.load import Source, load
 from graphopt.ir.shapes import infer_shapes
@@ -18,9 +18,6 @@ from graphopt.pruning.choosing import AUTO, choose_criterion
 from graphopt.pruning.importance.criterion import Criterion
 from graphopt.pruning.width import snaps_to_try
 from graphopt.targets import Target, parse_target
-
-FEW_SAMPLES = Recipe()
-"""How a pruned model is trained where nothing is said."""
 
 
 def prune(  # noqa: PLR0913  # all that it can be asked
@@ -98,7 +95,7 @@ def prune(  # noqa: PLR0913  # all that it can be asked
         budget=one_budget(amounts),
         criterion=choose_criterion(criterion, has_data=data is not None),
         recovery=_recovery(recover, has_data=data is not None),
-        recipe=FEW_SAMPLES if recipe is None else parse_recipe(recipe),
+        recipe=None if recipe is None else parse_recipe(recipe),
         snaps=snaps_to_try(multiple, facts),
         target=facts,
         shapes=shapes,

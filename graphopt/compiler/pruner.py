@@ -48,6 +48,9 @@ RANKED = 512
 TRIED = 48
 """How many held-out samples tell better widths from worse."""
 
+EPOCHS = 60
+"""How often a training goes through the samples where nothing is said."""
+
 Progress = Callable[[str, int, int | None], None]
 """Told of each step how much of it is done, and how much there is where that is known."""
 
@@ -74,7 +77,7 @@ class Request:
     budget: Budget
     criterion: Criterion
     recovery: Recovery
-    recipe: Recipe
+    recipe: Recipe | None
     snaps: tuple[Snap, ...]
     target: Target
     shapes: Shapes | None
@@ -253,7 +256,7 @@ class Pruner:
                 teacher,
                 student,
                 data.fitted,
-                self.request.recipe,
+                self.request.recipe or recipe_for(student),
                 labels=data.fitted_labels,
                 threads=self.threads,
                 on_progress=lambda what, done, total: self.on_progress(f"distill, {what}", done, total),
@@ -320,6 +323,16 @@ class Pruner:
         start = time.perf_counter()
         yield lambda done: self.on_progress(name, done, total)
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def recipe_for(student: ir.Model) -> Recipe:
+    """Return how a pruned model is trained where nothing is said: for long, and images are mixed, as there are few.
+
+    The teacher says what a mixture is, whatever the images show; not every image may be turned or cut.
+    """
+    inputs = [value for value in student.graph.inputs if not value.is_initializer()]
+    is_image = len(inputs) == 1 and inputs[0].dtype is ir.DataType.FLOAT and len(inputs[0].shape or ()) == 4
+    return Recipe(epochs=EPOCHS, augment=("mixup",) if is_image else ())
 
 
 def _shapes_of_first(model: ir.Model, data: Split | None) -> Shapes:

@@ -49,6 +49,16 @@ def answers(teacher: ir.Model, student: ir.Model) -> tuple[Answer, ...]:
     return found
 
 
+def check_features(teacher: ir.Model, student: ir.Model, names: Sequence[str]) -> None:
+    """Refuse values to compare that one of the models lacks; raises ModelError."""
+    for role, model in (("teacher", teacher), ("student", student)):
+        made = {value.name for node in model.graph for value in node.outputs}
+        if missing := [name for name in names if name not in made]:
+            raise ModelError(
+                f"the {role} has no value {missing[0]!r} to compare; name values of both models in features"
+            )
+
+
 def _logits(output: ir.Value) -> str:
     """Return what the output's scores are made from: a loss of probabilities has hardly a gradient at its ends."""
     producer = output.producer()

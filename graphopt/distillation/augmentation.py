@@ -1,9 +1,9 @@
-"""How samples are changed before each step, as text: `flip`, `crop:4`."""
+"""How samples are changed before each step, as text: `flip`, `crop:4`, or `auto`."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from graphopt.errors import TrainingError
@@ -17,6 +17,12 @@ DEFAULTS: Mapping[str, float] = {
     "translate": 0.1,  # of height and width, to either side
 }
 """The kinds, each with the amount that it has where none is said."""
+
+
+AUTO = "auto"
+NONE = "none"
+_PART = 8
+"""Of the shorter side of a photograph: what `auto` moves it by at most."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +39,29 @@ class Augmentation:
     amount: float
 
 
+def augmentations(texts: Sequence[str], shape: Sequence[int], *, taught: bool) -> tuple[Augmentation, ...]:
+    """Return the changes of samples of a shape.
+
+    `auto` flips and moves photographs, [N, 3, height, width], if a teacher says what they are then, and leaves others
+    alone: whatever is done to a sample, the teacher answers for the same. `none` does nothing.
+
+    Raises:
+        TrainingError: a text is none.
+
+    """
+    if tuple(texts) != (AUTO,):
+        return tuple(parse_augmentation(text) for text in texts if text != NONE)
+    part = min(shape[2:]) // _PART if len(shape) == 4 and shape[1] == 3 else 0
+    return (parse_augmentation("flip"), Augmentation("crop", part)) if part and taught else ()
+
+
 def parse_augmentation(text: str) -> Augmentation:
     """Read one; raises TrainingError."""
     kind, colon, amount = text.partition(":")
     if kind not in DEFAULTS:
         raise TrainingError(
-            f"unknown augmentation {text!r}; there are {', '.join(DEFAULTS)}, as in augment=flip,crop:4"
+            f"unknown augmentation {text!r}; there are {', '.join(DEFAULTS)}, as in augment=flip,crop:4; "
+            f"{AUTO} and {NONE} stand alone"
         )
     if not colon:
         return Augmentation(kind, DEFAULTS[kind])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -26,13 +27,19 @@ class Epoch:
     held_out_loss: float | None
     agreement: float | None
 
-    @property
-    def merit(self) -> tuple[float, float]:
-        """What epochs are compared by: the agreement, then the loss."""
-        return (
-            0.0 if self.agreement is None else self.agreement,
-            0.0 if self.held_out_loss is None else -self.held_out_loss,
-        )
+    def beats(self, best: Epoch, held_out: int) -> bool:
+        """Whether this one, which is later, answers better than the best so far.
+
+        It does where it agrees more often, by more than the standard error of a share of so many samples, or not less
+        often by that, with a loss that is no higher: of a few samples, the agreement alone is mostly chance.
+        """
+        if self.held_out_loss is None or best.held_out_loss is None:
+            return True
+        if self.agreement is not None and best.agreement is not None:
+            error = math.sqrt(best.agreement * (1 - best.agreement) / held_out)
+            if abs(self.agreement - best.agreement) > error:
+                return self.agreement > best.agreement
+        return self.held_out_loss <= best.held_out_loss
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from graphopt.distillation.augmentation import Augmentation, parse_augmentation
+from graphopt.distillation.augmentation import AUTO, augmentations
 from graphopt.errors import TrainingError
 from graphopt.pipeline.options import OptionError, build, format_options
 from graphopt.spec import Spec, SpecError, parse_spec
@@ -45,10 +45,11 @@ class Recipe:
         features: names of values of both models to compare too, as outputs that are no scores.
         feature_weight: of their mean.
         augment: what is done to the samples, anew in each epoch: `flip`, `crop:4`, `rotate:15`, `translate:0.1`,
-            `colour:0.2`, `mixup` (`graphopt.distillation.augmentation`).
+            `colour:0.2`, `mixup`; `none`; or `auto`, which is `flip` and `crop` for photographs that a teacher answers
+            (`graphopt.distillation.augmentation`).
         average: the decay of the moving average of weights that is kept in place of them; 0 keeps them.
         held_out: the share of the samples that is not trained on: the best epoch is the one that answers most of them
-            as the teacher does.
+            as the teacher does (`graphopt.distillation.history.Epoch.beats`).
         patience: stop after so many epochs that were no better; 0 never does.
         batch_norm: normalize by `stored` statistics, or by those of the `batch`, which the stored ones follow.
         seed: of the order, the augmentation, Dropout and what is held out.
@@ -76,7 +77,7 @@ class Recipe:
     smoothing: float = 0.0
     features: tuple[str, ...] = ()
     feature_weight: float = 1.0
-    augment: tuple[str, ...] = ()
+    augment: tuple[str, ...] = (AUTO,)
     average: float = 0.0
     held_out: float = 0.1
     patience: int = 0
@@ -96,15 +97,10 @@ class Recipe:
         self._check("milestones", all(0 < share < 1 for share in self.milestones), "shares between 0 and 1")
         if self.nesterov and not self.momentum and self.optimizer == "sgd":
             raise TrainingError(f"Nesterov's step of {NAME!r} needs momentum; give momentum=0.9, or nesterov=false")
-        _ = self.augmentations
+        augmentations(self.augment, (), taught=True)
 
     def __str__(self) -> str:
         return str(Spec(NAME, format_options(self)))
-
-    @property
-    def augmentations(self) -> tuple[Augmentation, ...]:
-        """What `augment` says; raises TrainingError."""
-        return tuple(map(parse_augmentation, self.augment))
 
     def _check(self, field: str, is_right: bool, wanted: str) -> None:
         if not is_right:

@@ -15,10 +15,10 @@ from tests.properties.random_graphs import RandomModel, quick_random_graphs
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
-@given(networks(), st.integers(0, 9))
-def test_shrinking_is_masking(text: str, seed: int) -> None:
+@given(networks(), st.integers(0, 9), st.sampled_from([0.3, 0.6, 0.99]))
+def test_shrinking_is_masking(text: str, seed: int, share: float) -> None:
     model = parse_model(text, seed=seed)
-    check_agreement(model, random_feeds(model, seed=seed), seed=seed)
+    check_agreement(model, random_feeds(model, seed=seed), seed=seed, share=share)
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from graphopt.distillation.augmentation import parse_augmentation
+from graphopt.distillation.augmentation import Augmentation, augmentations, parse_augmentation
 from graphopt.distillation.training.augment import Augmenter
 
 IMAGES = torch.rand((16, 3, 8, 10), generator=torch.Generator().manual_seed(0)) * 5 - 2
@@ -65,6 +65,21 @@ def test_mixtures_lie_between_two_images():
     assert torch.allclose(made, made[:, :1].expand_as(made))
     assert ((made >= 0) & (made <= 1)).all()
     assert ((made > 0) & (made < 1)).any()
+
+
+@pytest.mark.parametrize(
+    ("shape", "taught", "changes"),
+    [
+        ((9, 3, 32, 48), True, (Augmentation("flip", 0.5), Augmentation("crop", 4))),
+        ((9, 3, 32, 48), False, ()),
+        ((9, 1, 32, 48), True, ()),
+        ((9, 3, 4, 4), True, ()),
+        ((9, 32), True, ()),
+    ],
+)
+def test_photographs_are_changed_by_themselves(shape: tuple[int, ...], taught: bool, changes: tuple[Augmentation, ...]):
+    assert augmentations(("auto",), shape, taught=taught) == changes
+    assert augmentations(("none",), shape, taught=taught) == ()
 
 
 def test_nothing_is_done_where_nothing_is_said():

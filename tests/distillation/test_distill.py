@@ -195,8 +195,26 @@ def test_augmentation_is_for_images():
     data = open_samples({"x": np.zeros((40, 4), np.float32)}, model)
     with pytest.raises(TrainingError, match=re.escape("augment=flip changes images [N, C, H, W]")):
         distill(model, model, data, replace(QUICK, augment=("flip",)))
+    pair = network("""
+        g (float[N,1,2,2] x, float[N,1,2,2] z) => (float[N,1,2,2] y) <float[1,1,1,1] w>
+        { s = Add (x, z) y = Conv (s, w) }
+    """)
+    with pytest.raises(TrainingError, match="takes nothing else, and this one has 2 inputs; leave augment out"):
+        both = open_samples(dict.fromkeys("xz", np.zeros((40, 1, 2, 2), np.float32)), pair)
+        distill(pair, pair, both, replace(QUICK, augment=("crop",)))
     with pytest.raises(TrainingError, match="mixup needs a teacher"):
         distill(None, student(), samples(student()), replace(QUICK, augment=("mixup",)), labels=np.zeros(40, np.int64))
+
+
+def test_features_that_fit_nothing_are_refused():
+    with pytest.raises(ModelError, match="the teacher has no value 'u' to compare; name values of both models"):
+        train(student(), replace(QUICK, features=("u",)))
+    wide = network("""
+        g (float[N,2,6,6] x) => (float[N,3] y) <float[5,2,3,3] w, float[3,5] v>
+        { a = Conv (x, w) p = GlobalAveragePool (a) f = Flatten (p) y = Gemm <transB = 1> (f, v) }
+    """)
+    with pytest.raises(ModelError, match=re.escape("value 'a' is [8, 4, 6, 6] in the teacher and [8, 5, 4, 4] in the")):
+        train(wide, replace(QUICK, features=("a",), held_out=0.0))
 
 
 def test_logits_are_learnt_where_the_output_is_a_softmax():

@@ -12,6 +12,8 @@ from graphopt.coupling.rules.elementwise import line_up
 from graphopt.coupling.site import Operand, Site
 
 OPERAND = 1  # the input that holds axes, a shape or repeats
+_AXES_ARE_INPUT = 13
+"""The opset in which Squeeze takes the axes as an input; before, they are an attribute."""
 
 
 def transpose(site: Site) -> None:
@@ -29,6 +31,18 @@ def squeeze(site: Site) -> None:
             return site.freeze_all("drops axes that are not known")
         axes = [axis for axis, size in enumerate(site.data.shape) if size == 1]
     return _insert(site, site.result, site.data, axes)
+
+
+def adjust_squeeze(node: ir.Node, cut: Cut) -> None:
+    """Name the axes that go, where all of size 1 do: one that shrinks may become 1."""
+    data = node.inputs[0]
+    if is_given(node, "axes", OPERAND) or data is None or data.shape is None or not cut.of_operand(node, 0):
+        return
+    axes = [axis for axis, size in enumerate(data.shape) if size == 1]
+    if cut.opset < _AXES_ARE_INPUT:
+        node.attributes["axes"] = ir.AttrInt64s("axes", axes)
+    else:
+        cut.give(node, OPERAND, np.array(axes, np.int64))
 
 
 def unsqueeze(site: Site) -> None:

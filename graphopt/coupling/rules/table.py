@@ -90,4 +90,5 @@ ADJUSTMENTS: Mapping[str, Adjust] = {
     "Resize": resize.adjust,
     "Slice": selection.adjust_slice,
     "Split": joining.adjust_split,
+    "Squeeze": movement.adjust_squeeze,
 }

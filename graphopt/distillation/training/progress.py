@@ -19,7 +19,7 @@ class Progress:
         state: what the optimizer changes.
         optimizer: with what it remembers.
         average: the moving average of `state`; None where none is kept.
-        best: the state of the best epoch so far.
+        best, best_number: the state of the best epoch so far, and its place in `epochs`.
         steps: how many are done.
         losses: their sum in the epoch in hand.
         epochs: those that are over.
@@ -31,6 +31,7 @@ class Progress:
     optimizer: torch.optim.Optimizer
     average: State | None
     best: State
+    best_number: int = 0
     steps: int = 0
     losses: float = 0.0
     epochs: list[Epoch] = field(default_factory=list)
@@ -43,8 +44,15 @@ class Progress:
 
     @property
     def best_epoch(self) -> Epoch:
-        """The best epoch so far: of equals the later one."""
-        return max(reversed(self.epochs), key=lambda epoch: epoch.merit)
+        """The best epoch so far."""
+        return self.epochs[self.best_number]
+
+    def add(self, epoch: Epoch, held_out: int) -> None:
+        """End an epoch that was judged on so many samples, and keep its state if it is the best."""
+        self.epochs.append(epoch)
+        if epoch.beats(self.best_epoch, held_out):
+            self.best_number = len(self.epochs) - 1
+            self.best.assign(self.shown)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what can be stored; tensors are shared."""
@@ -53,6 +61,7 @@ class Progress:
             "optimizer": self.optimizer.state_dict(),
             "average": None if self.average is None else _parts(self.average),
             "best": _parts(self.best),
+            "best_number": self.best_number,
             "steps": self.steps,
             "losses": self.losses,
             "epochs": [vars(epoch) for epoch in self.epochs],
@@ -66,7 +75,8 @@ class Progress:
         if self.average is not None:
             self.average.assign(State(*stored["average"]))
         self.best.assign(State(*stored["best"]))
-        self.steps, self.losses, self.seconds = stored["steps"], stored["losses"], stored["seconds"]
+        self.best_number, self.steps = stored["best_number"], stored["steps"]
+        self.losses, self.seconds = stored["losses"], stored["seconds"]
         self.epochs = [Epoch(**epoch) for epoch in stored["epochs"]]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import onnx_ir as ir
 
 from graphopt.calibration.source import Samples
-from graphopt.distillation.answers import answers
+from graphopt.distillation.answers import answers, check_features
 from graphopt.distillation.bridge.network import Network
 from graphopt.distillation.bridge.threads import threads_of
 from graphopt.distillation.checkpoint_file import CheckpointFile
@@ -41,10 +41,9 @@ class Session:
             raise TrainingError(
                 f"model {student.graph.name!r} has no weights that can change; run the usual passes before"
             )
+        check_features(student if teacher is None else teacher, student, recipe.features)
         self._loss = Loss(recipe, answers(student if teacher is None else teacher, student))
         self._teacher = None if teacher is None else Teacher(teacher, self._loss.teacher_values, threads)
-        if teacher is None and any(change.kind == "mixup" for change in recipe.augmentations):
-            raise TrainingError("mixup needs a teacher to say what a mixture is; leave it out of augment")
 
     def run(
         self,

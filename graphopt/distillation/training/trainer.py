@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 
+from graphopt.distillation.augmentation import Augmentation, augmentations
 from graphopt.distillation.bridge.call import INFERENCE, Mode
 from graphopt.distillation.bridge.network import Network, State
 from graphopt.distillation.history import Epoch, History
@@ -56,9 +57,13 @@ class Trainer:
     report: Report
 
     def __post_init__(self) -> None:
-        self._input = next(iter(self.trained.feeds))
-        self._augment = Augmenter.of(self.recipe.augmentations, self.trained.feeds[self._input])
-        self._fixed = None if self.recipe.augmentations else self._answers(self.trained)
+        self._input, *others = self.trained.feeds
+        shape = () if others else self.trained.feeds[self._input].shape
+        changes = augmentations(self.recipe.augment, shape, taught=self.teacher is not None)
+        self._check(changes, bool(others))
+        self._augment = Augmenter.of(changes, self.trained.feeds[self._input])
+        is_anew = changes or self.recipe.features  # features of all samples would fill the memory
+        self._fixed = None if is_anew else self._answers(self.trained)
         self._told = None if self.held_out is None else self._answers(self.held_out)
         self._mode = Mode(dropout=True, batch_statistics=self.recipe.batch_norm == "batch")
 
@@ -74,7 +79,7 @@ class Trainer:
         if resume and self.checkpoint is not None:
             self.checkpoint.load(progress)
         if not progress.epochs:
-            progress.epochs.append(self._judge(progress, None))
+            progress.add(self._judge(progress, None), self._held_out)
         total = self.recipe.epochs * self._steps_per_epoch
         with deferred_interrupt() as interrupted:
             while progress.steps < total and not self._is_stale(progress):
@@ -88,6 +93,20 @@ class Trainer:
     def _steps_per_epoch(self) -> int:
         """Whole batches only, but one at least: a small one would make a noisy step."""
         return max(self.trained.count // self.recipe.batch, 1)
+
+    def _check(self, changes: Sequence[Augmentation], has_others: bool) -> None:
+        """Refuse changes that make no sense for these samples; raises TrainingError."""
+        if changes and has_others:
+            raise TrainingError(
+                f"augment={self.recipe.augment[0]} changes images where a model takes nothing else, and this one has "
+                f"{len(self.trained.feeds)} inputs; leave augment out"
+            )
+        if self.teacher is None and any(change.kind == "mixup" for change in changes):
+            raise TrainingError("mixup needs a teacher to say what a mixture is; leave it out of augment")
+
+    @property
+    def _held_out(self) -> int:
+        return 0 if self.held_out is None else self.held_out.count
 
     def _start(self) -> Progress:
         state = self.network.initial()
@@ -153,11 +172,9 @@ class Trainer:
         return {name: torch.cat([values[name] for values in found]) for name in found[0]}
 
     def _close(self, progress: Progress) -> None:
-        """End an epoch: judge it, and keep it if it is the best."""
-        progress.epochs.append(self._judge(progress, progress.losses / self._steps_per_epoch))
+        """End an epoch."""
+        progress.add(self._judge(progress, progress.losses / self._steps_per_epoch), self._held_out)
         progress.losses = 0.0
-        if progress.best_epoch is progress.epochs[-1]:
-            progress.best.assign(progress.shown)
 
     def _judge(self, progress: Progress, loss: float | None) -> Epoch:
         speed = progress.optimizer.param_groups[0]["lr"]
@@ -204,14 +221,14 @@ class Trainer:
         return History(
             recipe=str(self.recipe),
             samples=self.trained.count,
-            held_out=0 if self.held_out is None else self.held_out.count,
+            held_out=self._held_out,
             weights=sum(tensor.numel() for tensor in progress.state.free.values()),
             steps=progress.steps,
             epochs=tuple(progress.epochs),
-            best=progress.best_epoch.number if self.held_out is not None else progress.epochs[-1].number,
+            best=progress.best_epoch.number,
             seconds=progress.seconds,
         )
 
     def _seed(self, purpose: int, number: int) -> int:
         """Return the seed of the order of an epoch (0), the changes of a step (1), or the Dropout of one (2)."""
-        return (self.recipe.seed << 40) + (purpose << 34) + number
+        return ((self.recipe.seed << 40) + (purpose << 34) + number) % (1 << 63)

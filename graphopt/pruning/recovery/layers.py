@@ -13,6 +13,8 @@ from graphopt.calibration.window import Float32
 from graphopt.coupling.groups import IntArray, Place
 from graphopt.ir.constants import is_constant
 from graphopt.ir.walk import is_op, label, reads
+from graphopt.pruning.recovery.normalization import is_normalization, normalized_by
+from graphopt.pruning.recovery.transposed import is_transposed, transposed_by
 from graphopt.quantization.rows import weight_of
 from graphopt.tensors import Array
 
@@ -22,9 +24,11 @@ class Layer:
     """A layer of the changed model, and what it shall make.
 
     Attributes:
-        node: a Conv, Gemm or MatMul with a constant weight that nothing else reads.
-        operand: what it multiplies, a value of the changed model.
-        target: a value of the original: what the layer made there, or the sum that it was added to.
+        node: a Conv, ConvTranspose, Gemm or MatMul with a constant weight that nothing else reads, or a
+            BatchNormalization.
+        operand: what it multiplies or normalizes, a value of the changed model.
+        target: a value of the original: what the layer made there, or the sum that it was added to; of a
+            normalization, what it normalized there.
         kept: which channels of the target the layer still has; None for all.
         beside: the other term of that sum, a value of the changed model. What it lacks of the original's, the layer
             makes up for; None where the layer has a target of its own.
@@ -49,14 +53,15 @@ class Layer:
 
     def targets(self, made: Array, beside: Array | None) -> Float32:
         """Return what the layer shall make, [groups, rows, columns], from values of one batch."""
-        is_conv = is_op(self.node, "Conv")
-        axis = 1 if is_conv else made.ndim - 1
+        is_matrix = is_op(self.node, "Gemm", "MatMul")
+        axis = made.ndim - 1 if is_matrix else 1
         wanted: Float32 = (made if self.kept is None else made.take(self.kept, axis)).astype(np.float32, copy=False)
         if beside is not None:
             wanted = wanted - beside.astype(np.float32, copy=False)
-        if not is_conv:
+        if is_matrix:
             return wanted.reshape(-1, wanted.shape[-1]).T[None]
-        groups, (samples, channels) = self.node.attributes.get_int("group", 1), wanted.shape[:2]
+        samples, channels = wanted.shape[:2]
+        groups = channels if is_normalization(self.node) else self.node.attributes.get_int("group", 1)
         return (
             wanted.reshape(samples, groups, channels // groups, -1)
             .transpose(1, 2, 0, 3)
@@ -73,24 +78,48 @@ def in_order(original: ir.Model, changed: ir.Model, kept: Mapping[Place, IntArra
         kept: where an axis of a value is shorter in the changed model: the indices that it still has.
 
     """
-    known = {str(value.name) for node in original.graph for value in node.outputs}
-    nodes = [node for node in changed.graph if _is_layer(node) and node.outputs[0].name in known]
-    levels = _levels(changed.graph, set(nodes))
+    known = {str(value.name): value for node in original.graph for value in node.outputs}
+    layers = {node: known[_name(node)] for node in changed.graph if _is_layer(node, known.get(_name(node)))}
+    levels = _levels(changed.graph, layers)
     steps: dict[int, list[Layer]] = {}
-    for node in nodes:
+    for node, made in layers.items():
         level = levels[node.outputs[0]] - 1
-        total = _sum_of(node, levels, level)
-        target, beside = (total.outputs[0], _other(total, node)) if total is not None else (node.outputs[0], None)
-        if target.name not in known:
-            target, beside = node.outputs[0], None
-        place = str(target.name), 1 if is_op(node, "Conv") else len(target.shape or ()) - 1
-        name = None if beside is None else str(beside.name)
-        steps.setdefault(level, []).append(Layer(node, operand_of(node), place[0], kept.get(place), name))
+        steps.setdefault(level, []).append(_layer(node, made, known, kept, _sum_of(node, levels, level)))
     return [steps[level] for level in sorted(steps)]
 
 
-def _is_layer(node: ir.Node) -> bool:
-    if not is_op(node, "Conv", "Gemm", "MatMul") or weight_of(node) is None:
+def _layer(
+    node: ir.Node, made: ir.Value, known: Mapping[str, ir.Value], kept: Mapping[Place, IntArray], total: ir.Node | None
+) -> Layer:
+    """Return a layer, which made a value in the original, and is added to another where `total` is given."""
+    producer = made.producer()
+    if is_normalization(node) and producer is not None and producer.inputs[0] is not None:
+        source = str(producer.inputs[0].name)
+        return Layer(node, normalized_by(node), source, kept.get((source, 1)), None)
+    beside = None
+    if total is not None and _name(total) in known:
+        made, beside = known[_name(total)], str(_other(total, node).name)
+    axis = len(made.shape or ()) - 1 if is_op(node, "Gemm", "MatMul") else 1
+    return Layer(node, _operand(node), str(made.name), kept.get((str(made.name), axis)), beside)
+
+
+def _operand(node: ir.Node) -> Operand:
+    weight = node.inputs[1]
+    if is_transposed(node) and weight is not None and weight.shape is not None:
+        return transposed_by(node, weight.shape.numpy()[2:])
+    return operand_of(node)
+
+
+def _name(node: ir.Node) -> str:
+    return str(node.outputs[0].name) if node.outputs else ""
+
+
+def _is_layer(node: ir.Node, made: ir.Value | None) -> bool:
+    """Whether a node can be fitted to what made a value of the same name in the original."""
+    producer = made.producer() if made is not None else None
+    if producer is None or is_normalization(node):
+        return producer is not None and is_normalization(producer)
+    if not (is_op(node, "Conv", "Gemm", "MatMul") or is_transposed(node)) or weight_of(node) is None:
         return False
     weight = node.inputs[1]
     return weight is not None and len(weight.uses()) == 1 and _adds_vector(node)

@@ -35,21 +35,22 @@ def parameters_of(node: ir.Node) -> Fit:
 
 
 def set_parameters(model: ir.Model, node: ir.Node, found: Fit) -> None:
-    """Write weight and bias of a layer, rounded to the dtype of its weight; other readers keep what they have."""
+    """Write weight and bias of a layer, rounded to the dtype of its weight."""
     weight = weight_of(node)
     if weight is None:
         raise ValueError(f"{node.op_type} has no constant weight")
     rows = found.weight / _factor(node, "alpha")
-    _write(model, node, 1, from_rows(node, rows, weight.shape).astype(weight.dtype))
+    write_input(model, node, 1, from_rows(node, rows, weight.shape).astype(weight.dtype))
     if moves_bias(node):
-        _write(model, node, 2, (found.bias.reshape(-1) / _factor(node, "beta")).astype(weight.dtype))
+        write_input(model, node, 2, (found.bias.reshape(-1) / _factor(node, "beta")).astype(weight.dtype))
 
 
 def _factor(node: ir.Node, name: str) -> float:
     return float(node.attributes.get_float(name, 1.0)) if is_op(node, "Gemm") else 1.0
 
 
-def _write(model: ir.Model, node: ir.Node, index: int, array: Array) -> None:
+def write_input(model: ir.Model, node: ir.Node, index: int, array: Array) -> None:
+    """Give a node a constant of its own in place of an input, or one more; other readers keep what they have."""
     old = node.inputs[index] if index < len(node.inputs) else None
     if old is not None and old.is_initializer() and len(old.uses()) == 1 and not old.is_graph_output():
         old.const_value, old.shape = ir.tensor(array, name=old.name), ir.Shape(array.shape)

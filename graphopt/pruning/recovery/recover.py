@@ -16,10 +16,12 @@ import onnx_ir as ir
 
 from graphopt.coupling.groups import Coupling, IntArray, Place, Removal
 from graphopt.errors import CalibrationError, ModelError
+from graphopt.ir.shapes import infer_shapes
 from graphopt.ir.walk import label
 from graphopt.pruning.recovery.equations import Equations, multiply_with, total
 from graphopt.pruning.recovery.layers import Layer, in_order
-from graphopt.pruning.recovery.least_squares import best_ridge, error, fit, variance
+from graphopt.pruning.recovery.least_squares import Fit, best_ridge, error, fit, variance
+from graphopt.pruning.recovery.normalization import identity, is_normalization, moved, set_statistics
 from graphopt.pruning.recovery.observe import observe
 from graphopt.pruning.recovery.parameters import moves_bias, parameters_of, set_parameters
 from graphopt.pruning.recovery.walk import Walk
@@ -37,7 +39,7 @@ class Refit:
 
     Attributes:
         layer: the name of its output.
-        ridge: how dear it was to move away from the weight; infinite where the bias alone moved.
+        ridge: how dear it was to move away from the weight; infinite where the bias alone moved, or nothing.
         before, after: the mean square that what it makes is off its target, as a share of the target's variance, with
             all layers before it refitted; NaN where its inputs are too many to know.
 
@@ -89,7 +91,8 @@ def refit(
 ) -> list[Refit]:
     """Refit each layer of a changed model in place, whose output has the name of one of the original's.
 
-    What lies before the first change stays bit by bit. So do layers whose weight others read.
+    Layers get new weights and biases, normalizations that are left new statistics. What lies before the first change
+    stays bit by bit, and so do layers whose weight others read.
 
     Args:
         original: what the targets come from.
@@ -108,6 +111,7 @@ def refit(
         ModelError: a layer has other outputs than its target has.
 
     """
+    infer_shapes(changed)
     steps = in_order(original, changed, kept or {})
     count = sum(map(len, steps))
     teacher = Walk(original, [{layer.target for layer in step} for step in steps], samples, threads)
@@ -141,24 +145,37 @@ def _refit(
     changed: ir.Model, layer: Layer, parts: Sequence[Equations], ridge: float | None, *, keep_zeros: bool
 ) -> Refit:
     """Fit one layer, unless it makes what it shall make already."""
-    whole, start = total(parts), parameters_of(layer.node)
+    node, whole = layer.node, total(parts)
+    is_layer = not is_normalization(node)
+    start = parameters_of(node) if is_layer else identity(whole)
     if whole.y.shape != start.bias.shape:
         raise ModelError(
-            f"node {label(layer.node)} makes {start.bias.size} channels, and the original {whole.y.size}; say which of "
-            "them are kept"
+            f"node {label(node)} makes {start.bias.size} channels, and the original {whole.y.size}; say which of them "
+            "are kept"
         )
     scale = variance(whole) or 1.0
     before = error(whole, start) / scale
     if before < _NOTHING:
         return Refit(layer.name, np.inf, before, before)
+    if is_layer:
+        chosen, found = _fitted(node, start, parts, ridge, keep_zeros=keep_zeros)
+        set_parameters(changed, node, found)
+    else:
+        chosen, found = np.inf, moved(whole)
+        set_statistics(changed, node, found)
+    return Refit(layer.name, chosen, before, error(whole, found) / scale)
+
+
+def _fitted(
+    node: ir.Node, start: Fit, parts: Sequence[Equations], ridge: float | None, *, keep_zeros: bool
+) -> tuple[float, Fit]:
+    """Return the ridge, and the weight and the bias that it leads to."""
     support = start.weight != 0 if keep_zeros else None
-    biased = moves_bias(layer.node)
+    biased = moves_bias(node)
     try:
         chosen = best_ridge(parts, start, moves_bias=biased, support=support) if ridge is None else ridge
-        found = fit(whole, start, chosen, moves_bias=biased, support=support)
+        return chosen, fit(total(parts), start, chosen, moves_bias=biased, support=support)
     except np.linalg.LinAlgError:
         raise CalibrationError(
-            f"the equations of node {label(layer.node)} are singular; give more samples than columns, or a ridge"
+            f"the equations of node {label(node)} are singular; give more samples than columns, or a ridge"
         ) from None
-    set_parameters(changed, layer.node, found)
-    return Refit(layer.name, chosen, before, error(whole, found) / scale)
