@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from graphopt.compiler.bisect import bisect
     from graphopt.compiler.compile import compile  # noqa: A004  # the name that the tool is known by
     from graphopt.compiler.distill import distill
+    from graphopt.compiler.factorize import factorize
     from graphopt.compiler.optimize import optimize
     from graphopt.compiler.prune import prune
     from graphopt.compiler.quantize import quantize
     from graphopt.compiler.reshape import rebatch, reshape
     from graphopt.compiler.share import share
+    from graphopt.compiler.shorten import shorten
     from graphopt.compiler.sparsify import sparsify
     from graphopt.compiler.tune import tune
     from graphopt.errors import (
@@ -58,6 +60,7 @@ __all__ = [
     "compile",
     "distill",
     "extract",
+    "factorize",
     "load",
     "optimize",
     "prune",
@@ -66,6 +69,7 @@ __all__ = [
     "rename",
     "reshape",
     "share",
+    "shorten",
     "sparsify",
     "tune",
 ]
@@ -79,6 +83,7 @@ _HOMES = {
     "compile": "graphopt.compiler.compile",
     "distill": "graphopt.compiler.distill",
     "extract": "graphopt.ir.extract",
+    "factorize": "graphopt.compiler.factorize",
     "load": "graphopt.runtime.module",
     "optimize": "graphopt.compiler.optimize",
     "prune": "graphopt.compiler.prune",
@@ -87,6 +92,7 @@ _HOMES = {
     "rename": "graphopt.ir.rename",
     "reshape": "graphopt.compiler.reshape",
     "share": "graphopt.compiler.share",
+    "shorten": "graphopt.compiler.shorten",
     "sparsify": "graphopt.compiler.sparsify",
     "tune": "graphopt.compiler.tune",
 }

@@ -9,6 +9,7 @@ from passes.convert_float import ConvertFloat
 from passes.convert_opset import ConvertOpset
 from passes.deduplicate import Deduplicate
 from passes.eliminate_identity import EliminateIdentity
+from passes.factorize import Factorize
 from passes.fold_batch_norm import FoldBatchNorm
 from passes.fold_constants import FoldConstants
 from passes.fold_linear import FoldLinear
@@ -19,6 +20,7 @@ from passes.inline_functions import InlineFunctions
 from passes.prune_channels import PruneChannels
 from passes.quantize import Quantize
 from passes.recover_operators import RecoverOperators
+from passes.remove_blocks import RemoveBlocks
 from passes.remove_dead_nodes import RemoveDeadNodes
 from passes.share_weights import ShareWeights
 from passes.simplify_algebra import SimplifyAlgebra
@@ -44,6 +46,8 @@ PASSES: dict[str, type[Pass]] = {
     ConvertFloat.name: ConvertFloat,
     ConvertOpset.name: ConvertOpset,
     PruneChannels.name: PruneChannels,
+    Factorize.name: Factorize,
+    RemoveBlocks.name: RemoveBlocks,
     Quantize.name: Quantize,
     RemoveDeadNodes.name: RemoveDeadNodes,
     FuseOperators.name: FuseOperators,

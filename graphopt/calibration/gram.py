@@ -7,11 +7,15 @@ derivatives for network pruning, 1993; E. Frantar, D. Alistarh: Optimal brain co
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
-from graphopt.calibration.products import Multiply
 from graphopt.calibration.window import Float32
+
+if TYPE_CHECKING:  # what multiplies is onnxruntime, which passes that read Gram matrices do without
+    from graphopt.calibration.products import Multiply
 
 LARGEST_SIDE = 4608
 """The largest K whose K × K products are kept: that of ResNet-50's last convolutions of 3 × 3 taps, 170 MB each."""

@@ -26,6 +26,8 @@ _COMMANDS = {
     "sparsify": "sparsify_model",
     "share": "share_model",
     "prune": "prune_model",
+    "factorize": "factorize_model",
+    "shorten": "shorten_model",
     "distill": "distill_model",
     "run": "run_program",
     "inspect": "inspect_model",

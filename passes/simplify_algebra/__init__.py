@@ -8,6 +8,7 @@ from typing import ClassVar
 from graphopt.rewrite import RewritePass, Rule
 from passes.simplify_algebra.bounds import BoundAtZero, BoundOfNegation, BoundTwice
 from passes.simplify_algebra.casts import CastLike, CastTwice
+from passes.simplify_algebra.idle import IdleActivation, IdleBound
 from passes.simplify_algebra.logic import (
     DeMorgan,
     ExclusiveOfNegations,
@@ -71,6 +72,8 @@ class SimplifyAlgebra(RewritePass):
             SlopeOfOne(),
             UniformSlope(),
             BoundTwice(),
+            IdleBound(),
+            IdleActivation(),
             BoundOfNegation(),
             BoundAtZero(),
             NestedExtremum(),

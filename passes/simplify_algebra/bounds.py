@@ -11,7 +11,7 @@ eliminate-identity it counts as no bound; but no such Clip is made out of operat
 from __future__ import annotations
 
 import math
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 import onnx_ir as ir
@@ -20,6 +20,7 @@ from graphopt.ir.dims import broadcasts_into
 from graphopt.rewrite import Builder, Match, Refused, Rule, const, either, op, optional, scalar, var
 from graphopt.rewrite.pattern import Either, Pattern
 from graphopt.tensors import Array
+from passes.simplify_algebra.interval import Interval
 from passes.simplify_algebra.signs import absorbed, read_by_sign
 from passes.simplify_algebra.values import is_float, shaped_like
 
@@ -41,31 +42,6 @@ def _bounded(x: Pattern, name: str) -> Either:
         op.Max(low, x, name=name),
         op.Min(high, x, name=name),
     )
-
-
-class Interval(NamedTuple):
-    """The bounds, as numbers of the type of x or as Python's infinities."""
-
-    low: float
-    high: float
-
-    def clamp(self, number: float) -> float:
-        """Return the nearest number inside, as Clip defines it."""
-        return min(max(number, self.low), self.high)
-
-    @property
-    def is_finite(self) -> bool:
-        """Whether there are both bounds."""
-        return math.isfinite(self.low) and math.isfinite(self.high)
-
-    @property
-    def opposite(self) -> Interval:
-        """The bounds of -x where these are of x."""
-        return Interval(-self.high, -min(self.low, self.high))
-
-    def after(self, first: Interval) -> Interval:
-        """Return the bounds of `first` and then these."""
-        return Interval(self.clamp(min(first.low, first.high)), self.clamp(first.high))
 
 
 class BoundTwice(Rule):

@@ -1,0 +1,131 @@
+"""`graphopt shorten`: a model with fewer blocks and layers, its answers won back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from graphopt.cli.calibration import CalibrationLimit, PreprocessText
+from graphopt.cli.console import progress_bar, show, show_json
+from graphopt.cli.options import (
+    Explain,
+    InputShapes,
+    Json,
+    ModelPath,
+    PipelineText,
+    PresetName,
+    Threads,
+    pipeline_text,
+    shapes_of,
+)
+from graphopt.cli.output import check_file
+from graphopt.cli.prune import Bytes, Flops, LabelsPath, Macs, Params, RecipeText, RecoveryName
+from graphopt.cli.saving import DEFAULT_THRESHOLD, ExternalData, ExternalThreshold, OutputFile
+
+if TYPE_CHECKING:
+    from graphopt.compiler.shorten import ShorteningReport
+
+DataPath = Annotated[
+    Path,
+    typer.Option(
+        "--data",
+        metavar="PATH",
+        help="What to choose by and fit to, without labels: a .npz, a .npy, or a folder of pictures.",
+        show_default=False,
+    ),
+]
+
+
+def shorten_model(
+    model: ModelPath,
+    *,
+    output: OutputFile,
+    data: DataPath,
+    macs: Macs = None,
+    flops: Flops = None,
+    params: Params = None,
+    weight_bytes: Bytes = None,
+    labels: LabelsPath = None,
+    recover: RecoveryName = None,
+    recipe: RecipeText = None,
+    preprocess: PreprocessText = None,
+    limit: CalibrationLimit = None,
+    input_shape: InputShapes = None,
+    pipeline: PipelineText = None,
+    preset: PresetName = None,
+    threads: Threads = None,
+    explain: Explain = False,
+    external_data: ExternalData = None,
+    external_threshold: ExternalThreshold = DEFAULT_THRESHOLD,
+    json: Json = False,
+) -> None:
+    """Take residual blocks and layers out of a model that its answers hardly need, and win these back without labels.
+
+    Examples:
+      graphopt shorten model.onnx -o short.onnx --macs -20% --data samples.npz
+      graphopt shorten model.onnx -o short.onnx --params -30% --data photographs --recover distill \
+--preprocess 'preprocess{crop=224 scale=1/255}'
+
+    """
+    from graphopt.compiler.shorten import shorten
+    from graphopt.distillation.recipe import NAME
+    from graphopt.ir.save import save
+
+    text = pipeline_text(pipeline, preset)
+    check_file(output)
+    with progress_bar("shortening") as step:
+        shortened, report = shorten(
+            model,
+            data,
+            macs=macs,
+            flops=flops,
+            params=params,
+            bytes=weight_bytes,
+            recover=recover,
+            recipe=recipe or NAME,
+            labels=labels,
+            shapes=shapes_of(input_shape),
+            preprocessing=preprocess,
+            limit=limit,
+            pipeline=text,
+            threads=threads or 0,
+            on_progress=step,
+        )
+        step("saving", 0, None)
+        save(shortened, output, external_data=external_data, smallest_external=external_threshold)
+    if json:
+        show_json({"model": str(model), "output": str(output), **report.to_dict()})
+        return
+    _show(report, explain=explain)
+    show(f"{output}: written, {closing_line(report)}")
+
+
+def _show(report: ShorteningReport, *, explain: bool) -> None:
+    """Print what became of the model, and what left where that is asked for."""
+    from graphopt.cli.render import table
+    from graphopt.cli.stages import rows
+    from graphopt.cli.summary import quantity
+
+    if explain:
+        left = [(*one.bypass, quantity(one.saved), f"{one.error:.3g}") for one in report.removed]
+        show(table(("left out", "read instead", ">saves", ">error of answers"), left), "")
+        show(f"the same, for the model behind {report.pipeline}: {report.pass_text}", "")
+    states = (report.before, report.shortened, report.recovered)
+    show(table(("", ">before", ">shortened", ">recovered"), rows(states)), "")
+
+
+def closing_line(report: ShorteningReport) -> str:
+    """Say what shortening cost and gained."""
+    from graphopt.cli.summary import quantity
+
+    before, after = report.before, report.after
+    parts: list[Any] = [
+        f"{len(report.removed)} values left out",
+        f"{quantity(before.macs)} → {quantity(after.macs)} multiply-adds",
+        f"{quantity(before.bytes, 'B')} → {quantity(after.bytes, 'B')}",
+    ]
+    if after.fidelity is not None:
+        parts.append(f"{after.fidelity} on {after.fidelity.samples} samples that nothing was fitted to")
+    return ", ".join([*parts, f"{sum(report.seconds.values()):.1f} s"])
