@@ -15,9 +15,11 @@ from graphopt.calibration.statistics import Statistics
 from graphopt.compiler.optimize import optimize
 from graphopt.compiler.planning import Planner
 from graphopt.compiler.quantization_report import QuantizationReport
+from graphopt.compiler.sparing import Sparer, Sparing
 from graphopt.compiler.steps import Progress, Steps
 from graphopt.errors import CalibrationError, ModelError
 from graphopt.inspect.fidelity import Fidelity, compare
+from graphopt.inspect.goal import Goal
 from graphopt.ir.load import Source, load
 from graphopt.ir.shapes import infer_shapes
 from graphopt.ir.tensors import slots
@@ -42,7 +44,7 @@ class Quantized(NamedTuple):
     report: QuantizationReport
 
 
-def quantize(
+def quantize(  # noqa: PLR0913  # a keyword each that a user may say something by
     model: Source,
     data: Data | None = None,
     target: str | Scheme = "x64",
@@ -50,6 +52,8 @@ def quantize(
     method: str | RangeMethod = RangeMethod.AUTO,
     preprocessing: str | Preprocessing | None = None,
     limit: int | None = None,
+    max_error: float | None = None,
+    agreement: float | None = None,
     pipeline: str = DEFAULT_PRESET,
     threads: int = 0,
     on_progress: Progress | None = None,
@@ -70,19 +74,23 @@ def quantize(
         method: `auto`, `minmax`, `percentile`, `entropy` or `mse`.
         preprocessing: of pictures, as text or parsed; the model keeps it. By default what the model keeps already.
         limit: how many samples to take at most, the first ones.
+        max_error: how large the relative error of the answers may be. Where it is larger, few nodes stay in float32:
+            those that cost the answers most when they alone are quantized, so many as it takes.
+        agreement: for which share of the samples the class has to stay the same, as 0.99, in the same way.
         pipeline: a preset or the text of a pipeline of passes, run before.
         threads: of onnxruntime; 0 means as many as this process may run on.
         on_progress: told of each step how far it is.
 
     Raises:
         ModelError: the model is broken, or nothing in it can compute in integers.
-        CalibrationError: the data, the preprocessing or the method.
+        CalibrationError: the data, the preprocessing, the method, or answers too good for any integer.
         TargetError: the scheme.
         PipelineError, PassFailureError: the pipeline.
 
     """
     scheme = target if isinstance(target, Scheme) else parse_scheme(target)
-    work = _Work(scheme, _method(method), threads, Steps(on_progress or (lambda *_: None)))
+    goal = Goal(max_error, agreement)
+    work = _Work(scheme, _method(method), goal, threads, Steps(on_progress or (lambda *_: None)))
     loaded = load(model)
     given = parse_preprocessing(preprocessing) if isinstance(preprocessing, str) else preprocessing
     if given is not None:
@@ -103,6 +111,7 @@ class _Work:
 
     scheme: Scheme
     method: RangeMethod
+    goal: Goal
     threads: int
     steps: Steps
 
@@ -112,12 +121,14 @@ class _Work:
             raise ModelError(_why_nothing(model, selection))
         if samples is None and not self.scheme.weights_only:
             raise CalibrationError(f"scheme {self.scheme} quantizes activations: give data to calibrate with")
+        if samples is None and self.goal:
+            raise CalibrationError(f"whether there is {self.goal} is measured on data: give some")
         statistics = self._observe(model, samples, selection)
         planner = Planner(model, selection, statistics, self.scheme, self.method, self.threads, self.steps)
-        plan = planner.plan(samples)
+        sparing = self._spare(model, samples, Sparing(planner.plan(samples), selection, (), None))
         quantized = model.clone()
         with self.steps.step("write"):
-            emit(quantized, plan, self.scheme.form)
+            emit(quantized, sparing.plan, self.scheme.form)
             quantized.metadata_props[METADATA_KEY] = str(self.scheme)
             verify(quantized)
         fidelity = None if samples is None else self._judge(model, quantized, samples)
@@ -127,11 +138,13 @@ class _Work:
                 scheme=str(self.scheme),
                 method=str(self.method),
                 pipeline=pipeline,
-                plan=plan,
+                plan=sparing.plan,
                 samples=statistics.samples,
-                integers=len(selection.nodes),
-                floats=selection.refusals,
+                integers=len(sparing.selection.nodes),
+                floats=sparing.selection.refusals,
                 fidelity=fidelity,
+                spared=sparing.spared,
+                before_sparing=sparing.before if sparing.spared else None,
                 bytes_before=_bytes(model),
                 bytes_after=_bytes(quantized),
                 seconds=self.steps.seconds,
@@ -150,6 +163,13 @@ class _Work:
                 threads=self.threads,
                 progress=done,
             )
+
+    def _spare(self, model: ir.Model, samples: Samples | None, whole: Sparing) -> Sparing:
+        """Spare the nodes that keep the answers from the goal."""
+        if samples is None or not self.goal:
+            return whole
+        sparer = Sparer(model, self.scheme, samples.part(0, JUDGED), self.threads, self.steps)
+        return sparer.spare(whole.plan, whole.selection, self.goal)
 
     def _judge(self, model: ir.Model, quantized: ir.Model, samples: Samples) -> Fidelity | None:
         judged = samples.part(0, JUDGED)
