@@ -60,6 +60,10 @@ Agreement = Annotated[
         show_default=False,
     ),
 ]
+Workers = Annotated[
+    int,
+    typer.Option("--workers", min=1, metavar="N", help="Calibrate in N processes at once, each on a part of the data."),
+]
 PlanFile = Annotated[
     Path | None,
     typer.Option(
@@ -94,6 +98,7 @@ def quantize_model(
     agreement: Agreement = None,
     pipeline: PipelineText = None,
     preset: PresetName = None,
+    workers: Workers = 1,
     plan: PlanFile = None,
     layers: Layers = False,
     plot: LayersPlot = None,
@@ -133,6 +138,7 @@ def quantize_model(
             max_error=max_error,
             agreement=agreement,
             pipeline=text,
+            workers=workers,
             on_progress=step,
         )
         step("saving", 0, None)

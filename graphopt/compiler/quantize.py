@@ -8,6 +8,7 @@ from typing import NamedTuple
 import onnx_ir as ir
 
 from graphopt.calibration.collect import collect
+from graphopt.calibration.parallel import collect_in_parts
 from graphopt.calibration.preprocessing import Preprocessing, keep_preprocessing, parse_preprocessing
 from graphopt.calibration.ranges import RangeMethod
 from graphopt.calibration.source import Data, Samples, open_samples
@@ -55,6 +56,7 @@ def quantize(  # noqa: PLR0913  # a keyword each that a user may say something b
     max_error: float | None = None,
     agreement: float | None = None,
     pipeline: str = DEFAULT_PRESET,
+    workers: int = 1,
     threads: int = 0,
     on_progress: Progress | None = None,
 ) -> Quantized:
@@ -78,7 +80,10 @@ def quantize(  # noqa: PLR0913  # a keyword each that a user may say something b
             those that cost the answers most when they alone are quantized, so many as it takes.
         agreement: for which share of the samples the class has to stay the same, as 0.99, in the same way.
         pipeline: a preset or the text of a pipeline of passes, run before.
-        threads: of onnxruntime; 0 means as many as this process may run on.
+        workers: processes that calibrate on parts of the data at once, by Dask (`pip install 'graphopt[parallel]'`), or
+            tasks of its client where one is open. A script that asks for several has to guard what it does by
+            `if __name__ == "__main__"`.
+        threads: of onnxruntime; 0 means as many as this process may run on, and one for each of several workers.
         on_progress: told of each step how far it is.
 
     Raises:
@@ -90,7 +95,7 @@ def quantize(  # noqa: PLR0913  # a keyword each that a user may say something b
     """
     scheme = target if isinstance(target, Scheme) else parse_scheme(target)
     goal = Goal(max_error, agreement)
-    work = _Work(scheme, _method(method), goal, threads, Steps(on_progress or (lambda *_: None)))
+    work = _Work(scheme, _method(method), goal, workers, threads, Steps(on_progress or (lambda *_: None)))
     loaded = load(model)
     given = parse_preprocessing(preprocessing) if isinstance(preprocessing, str) else preprocessing
     if given is not None:
@@ -112,6 +117,7 @@ class _Work:
     scheme: Scheme
     method: RangeMethod
     goal: Goal
+    workers: int
     threads: int
     steps: Steps
 
@@ -154,15 +160,14 @@ class _Work:
     def _observe(self, model: ir.Model, samples: Samples | None, selection: Selection) -> Statistics:
         if samples is None:
             return Statistics()
+        values = [str(value.name) for value in selection.sources]
+        grams = measurable(selection) if self.method is RangeMethod.AUTO else []
         with self.steps.step("calibrate", samples.count) as done:
-            return collect(
-                model,
-                samples,
-                [str(value.name) for value in selection.sources],
-                measurable(selection) if self.method is RangeMethod.AUTO else (),
-                threads=self.threads,
-                progress=done,
-            )
+            if self.workers == 1:
+                return collect(model, samples, values, grams, threads=self.threads, progress=done)
+            found = collect_in_parts(model, samples, values, grams, parts=self.workers, threads=self.threads or 1)
+            done(found.samples)
+            return found
 
     def _spare(self, model: ir.Model, samples: Samples | None, whole: Sparing) -> Sparing:
         """Spare the nodes that keep the answers from the goal."""
