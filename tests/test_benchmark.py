@@ -24,6 +24,7 @@ from graphopt.ir.save import save
 from graphopt.runtime.benchmark import BURST, SETTLING_RUNS
 from graphopt.targets import Precision, parse_target
 from graphopt.tensors import Feeds
+from tests.benchmarks.names import chosen
 from tests.fake_runtimes import FAKES
 from tests.networks import network
 
@@ -259,3 +260,12 @@ def test_a_picture_needs_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "find_spec", lambda _: None)
     with pytest.raises(MeasurementError, match="which is not installed; run: pip install matplotlib"):
         pictures.check_installed()
+
+
+def test_a_row_that_no_table_has_is_answered_with_those_there_are() -> None:
+    assert chosen([], {"a": 1, "b": 2}) == ["a", "b"]
+    assert chosen(["b"], ["a", "b"]) == ["b"]
+    with pytest.raises(SystemExit, match="no row of this table is called 'c'; there are a, b"):
+        chosen(["a", "c"], ["a", "b"])
+    with pytest.raises(SystemExit, match="no row of this table can be measured; let GRAPHOPT_SHARED name the folder"):
+        chosen([], [])
