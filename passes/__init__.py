@@ -7,6 +7,7 @@ from passes.convert_float import ConvertFloat
 from passes.convert_opset import ConvertOpset
 from passes.deduplicate import Deduplicate
 from passes.eliminate_identity import EliminateIdentity
+from passes.equalize_channels import EqualizeChannels
 from passes.fold_batch_norm import FoldBatchNorm
 from passes.fold_constants import FoldConstants
 from passes.fold_linear import FoldLinear
@@ -37,6 +38,7 @@ PASSES: dict[str, type[Pass]] = {
     SimplifyAlgebra.name: SimplifyAlgebra,
     ConvertFloat.name: ConvertFloat,
     ConvertOpset.name: ConvertOpset,
+    EqualizeChannels.name: EqualizeChannels,
     Quantize.name: Quantize,
     RemoveDeadNodes.name: RemoveDeadNodes,
     FuseOperators.name: FuseOperators,
