@@ -357,3 +357,11 @@ def test_layers_that_cannot_be_shown_are_refused_early(options: list[str], sente
     assert result.exit_code == 2
     assert sentence in result.stderr
     assert not (tmp_path / "q.onnx").exists()
+
+
+@pytest.mark.parametrize(("samples", "tried"), [(16, True), (15, False)])
+def test_biases_are_corrected_where_there_are_samples_to_tell_whether_it_helps(samples: int, tried: bool) -> None:
+    steps: list[str] = []
+    data = {"image": images(slice(0, samples))}
+    graphopt.quantize(DIGITS, data, on_progress=lambda step, *_: steps.append(step))
+    assert ("correct biases" in steps) == tried

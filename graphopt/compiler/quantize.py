@@ -64,8 +64,9 @@ def quantize(  # noqa: PLR0913  # a keyword each that a user may say something b
 
     The model goes through a pipeline of passes, runs on the data once to observe its values, and is written with
     QuantizeLinear and DequantizeLinear where the target takes them. Inputs and outputs stay as they are. With the
-    method `auto`, ranges are those of the other methods that are best for the answers, and weights and biases are
-    fitted to the data; the other methods choose ranges as `RangeMethod` says, and round weights to the nearest.
+    method `auto`, ranges are those of the other methods that are best for the answers, weights and biases are fitted to
+    the data, and means that are still off are taken away where the answers to other samples get better. The other
+    methods choose ranges as `RangeMethod` says, and round weights to the nearest.
 
     Args:
         model: a path, serialized bytes, a ModelProto or an IR model.
