@@ -1,4 +1,4 @@
-"""Fixtures that several files of tests share."""
+"""What all tests share: patience, and fixtures that several files ask for."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from graphopt.runtime import cache
+
+settings.register_profile("patient", deadline=None)  # an example takes as long as others keep the cores busy
+settings.load_profile("patient")
 
 
 @pytest.fixture
