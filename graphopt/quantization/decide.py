@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import onnx_ir as ir
@@ -15,10 +16,14 @@ from graphopt.quantization.plan import Plan
 from graphopt.quantization.scheme import Scheme
 from graphopt.quantization.selection import Selection
 from graphopt.quantization.sharing import Range, shared_ranges
+from graphopt.reciprocal import next_with_reciprocal
 from graphopt.tensors import Array
 
 _MOST = 2.0**30
 """The largest integer of a bias. As much again of an int32 is left for the sum of products: 33,000 of 255·127."""
+
+_MOST_MULTIPLIED = 255
+"""Scales of more integers than 8 bits hold would have to move too far."""
 
 _FAINT = 2.0**-24
 """Channels with weights this far below those of the largest add nothing to a sum in float32, and have no scale less."""
@@ -46,13 +51,17 @@ def decide(selection: Selection, ranges: Mapping[str, tuple[float, float]], sche
 
 
 def _activation(one: Range, scheme: Scheme) -> Affine:
-    return affine_of(
+    affine = affine_of(
         one.lower,
         one.upper,
         scheme.activation_dtype,
         symmetric=scheme.symmetric,
         power_of_two=scheme.power_of_two,
     )
+    most = max(abs(end - int(affine.zero_point)) for end in affine.limits)
+    if not scheme.facts.multiplies or most > _MOST_MULTIPLIED:
+        return affine
+    return replace(affine, scale=np.asarray(next_with_reciprocal(float(affine.scale), most), np.float32))
 
 
 def _readers(selection: Selection) -> dict[ir.Value, list[ir.Node]]:

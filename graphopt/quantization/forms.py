@@ -27,6 +27,7 @@ class Form:
         float_results: those of `products` whose result may stay float32 at no cost.
         residual_only: whether a sum quantizes the branch that did not come last alone, the other being still in the
             accumulator of the convolution that made it.
+        multiplies: whether to divide by the scale of an activation is faster where a multiplication does the same.
 
     """
 
@@ -36,6 +37,7 @@ class Form:
     moves: frozenset[str]
     float_results: frozenset[str] = frozenset()
     residual_only: bool = False
+    multiplies: bool = False
 
     @property
     def operators(self) -> frozenset[str]:
@@ -61,6 +63,8 @@ FORMS = {
         maps=_POOLS | {"HardSigmoid", "HardSwish", "LeakyRelu", "Relu", "Sigmoid"},
         moves=MOVES | {"Pad"},
         float_results=frozenset({"Gemm", "MatMul"}),
+        residual_only=True,
+        multiplies=True,
     ),
     "tensorrt": Form(
         products=_PRODUCTS | {"ConvTranspose"},

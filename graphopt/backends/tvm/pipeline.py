@@ -1,4 +1,4 @@
-"""How TVM lowers kernels: its own passes, and one more that keeps what is small on the stack."""
+"""How TVM lowers kernels: its own passes and two more, for small buffers and for bytes that lie next to each other."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import tvm
 from tvm import tirx
 from tvm.tirx import compilation_pipeline
 from tvm_ffi import structural_map
+
+from graphopt.backends.tvm.microkernel.narrowing import narrow_together
 
 PIPELINE = "graphopt"
 _ON_STACK = "disable_lower_builtin"
@@ -26,11 +28,18 @@ def register_pipeline() -> None:
 def _pipeline() -> tuple[tvm.transform.Pass, object, object]:
     lower, finish_host, finish_device = compilation_pipeline.get_tir_pipeline("s_tir")
     keep = tirx.transform.prim_func_pass(_keep_on_stack, opt_level=0)
-    return lower, lambda: tvm.transform.Sequential([keep, finish_host()]), finish_device
+    narrow = tirx.transform.prim_func_pass(_narrow_together, opt_level=0)
+    return lower, lambda: tvm.transform.Sequential([keep, narrow, finish_host()]), finish_device
 
 
 def _keep_on_stack(kernel: tirx.PrimFunc, _module: tvm.IRModule, _context: tvm.transform.PassContext) -> tirx.PrimFunc:
     return kernel.with_body(structural_map(kernel.body, (tirx.AllocBuffer, _mark)))
+
+
+def _narrow_together(
+    kernel: tirx.PrimFunc, _module: tvm.IRModule, _context: tvm.transform.PassContext
+) -> tirx.PrimFunc:
+    return narrow_together(kernel)
 
 
 def _mark(allocation: tirx.AllocBuffer) -> tirx.AllocBuffer:

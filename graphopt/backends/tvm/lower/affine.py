@@ -8,8 +8,7 @@ The bounds are those of a Relu or Clip that was not computed: who makes integers
 it does anyway. A value of integers may be stored as others, too: int8 as uint8, 128 more each, which is what processors
 multiply (`byte_of`); the scale is 1 then.
 
-Quantizing rounds to nearest, ties to even. A bounded number added to 1.5 · 2²³ is rounded so to a whole one, which the
-lowest bits of the sum then hold.
+Quantizing rounds to nearest, ties to even, as processors do where they convert numbers.
 """
 
 from __future__ import annotations
@@ -21,11 +20,13 @@ import numpy as np
 from tvm import te, tirx
 
 from graphopt.backends.tvm.lower.layout import Layout, pack_array
+from graphopt.reciprocal import reciprocal
 from graphopt.targets import Target
 from graphopt.tensors import Array
 
-_WHOLE = 1.5 * 2**23
 BYTES = frozenset({"int8", "uint8"})
+_MOST_PROVED = 255
+"""Whole numbers up to which it is worth asking for a reciprocal: of 16 bits hardly a scale has one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,33 +142,51 @@ class Grid:
         """The smallest and the largest whole number before the zero point is added."""
         return float(self.low - self.zero_point), float(self.high - self.zero_point)
 
+    @property
+    def most(self) -> int:
+        """Return the largest magnitude of those."""
+        return int(max(map(abs, self.limits)))
+
     def element(self, whole: tirx.Expr) -> tirx.Expr:
-        """Return the integer of a number within the limits that is yet to be rounded."""
-        bits = tirx.reinterpret("int32", whole + _float(_WHOLE))
-        base = int(np.float32(_WHOLE).view(np.int32))
-        return (bits + tirx.const(self.zero_point + self.offset - base, "int32")).astype(self.dtype)
+        """Return the integer of a number that is yet to be rounded, and that int32 holds.
+
+        Processors saturate while they narrow.
+        """
+        shift = self.zero_point + self.offset
+        integer = tirx.call_llvm_pure_intrin("int32", "llvm.lrint", whole) + tirx.const(shift, "int32")
+        low, high = (tirx.const(limit + self.offset, "int32") for limit in (self.low, self.high))
+        return tirx.max(tirx.min(integer, high), low).astype(self.dtype)
 
 
 def te_quantize(source: te.Tensor, scale: float, grid: Grid, *, fused: bool) -> te.Tensor:
     """Compute saturate(round(x / scale) + zero_point) of float32 (ONNX operator spec, QuantizeLinear-21).
 
-    `fused` says that the target multiplies and adds with one rounding, and so divides faster by `_quotient`.
+    `fused` says that the target multiplies and adds with one rounding, and so divides faster by `_quotient`. Where
+    multiplying with a number does the same, it is faster still.
     """
     low, high = (float(np.float32(limit) * np.float32(scale)) for limit in grid.limits)
+    factor = reciprocal(scale, grid.most) if grid.most <= _MOST_PROVED else None
     divide = _quotient if fused else tirx.div
 
     def element(*place: tirx.Var) -> tirx.Expr:
-        return grid.element(divide(_clip(source(*place), low, high), _float(scale)))
+        real = _clip(source(*place), low, high)
+        return grid.element(divide(real, _float(scale)) if factor is None else real * _float(factor))
 
     return te.compute(source.shape, element, name="quantize")
 
 
-def te_requantize(source: te.Tensor, ratio: te.Tensor | float, zero_point: int, grid: Grid) -> te.Tensor:
-    """Compute saturate(round(float(q - zero_point) · ratio) + zero_point') of integers (QLinearConv-10)."""
+def te_requantize(
+    source: te.Tensor, ratio: te.Tensor | float, zero_point: int, grid: Grid, *, shrinks: bool
+) -> te.Tensor:
+    """Compute saturate(round(float(q - zero_point) · ratio) + zero_point') of integers (QLinearConv-10).
+
+    `shrinks` says that all ratios are less than 1: the products are numbers that int32 holds, too.
+    """
 
     def element(*place: tirx.Var) -> tirx.Expr:
         centred = source(*place).astype("int32") - zero_point
-        return grid.element(_clip(centred.astype("float32") * _at(ratio, place), *grid.limits))
+        product = centred.astype("float32") * _at(ratio, place)
+        return grid.element(product if shrinks else _clip(product, *grid.limits))
 
     return te.compute(source.shape, element, name="requantize")
 

@@ -26,6 +26,7 @@ from graphopt.backends.tvm.bfloat16 import STORED, round_array
 from graphopt.backends.tvm.kernels import Kernel, mark
 from graphopt.backends.tvm.lower import importer
 from graphopt.backends.tvm.lower.algorithm import winograd_of
+from graphopt.backends.tvm.lower.depthwise_bytes import lower_depthwise_bytes
 from graphopt.backends.tvm.lower.grouping import Grouping
 from graphopt.backends.tvm.lower.integer_products import IntegerProducts, in_bytes, integer_products
 from graphopt.backends.tvm.lower.known import known
@@ -153,13 +154,17 @@ def _depthwise(
 def _integer_conv(lowering: Lowering, node: ir.Node, products: IntegerProducts, window: Window) -> Lowered:
     """Lower a convolution of integers to what it sums up, and its bias where that is known in the same integers."""
     groups, output_shape = node.attributes.get_int("group", 1), shape_of(node.outputs[0])
-    depthwise = is_depthwise(products.weights, groups)
-    emit = _integer_depthwise if depthwise else _integer_dense
-    sums = emit(lowering, products, window, groups, output_shape)
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     known_bias = products.bias(bias)
     others = tuple(range(1, products.weights.ndim))
     correction = (0 if known_bias is None else known_bias) - products.zero_point * products.weights.sum(others)
+    depthwise = is_depthwise(products.weights, groups)
+    if depthwise and known_bias is not None:
+        made = lower_depthwise_bytes(lowering, node, products, window, correction)
+        if made is not None:
+            return made
+    emit = _integer_depthwise if depthwise else _integer_dense
+    sums = emit(lowering, products, window, groups, output_shape)
     addend = _per_channel(correction.astype(np.int32), len(output_shape), sums.layout)
     result = replace(sums, expr=lowering.emit(relax.op.add(sums.expr, addend)))
     if known_bias is not None or bias is None:

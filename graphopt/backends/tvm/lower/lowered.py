@@ -31,6 +31,9 @@ from graphopt.backends.tvm.lower.types import dtype_of, literal, shape_of
 from graphopt.targets import Target
 from graphopt.tensors import Array
 
+_SUMS = "int32"
+"""What sums of products of integers are held as."""
+
 
 @dataclass(frozen=True)
 class Lowered:
@@ -121,15 +124,16 @@ class Lowering:
         return Lowered(self.in_layout(value, self.layout(value)), shape_of(value), self.layout(value))
 
     def store_but_last(self, values: Sequence[ir.Value]) -> None:
-        """Store the integers of values that are read together, but for those that were made last.
+        """Store the integers of values that are read together, but for the sums that were made last.
 
         A kernel of sums goes on to its results' integers and what these stand for, in one of them: the others are
-        finished beforehand, and would otherwise be stored as the real numbers that are read.
+        finished beforehand, and would otherwise be stored as the real numbers that are read. Where there are no sums,
+        what was made last stays.
         """
         held = {value: lowered for value in values if (lowered := self.held(value)) is not None}
-        last = max((self._ages.get(lowered.expr, -1) for lowered in held.values()), default=-1)
+        ages = {value: (lowered.dtype == _SUMS, self._ages.get(lowered.expr, -1)) for value, lowered in held.items()}
         for value, lowered in held.items():
-            if self._ages.get(lowered.expr, -1) < last and isinstance(lowered.expr, relax.DataflowVar):
+            if ages[value] < max(ages.values()) and isinstance(lowered.expr, relax.DataflowVar):
                 self._values[value] = replace(lowered, expr=self.store(lowered.expr))
 
     def arranged(self, lowered: Lowered, layout: Layout) -> relax.Expr:

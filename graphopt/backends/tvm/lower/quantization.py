@@ -8,6 +8,7 @@ that QLinearConv and QLinearMatMul are defined by, and of the very numbers that 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import onnx_ir as ir
@@ -151,11 +152,11 @@ def _offset(lowering: Lowering, dtype: str) -> int:
 
 
 def _requantized(lowering: Lowering, source: Lowered, affine: Affine, ratio: Array, grid: Grid) -> relax.Expr:
-    zero = affine.zero_point
+    requantize = partial(te_requantize, zero_point=affine.zero_point, grid=grid, shrinks=bool(np.less(ratio, 1).all()))
     if ratio.ndim == 0:
-        return lowering.kernel("requantize", lambda q: te_requantize(q, float(ratio), zero, grid), source.expr)
+        return lowering.kernel("requantize", lambda q: requantize(q, float(ratio)), source.expr)
     ratios = spread(ratio, affine.axis, len(source.shape), source.layout)
-    return lowering.kernel("requantize", lambda q, r: te_requantize(q, r, zero, grid), source.expr, ratios)
+    return lowering.kernel("requantize", requantize, source.expr, ratios)
 
 
 def _limits(parameters: Parameters, affine: Affine | None) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from tvm import relax, s_tir, tirx
 from graphopt.backends.tvm.build import tvm_target
 from graphopt.backends.tvm.kernels import is_schedulable
 from graphopt.backends.tvm.lower.legalize import legalize
+from graphopt.backends.tvm.microkernel.narrowing import allow_narrowing
 from graphopt.backends.tvm.schedule.bias import begin_with_bias
 from graphopt.backends.tvm.schedule.choices import ANALYSIS, Choices, DecisionTable
 from graphopt.backends.tvm.schedule.dots import call_sums
@@ -44,7 +45,7 @@ def schedule_kernel(function: tirx.PrimFunc, target: Target, choices: Choices | 
     kernel = KernelSchedule(unscheduled, target, Choices() if choices is None else choices)
     apply_template(kernel)
     (arranged,) = kernel.schedule.mod.functions.values()
-    scheduled = call_sums(prefetch_weights(arranged))
+    scheduled = allow_narrowing(call_sums(prefetch_weights(arranged)), target)
     return scheduled.with_attrs(function.attrs) if function.attrs else scheduled
 
 
