@@ -9,6 +9,7 @@ from passes.convert_float import ConvertFloat
 from passes.convert_opset import ConvertOpset
 from passes.deduplicate import Deduplicate
 from passes.eliminate_identity import EliminateIdentity
+from passes.equalize_channels import EqualizeChannels
 from passes.factorize import Factorize
 from passes.fold_batch_norm import FoldBatchNorm
 from passes.fold_constants import FoldConstants
@@ -48,6 +49,7 @@ PASSES: dict[str, type[Pass]] = {
     PruneChannels.name: PruneChannels,
     Factorize.name: Factorize,
     RemoveBlocks.name: RemoveBlocks,
+    EqualizeChannels.name: EqualizeChannels,
     Quantize.name: Quantize,
     RemoveDeadNodes.name: RemoveDeadNodes,
     FuseOperators.name: FuseOperators,

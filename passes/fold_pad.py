@@ -12,6 +12,7 @@ from graphopt.ir.constants import constant
 from graphopt.ir.traits import has_references, is_standard
 from graphopt.rewrite import Builder, Match, Refused, RewritePass, Rule, op, optional, parameter, rest, var
 from graphopt.rewrite.pattern import Op
+from graphopt.tensors import Array
 
 NON_NEGATIVE = frozenset("Abs Exp HardSigmoid Relu Sigmoid Softmax Softplus".split())
 """Operators whose output is at least zero, whatever the input; HardSigmoid and Softplus with any attributes."""
@@ -50,6 +51,12 @@ def _pad(name: str = "pad") -> Op:
     )
 
 
+def _dequantized(integers: Op) -> Op:
+    """Match real numbers made of integers."""
+    scale, zero = var("dequantize.scale"), optional(parameter("dequantize.zero"))
+    return op.DequantizeLinear(integers, scale, zero, name="dequantize")
+
+
 class PadThenConv(Rule):
     """w∗pad(x, p) with padding q = w∗x with padding p + q, where pad writes zeros and no channel: so does Conv."""
 
@@ -61,8 +68,48 @@ class PadThenConv(Rule):
 
     def replace(self, match: Match, build: Builder) -> ir.Value:
         """Add the padding to the convolution's own."""
-        pads = _window_padding(match)
-        return build.like(match.node("window"), [match["x"], *match.rest("others")], pads=pads.flat(), auto_pad=None)
+        return _padded(match, build, match["x"])
+
+
+class PadThenDequantizedConv(Rule):
+    """w∗s(pad(q, p, z) - z) = w∗s(q - z) with padding p, since s(z - z) = 0: what Conv pads with."""
+
+    pattern: ClassVar[Op] = op.Conv(_dequantized(_pad()), rest("others"), name="window")
+
+    def refuse(self, match: Match) -> str | None:
+        """Refuse integers that stand for something else than zero, and parameters along an axis that is padded."""
+        zero = np.unique(_zero_point(match, "dequantize"))
+        if zero.size > 1:
+            return "its zero points differ, and it writes one of them"
+        return _refuse_value(match, tuple(zero.tolist())) or _refuse_window(match) or _refuse_axis(match, "dequantize")
+
+    def replace(self, match: Match, build: Builder) -> ir.Value:
+        """Add the padding to the convolution's own."""
+        return _padded(match, build, _again(match, build, "dequantize", match["x"]))
+
+
+class PadThenQuantizedConv(Rule):
+    """w∗s(quantize(pad(x, p)) - z) = w∗s(quantize(x) - z) with padding p, where pad writes zeros: they become z."""
+
+    pattern: ClassVar[Op] = op.Conv(
+        _dequantized(
+            op.QuantizeLinear(_pad(), var("quantize.scale"), optional(parameter("quantize.zero")), name="quantize")
+        ),
+        rest("others"),
+        name="window",
+    )
+
+    def refuse(self, match: Match) -> str | None:
+        """Refuse what writes no zeros, and two zero points: a zero is none behind both."""
+        if not np.array_equal(_zero_point(match, "quantize"), _zero_point(match, "dequantize")):
+            return "the zero point behind the integers is not that before them"
+        reason = _refuse_value(match, (0.0,)) or _refuse_window(match)
+        return reason or _refuse_axis(match, "quantize") or _refuse_axis(match, "dequantize")
+
+    def replace(self, match: Match, build: Builder) -> ir.Value:
+        """Add the padding to the convolution's own."""
+        integers = _again(match, build, "quantize", match["x"])
+        return _padded(match, build, _again(match, build, "dequantize", integers))
 
 
 class PadThenAveragePool(Rule):
@@ -143,7 +190,42 @@ class FoldPad(RewritePass):
 
     def rules(self) -> Sequence[Rule]:
         """Return the rules."""
-        return (PadTwice(), PadThenConv(), PadThenAveragePool(), PadThenMaxPool())
+        return (
+            PadTwice(),
+            PadThenConv(),
+            PadThenDequantizedConv(),
+            PadThenQuantizedConv(),
+            PadThenAveragePool(),
+            PadThenMaxPool(),
+        )
+
+
+def _padded(match: Match, build: Builder, x: ir.Value) -> ir.Value:
+    """Repeat the matched convolution on what is not padded, with the padding of both."""
+    pads = _window_padding(match).flat()
+    return build.like(match.node("window"), [x, *match.rest("others")], pads=pads, auto_pad=None)
+
+
+def _again(match: Match, build: Builder, name: str, x: ir.Value) -> ir.Value:
+    """Repeat a matched QuantizeLinear or DequantizeLinear on what is not padded."""
+    node = match.node(name)
+    attributes = {key: attribute.value for key, attribute in node.attributes.items()}
+    return build.op(node.op_type, x, match[f"{name}.scale"], match.get(f"{name}.zero"), **attributes)
+
+
+def _zero_point(match: Match, name: str) -> Array:
+    """Return the integers that stand for zero; 0 does where none are given."""
+    return match.constant(f"{name}.zero") if f"{name}.zero" in match else np.zeros(1, np.int64)
+
+
+def _refuse_axis(match: Match, name: str) -> str | None:
+    """Return why parameters might not fit what is not padded; one an element of the channels does."""
+    scale = match[f"{name}.scale"].shape
+    if scale is not None and (len(scale) == 0 or scale == (1,)):
+        return None
+    if match.attribute(name, "axis", 1) != 1 or match.attribute(name, "block_size", 0):
+        return "its scales lie along an axis that is padded, or in blocks"
+    return None if scale is not None and len(scale) == 1 else "the rank of its scale is unknown"
 
 
 def _refuse_value(match: Match, neutral: Sequence[object], name: str = "pad") -> str | None:

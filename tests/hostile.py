@@ -6,7 +6,6 @@ import gzip
 import os
 import pickle
 import signal
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,88 +19,23 @@ import onnx_ir as ir
 from graphopt.errors import ModelError, OutputError, PipelineError, RunError, TargetError
 from graphopt.pipeline.base import Pass
 from graphopt.pipeline.context import Context
-
-Arrange = Callable[[Path], Path]
-"""Puts a model into a folder and returns the path to hand over."""
-
-OLD = "g (float[N,3] x) => (float[N,3] y) { y = Dropout (x) }"
-HEADER = '<ir_version: 9, opset_import: ["" : 17, "own" : 1]>'
-GOOD = """
-g (float[N,3] x) => (float[N,2] y)
-<float[3,2] w = {1, 2, 3, 4, 5, 6}>
-{ h = MatMul (x, w)  y = Relu (h) }
-"""
-
-
-def proto(text: str = GOOD, header: str = HEADER) -> onnx.ModelProto:
-    return onnx.parser.parse_model(header + text)
-
-
-def file(data: bytes) -> Arrange:
-    def write(folder: Path) -> Path:
-        path = folder / "model.onnx"
-        path.write_bytes(data)
-        return path
-
-    return write
-
-
-def graph(text: str, header: str = HEADER) -> Arrange:
-    return file(proto(text, header).SerializeToString())
-
-
-def body(nodes: str) -> Arrange:
-    """Return the good graph with other nodes."""
-    return graph(GOOD[: GOOD.index("{ h")] + nodes)
-
-
-def weight(**fields: Any) -> Arrange:
-    """Return the good graph with another tensor as its weight, [3,2] in float32 but for what `fields` say."""
-    model = proto()
-    tensor = onnx.TensorProto(**{"name": "w", "data_type": onnx.TensorProto.FLOAT, "dims": [3, 2]} | fields)
-    model.graph.initializer[0].CopyFrom(tensor)
-    return file(model.SerializeToString())
-
-
-def external(location: str, neighbour: Callable[[Path], object] = lambda _: None, **entries: int) -> Arrange:
-    """Return the good graph with its weight in a file, which `neighbour` puts into the folder."""
-    pairs = {"location": location, **{key: str(number) for key, number in entries.items()}}
-    data = [onnx.StringStringEntryProto(key=key, value=text) for key, text in pairs.items()]
-    write = weight(data_location=onnx.TensorProto.EXTERNAL, external_data=data)
-
-    def arrange(folder: Path) -> Path:
-        neighbour(folder)
-        return write(folder)
-
-    return arrange
-
-
-def zipped(folder: Path) -> Path:
-    path = folder / "model.onnx"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("archive/data.pkl", b"weights")
-    return path
-
-
-def nested(depth: int) -> onnx.ModelProto:
-    """Return a model with one If in the other, `depth` times."""
-    model = proto("g (float[2] x, bool c) => (float[2] y) { y = Identity (x) }")
-    inner = model.graph
-    for _ in range(depth):
-        node = inner.node[0]
-        node.op_type, node.input[0] = "If", "c"
-        for name in ("else_branch", "then_branch"):
-            attribute = node.attribute.add(name=name, type=onnx.AttributeProto.GRAPH)
-            inner = attribute.g
-            inner.name = name
-            inner.node.add(op_type="Identity", input=["x"], output=[f"{name}_{depth}"])
-            inner.output.add(name=f"{name}_{depth}")
-    return model
-
-
-BYTES = proto().SerializeToString()
-GOOD_FILE = file(BYTES)
-SECRET = bytes(24)
+from tests.arrangements import (
+    BYTES,
+    F32,
+    GOOD,
+    GOOD_FILE,
+    OLD,
+    SECRET,
+    Arrange,
+    X,
+    body,
+    external,
+    file,
+    graph,
+    nested,
+    weight,
+    zipped,
+)
 
 
 @dataclass(frozen=True)
@@ -177,9 +111,6 @@ class Bad:
             line += ["--input-shape", f"{name}:{','.join(map(str, dims))}"]
         return line
 
-
-F32 = np.float32
-X = np.ones((1, 3), F32)
 
 BAD = [
     # No model at all.
@@ -312,170 +243,4 @@ BAD = [
     Bad("device-that-is-full", OutputError, "cannot write", place="/dev/full"),
     Bad("full-disk", OutputError, "cannot write", disk=64),
     Bad("interrupted", KeyboardInterrupt, "", pipeline="infer-shapes,interrupt,late"),
-]
-
-
-@dataclass(frozen=True)
-class Command:
-    """A command line that must be refused, beside a good `model.onnx`; 2 is the code of wrong usage."""
-
-    id: str
-    code: int
-    says: str
-    line: str
-    prepare: Arrange = GOOD_FILE
-
-
-def feeds(**arrays: Any) -> Arrange:
-    def write(folder: Path) -> Path:
-        np.savez(folder / "feeds.npz", **arrays)
-        return GOOD_FILE(folder)
-
-    return write
-
-
-def neighbour(name: str, data: bytes) -> Arrange:
-    def write(folder: Path) -> Path:
-        (folder / name).write_bytes(data)
-        return GOOD_FILE(folder)
-
-    return write
-
-
-OPTIMIZE = "optimize model.onnx -o out"
-RUN = "run model.onnx --target onnxruntime"
-
-COMMANDS = [
-    Command("no-command-of-ours", 2, "No such command", "shrink model.onnx"),
-    Command("no-output", 2, "Missing option", "optimize model.onnx"),
-    Command("shape-without-a-name", 2, "names no input", f"{OPTIMIZE} --input-shape 1,3"),
-    Command("shape-with-an-empty-name", 2, "names no input", f"{OPTIMIZE} --input-shape :1,3"),
-    Command("shape-with-a-hole", 2, "is no dimension", f"{OPTIMIZE} --input-shape x:1,,3"),
-    Command("shape-with-a-negative-size", 2, "is no dimension", f"{OPTIMIZE} --input-shape x:-1,3"),
-    Command("shape-given-twice", 2, "given twice", f"{OPTIMIZE} --input-shape x:1,3 --input-shape x:2,3"),
-    Command("pipeline-and-preset", 2, "exclude each other", f"{OPTIMIZE} --pipeline O1 --preset O2"),
-    Command("unknown-preset", 4, "unknown preset 'O9'", f"{OPTIMIZE} --preset O9"),
-    Command("no-threads", 2, "threads", "compile model.onnx -o out --threads 0"),
-    Command("npz-with-wrong-names", 7, "no input 'z'", f"{RUN} --input feeds.npz", feeds(z=X)),
-    Command("npz-of-pickles", 6, "cannot", f"{RUN} --input feeds.npz", feeds(x=np.array([{"a": 1}], object))),
-    Command("npz-that-is-none", 6, "'feeds.npz'", f"{RUN} --input feeds.npz", neighbour("feeds.npz", b"none")),
-    Command("npz-that-is-missing", 6, "'feeds.npz'", f"{RUN} --input feeds.npz"),
-    Command("npy-without-a-name", 6, "gives no input", f"{RUN} --input feeds.npy"),
-    Command("program-without-a-manifest", 3, "no compiled program", "run ."),
-    Command("output-folder-of-others", 8, "holds other files", "compile model.onnx -o ."),
-    Command("output-that-is-a-file", 8, "it is a file", "compile model.onnx -o model.onnx"),
-    Command("check-against-nothing", 3, "does not exist", "check model.onnx none.onnx"),
-]
-
-
-@dataclass(frozen=True)
-class Working:
-    """A valid model of an odd kind, and what to run it on."""
-
-    id: str
-    model: onnx.ModelProto
-    feeds: Mapping[str, Any]
-
-    @property
-    def data(self) -> bytes:
-        return self.model.SerializeToString()
-
-
-WORKING = [
-    Working("zero-size-batch", proto(), {"x": np.ones((0, 3), F32)}),
-    Working(
-        "zero-size-declared",
-        proto(
-            "g (float[0,3] x) => (float[0,3] y, float[1,3] s) { y = Relu (x)  s = ReduceSum (y, zero) }".replace(
-                "{ y", "<int64[1] zero = {0}> { y"
-            )
-        ),
-        {"x": np.ones((0, 3), F32)},
-    ),
-    Working(
-        "zero-size-weight",
-        proto("g (float[2,0] x) => (float[2,3] y) <float[0,3] w = {}> { y = MatMul (x, w) }"),
-        {"x": np.ones((2, 0), F32)},
-    ),
-    Working("nan-weights", proto(GOOD.replace("1, 2", "nan, inf")), {"x": X}),
-    Working("nan-inputs", proto(), {"x": np.full((1, 3), np.nan, F32)}),
-    Working("scalars", proto("g (float x) => (float y) { h = Neg (x)  y = Mul (h, x) }"), {"x": np.array(3, F32)}),
-    Working("no-nodes", proto("g (float[2] x) => (float[2] x) {}"), {"x": F32([1, 2])}),
-    Working(
-        "no-inputs", proto("g () => (float[2] y) { c = Constant <value_floats = [1.0, 2.0]> ()  y = Neg (c) }"), {}
-    ),
-    Working(
-        "one-output-twice",
-        proto("g (float[2] x) => (float[2] y, float[2] z) { y = Neg (x)  z = Identity (y) }"),
-        {"x": F32([1, 2])},
-    ),
-    Working(
-        "strings", proto("g (string[2] x) => (string[2] y) { y = Identity (x) }"), {"x": np.array(["a", "b"], object)}
-    ),
-    Working(
-        "unused-input",
-        proto("g (float[2] x, float[2] z) => (float[2] y) { y = Neg (x) }"),
-        {"x": F32([1, 2]), "z": F32([3, 4])},
-    ),
-    Working("weight-that-is-an-input-too", proto(GOOD.replace("x)", "x, float[3,2] w)", 1)), {"x": X}),
-    Working("nested-as-deep-as-protobuf-allows", nested(20), {"x": F32([1, -2]), "c": np.array(True)}),
-]
-
-
-@dataclass(frozen=True)
-class Program:
-    """What happened to a compiled program, and the words of the sentence that follows."""
-
-    id: str
-    says: str
-    damage: Callable[[Path], object]
-
-
-PROGRAMS = [
-    Program("code-missing", "lacks its file", lambda at: (at / "part-0.so").unlink()),
-    Program("code-empty", "not the file that was compiled", lambda at: (at / "part-0.so").write_bytes(b"")),
-    Program("code-that-is-text", "not the file that was compiled", lambda at: (at / "part-0.so").write_text("none")),
-    Program("weights-missing", "lacks its file", lambda at: (at / "weights.bin").unlink()),
-    Program("model-missing", "optimized.onnx", lambda at: (at / "optimized.onnx").unlink()),
-    Program("model-truncated", "optimized.onnx", lambda at: (at / "optimized.onnx").write_bytes(BYTES[:50])),
-    Program("manifest-missing", "no compiled program", lambda at: (at / "manifest.json").unlink()),
-    Program("manifest-truncated", "damaged", lambda at: (at / "manifest.json").write_text("{")),
-]
-
-SEEDS = [
-    proto(),
-    proto(
-        """
-        g (float[N,3,8,8] x) => (float[N,4,8,8] y)
-        <float[4,3,1,1] k = {1,2,3,4,5,6,7,8,9,10,11,12}, float[4] s = {1,2,3,4}, float[4] v = {4,3,2,1}>
-        { c = Conv (x, k)  b = BatchNormalization (c, s, s, v, v)  y = Relu (b) }
-        """
-    ),
-    proto(
-        """
-        g (float[N,3,4] x) => (float[N,12] y) <int64[1] k = {12}, int64 z = {0}>
-        {
-            s = Shape (x)  n = Gather (s, z)  axes = Constant <value_ints = [0]> ()  u = Unsqueeze (n, axes)
-            c = Concat <axis = 0> (u, k)  y = Reshape (x, c)
-        }
-        """
-    ),
-    proto(
-        """
-        g (float[2] x, int64 n, bool c) => (float[2] y, float[2] z)
-        {
-            y = Loop (n, c, x) <body = b (int64 i, bool go, float[2] a) => (bool on, float[2] o)
-                { on = Identity (go)  o = Add (a, x) }>
-            z = If (c) <then_branch = t () => (float[2] p) { p = Relu (x) },
-                        else_branch = e () => (float[2] q) { r = Neg (x)  q = Abs (r) }>
-        }
-        """
-    ),
-    proto(
-        """
-        g (float[2] x) => (float[2] y) { y = own.f <alpha = 0.5> (x) }
-        <domain: "own", opset_import: ["" : 17]> f <alpha> (a) => (b)
-        { t = LeakyRelu <alpha: float = @alpha> (a)  b = Abs (t) }
-        """
-    ),
 ]

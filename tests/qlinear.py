@@ -14,6 +14,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+import graphopt
+from graphopt.targets import Target
 from graphopt.tensors import Array
 
 
@@ -185,3 +187,11 @@ class GraphBuilder:
             opset_imports=[helper.make_opsetid(name, version) for name, version in imports.items()],
             ir_version=10,
         )
+
+
+def compiled(model: onnx.ModelProto, target: Target, feeds: dict[str, Array]) -> dict[str, Array]:
+    """Run a model, and make sure that TVM runs all of it."""
+    module = graphopt.compile(model.SerializeToString(), target, cache=False)
+    assert {placement.executor for placement in module.report.placements} == {"tvm"}, module.report.placements
+    assert not module.report.notes
+    return module(feeds)

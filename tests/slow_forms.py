@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 
 from tests.quantized_graphs import S8, U8, Graph, Scale
 
@@ -62,6 +63,11 @@ FORMS: dict[str, Callable[[], tuple[Graph, str]]] = {
     "modelopt": modelopt,
     "quark": quark,
 }
+
+
+def slow(form: str) -> onnx.ModelProto:
+    graph, *outputs = FORMS[form]()
+    return graph.typed(*outputs)
 
 
 def _conv(

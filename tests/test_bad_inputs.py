@@ -26,21 +26,11 @@ from graphopt.cli.main import build_app
 from graphopt.errors import GraphoptError, ModelError, OutputError
 from graphopt.ir.load import load
 from graphopt.ir.save import save
-from tests.hostile import (
-    BAD,
-    COMMANDS,
-    PROGRAMS,
-    SEEDS,
-    WORKING,
-    Bad,
-    Command,
-    Interrupt,
-    Late,
-    Program,
-    Working,
-    proto,
-)
+from tests.arrangements import proto
+from tests.hostile import BAD, Bad, Interrupt, Late
+from tests.hostile_commands import COMMANDS, PROGRAMS, Command, Program
 from tests.mutations import mutated
+from tests.odd_models import SEEDS, WORKING, Working
 
 LONGEST_SENTENCE = 300
 INTERRUPTED = 130

@@ -25,6 +25,7 @@ from graphopt.ir.save import save
 from graphopt.runtime.benchmark import BURST, SETTLING_RUNS
 from graphopt.targets import Precision, parse_target
 from graphopt.tensors import Feeds
+from tests.benchmarks.names import chosen
 from tests.fake_runtimes import FAKES
 from tests.networks import network
 
@@ -270,3 +271,12 @@ def test_an_opponent_gets_the_file_in_its_own_form(tmp_path: Path) -> None:
     formed = replace(opened, forms={"openvino": other})
     assert load(formed.write_model(tmp_path, "openvino")).graph.name == "other"
     assert load(formed.write_model(tmp_path, "onnxruntime")).graph.name == opened.model.graph.name
+
+
+def test_a_row_that_no_table_has_is_answered_with_those_there_are() -> None:
+    assert chosen([], {"a": 1, "b": 2}) == ["a", "b"]
+    assert chosen(["b"], ["a", "b"]) == ["b"]
+    with pytest.raises(SystemExit, match="no row of this table is called 'c'; there are a, b"):
+        chosen(["a", "c"], ["a", "b"])
+    with pytest.raises(SystemExit, match="no row of this table can be measured; let GRAPHOPT_SHARED name the folder"):
+        chosen([], [])

@@ -42,9 +42,7 @@ g (float[N,3,64,64] x) => (float[N,3,64,64] y)
 """
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GRAPHOPT_CACHE", str(tmp_path / "the cache"))
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def agree(model: ir.Model, module: graphopt.CompiledModule, **shapes: tuple[int, ...]) -> None:

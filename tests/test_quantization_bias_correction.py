@@ -7,7 +7,10 @@ import onnx_ir as ir
 import pytest
 
 from graphopt.backends.ort.reference import evaluate
+from graphopt.compiler.correcting import Corrector
+from graphopt.compiler.steps import Steps
 from graphopt.errors import CalibrationError
+from graphopt.inspect.fidelity import Judge
 from graphopt.ir.constants import constant
 from graphopt.ir.shapes import infer_shapes
 from graphopt.quantization.bias_correction import checkpoints, correct_biases, mean_sums
@@ -175,3 +178,27 @@ def test_checkpoints_are_spread_over_all_layers_and_end_with_the_last() -> None:
     assert checkpoints(layers, 5) == ["1", "3", "5", "7", "9"]
     assert checkpoints(layers, 99) == layers
     assert checkpoints([], 3) == []
+
+
+def corrector(model: ir.Model, seen: list[Feeds], others: list[Feeds], steps: Steps) -> Corrector:
+    return Corrector(model, SCHEMES["x64"], seen, others, 1, steps)
+
+
+def test_what_makes_the_answers_to_other_samples_better_is_taken() -> None:
+    model, plan = planned()
+    told: list[tuple[str, int, int | None]] = []
+    seen, others = batches(8)[:4], batches(8)[4:]
+    corrected = corrector(model, seen, others, Steps(lambda *each: told.append(each))).correct(plan, LAYERS)
+    judge = Judge(model, others)
+    assert judge.error(written(model, corrected, "x64")) < 0.9 * judge.error(written(model, plan, "x64"))
+    assert set(corrected.biases) <= {"b", "c", "e", "n"}
+    assert told[-1] == ("correct biases", 2, 2)
+
+
+def test_what_makes_them_worse_is_not() -> None:
+    model, plan = planned()
+    seen, others = batches(4), [{"x": -5 * feeds["x"]} for feeds in batches(4)]
+    judge = Judge(model, others)
+    kept = corrector(model, seen, others, Steps()).correct(plan, LAYERS)
+    assert judge.error(written(model, kept, "x64")) <= judge.error(written(model, plan, "x64"))
+    assert corrector(model, seen, others, Steps()).correct(plan, []) is plan

@@ -5,14 +5,12 @@ import onnx_ir as ir
 import pytest
 
 from graphopt.backends.ort.reference import evaluate, random_feeds
-from graphopt.errors import CalibrationError
 from graphopt.ir.constants import constant
 from graphopt.ir.edit import Names
 from graphopt.ir.verify import verify
 from graphopt.numerics import differences
-from graphopt.quantization.absorb import Moments, absorb_biases, output_moments
-from graphopt.quantization.chains import Layer, find_chains
-from graphopt.quantization.equalize import channel_widths, equalize, migrate_scales, open_clips
+from graphopt.quantization.chains import find_chains
+from graphopt.quantization.equalize import equalize
 from graphopt.tensors import Array
 from tests.networks import network
 
@@ -141,12 +139,12 @@ def test_both_sides_become_equally_wide_and_answers_stay(text: str) -> None:
     model = uneven(text)
     feeds = random_feeds(model)
     before = evaluate(model, feeds)
-    assert equalize(model) == len(widths(model)) > 0
+    assert len(equalize(model)) == len(widths(model)) > 0
     verify(model)
     assert differences(before, evaluate(model, feeds))[0].error < EXACT
     for made, read in widths(model):
         np.testing.assert_allclose(made, read, rtol=5e-3)
-    assert equalize(model) == 0
+    assert equalize(model) == []
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -166,8 +164,7 @@ def test_a_chain_that_hardly_moves_moves_on_both_sides(seed: int) -> None:
 @pytest.mark.parametrize("text", REFUSED.values(), ids=list(REFUSED))
 def test_where_channels_are_not_the_chains_own_nothing_changes(text: str) -> None:
     model = uneven(text)
-    assert equalize(model) == 0
-    assert migrate_scales(model, {"r": np.ones(2)}) == 0
+    assert equalize(model) == []
 
 
 def test_channels_that_are_zero_stay() -> None:
@@ -179,7 +176,7 @@ def test_channels_that_are_zero_stay() -> None:
     second.store(Names(model))
     feeds = random_feeds(model)
     before = evaluate(model, feeds)
-    assert equalize(model) == 1
+    assert len(equalize(model)) == 1
     assert differences(before, evaluate(model, feeds))[0].error < EXACT
     made, read = widths(model)[0]
     np.testing.assert_allclose(made[2:], read[2:], rtol=5e-3)
@@ -194,98 +191,8 @@ def test_a_weight_that_another_node_reads_stays_for_that_one() -> None:
     )
     feeds = random_feeds(model)
     before, shared = evaluate(model, feeds), constant(model.graph.initializers["w"])
-    assert equalize(model) == 1
+    assert len(equalize(model)) == 1
     verify(model)
     assert differences(before, evaluate(model, feeds))[0].error < EXACT
     assert constant(model.graph.initializers["w"]) is shared
     assert sorted(model.graph.initializers) == ["b", "b_1", "b_2", "w", "w_1", "w_2"]
-
-
-def test_scales_move_from_activations_to_weights() -> None:
-    model = uneven(CHAINS["depthwise between"])
-    feeds = random_feeds(model)
-    before = evaluate(model, feeds)
-    wide = {"e": np.array([0, 1e-3, 0.1, 1, 10, 100, 1, 1])}
-    _, read = widths(model)[1]
-    assert migrate_scales(model, wide, 0.75) == 1
-    assert differences(before, evaluate(model, feeds))[0].error < EXACT
-    _, after = widths(model)[1]
-    scale = np.where(wide["e"] > 0, wide["e"] ** 0.75 / read**0.25, 1)
-    np.testing.assert_allclose(after, read * scale, rtol=1e-5)
-    with pytest.raises(CalibrationError, match="3 widths are given for the 8 channels of 'e'; measure them"):
-        migrate_scales(model, {"e": np.ones(3)})
-
-
-def test_the_width_of_a_channel_is_that_of_its_taps_together() -> None:
-    assert channel_widths(np.array([[1.0, 4.0, 4.0, 9.0, 16.0, 25.0]]), 2) == pytest.approx(np.sqrt([3, 50 / 3]))
-    assert channel_widths(np.array([[1.0], [4.0]]), 2).tolist() == [1, 2]
-
-
-def test_a_bound_goes_only_where_it_is_named() -> None:
-    model = uneven(REFUSED["a bound"])
-    feeds = {"x": 1e-3 * random_feeds(model)["x"]}
-    before = evaluate(model, feeds)
-    assert open_clips(model, ["r"]) == 1
-    verify(model)
-    assert equalize(model) == 1
-    assert differences(before, evaluate(model, feeds))[0].error < EXACT
-    old = network("g (float[2] x) => (float[2] y) { y = Clip <min = 0.0, max = 6.0> (x) }")
-    old.graph.opset_imports[""] = 10
-    assert open_clips(old, ["y"]) == 1
-    verify(old)
-    with pytest.raises(CalibrationError, match="'y' cannot be unbounded: no Clip makes it; name outputs of Clips"):
-        open_clips(model, ["y"])
-    text = "g (float[2] x) => (float[2] y) <float l = {-1.0}> { y = Clip (x, l) }"
-    with pytest.raises(CalibrationError, match=r"Clip \(-> y\) is not one from 0;"):
-        open_clips(network(text), ["y"])
-
-
-ABSORBING = (
-    "g (float[64,3,8,8] x) => (float[64,6,6,6] y) <float[4,3,1,1] w, float[4] b, float[6,2,3,3] v>"
-    "{{ a = Conv (x, w, b) r = {} (a) y = Conv <group = {}{}> (r, v) }}"
-)
-
-
-def moments_of(model: ir.Model, x: Array) -> Moments:
-    columns = x.transpose(0, 2, 3, 1).reshape(-1, x.shape[1]).astype(np.float64)
-    layer = Layer.of(next(iter(model.graph)))
-    assert layer is not None
-    return output_moments(layer, (columns.T @ columns / len(columns))[None], columns.mean(0)[None])
-
-
-def with_biases(operator: str, padding: str = "") -> ir.Model:
-    model = network(ABSORBING.format(operator, 2, padding))
-    bias = np.array([100, 0.1, 20, -100], np.float32)
-    model.graph.initializers["b"].const_value = ir.tensor(bias, name="b")
-    return model
-
-
-@pytest.mark.parametrize(
-    ("operator", "absorbed"), [("Relu", [True, False, True, False]), ("Identity", [True, False, True, True])]
-)
-def test_what_a_channel_always_has_goes_into_the_next_bias(operator: str, absorbed: list[bool]) -> None:
-    model = with_biases(operator)
-    feeds = random_feeds(model)
-    moments = moments_of(model, feeds["x"])
-    made = evaluate(
-        network("g (float[64,3,8,8] x) => (float[64,4,8,8] a) <float[4,3,1,1] w> { a = Conv (x, w) }"), feeds
-    )
-    np.testing.assert_allclose(moments.deviation, made["a"].std((0, 2, 3)), rtol=1e-5)
-    before = evaluate(model, feeds)
-    assert absorb_biases(model, {"a": moments}, 6.0) == 1
-    verify(model)
-    assert differences(before, evaluate(model, feeds))[0].error < EXACT
-    bias = constant(model.graph.initializers["b"])
-    assert (np.abs(bias - [100, 0.1, 20, -100]) > 1).tolist() == absorbed
-    assert absorb_biases(model, {"other": moments}) == 0
-
-
-def test_a_border_of_zeros_absorbs_nothing() -> None:
-    for padding in (", pads = [1,1,1,1]", ', auto_pad = "SAME_UPPER"'):
-        model = network(ABSORBING.replace("6,6] y", "8,8] y").format("Relu", 2, padding))
-        assert absorb_biases(model, {"a": Moments(np.full(4, 9.0), np.zeros(4))}) == 0
-    product = network(
-        "g (float[3,7] x) => (float[3,4] y) <float[7,6] w, float[6,4] v>"
-        "{ a = Gemm (x, w) r = Relu (a) y = MatMul (r, v) }"
-    )
-    assert absorb_biases(product, {"a": Moments(np.full(6, 9.0), np.zeros(6))}) == 0

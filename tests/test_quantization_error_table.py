@@ -12,6 +12,7 @@ import pytest
 from graphopt import pictures
 from graphopt.backends.ort.reference import evaluate
 from graphopt.errors import OutputError
+from graphopt.inspect.fidelity import Judge
 from graphopt.ir.shapes import infer_shapes
 from graphopt.quantization import error_plot
 from graphopt.quantization.affine import Affine
@@ -22,7 +23,7 @@ from graphopt.quantization.partial import answer_error, restrict, results_of
 from graphopt.quantization.plan import Plan
 from graphopt.quantization.scheme import SCHEMES
 from graphopt.quantization.selection import select
-from graphopt.quantization.sensitivity import sensitivities, spare_few
+from graphopt.quantization.sensitivity import costs_alone, spare_few
 from graphopt.tensors import Feeds
 from tests.networks import network
 
@@ -100,7 +101,7 @@ def test_layers_are_compared_behind_their_integers(scheme: str) -> None:
     model, plan = planned(scheme)
     quantized = written(model, plan, scheme)
     layers = results_of(model, plan)
-    measured = {one.node: one.alone for one in sensitivities(layers, answer_error(model, plan, scheme, batches()))}
+    measured = costs_alone(layers, answer_error(model, plan, scheme, Judge(model, batches())))
     table = error_table(model, quantized, layers, batches(), measured)
     found = {one.layer: one for one in table.layers}
     assert list(found) == list(layers)
@@ -119,11 +120,12 @@ def test_layers_are_compared_behind_their_integers(scheme: str) -> None:
 
 def test_the_worst_layer_is_the_one_to_spare() -> None:
     model, plan = planned()
-    evaluate_nodes = answer_error(model, plan, "x64", batches())
+    evaluate_nodes = answer_error(model, plan, "x64", Judge(model, batches()))
     layers = results_of(model, plan)
     whole = evaluate_nodes(frozenset(layers))
     assert evaluate_nodes(frozenset()) == 0
-    ranking = [one.node for one in sensitivities(layers, evaluate_nodes)]
+    costs = costs_alone(layers, evaluate_nodes)
+    ranking = sorted(layers, key=lambda layer: -costs[layer])
     choice = spare_few(ranking, evaluate_nodes, whole / 3)
     assert choice.spared[0] == ranking[0] == "f"
     assert choice.reached

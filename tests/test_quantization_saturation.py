@@ -6,20 +6,16 @@ import itertools
 import ml_dtypes
 import numpy as np
 import onnx_ir as ir
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphopt.backends.ort.reference import evaluate, random_feeds, reference_session
 from graphopt.ir.constants import constant
 from graphopt.ir.shapes import infer_shapes
-from graphopt.ir.verify import verify
-from graphopt.numerics import differences
 from graphopt.quantization.affine import affine_of
 from graphopt.quantization.decide import decide
 from graphopt.quantization.emit import emit
 from graphopt.quantization.emit.constants import bias_affine
-from graphopt.quantization.pairing import find_pairing, reorder_inputs
 from graphopt.quantization.plan import Plan
 from graphopt.quantization.saturation import (
     INT16,
@@ -39,7 +35,6 @@ from graphopt.tensors import Array
 from tests.networks import network
 
 INT8 = np.dtype(np.int8)
-EXACT = 2e-6
 
 
 def conv(group: int = 1) -> ir.Node:
@@ -220,133 +215,3 @@ def test_only_what_may_saturate_is_mended_in_a_plan() -> None:
     assert (late.integers["v"] == nearest(mended, "v")).all()
     signed = decide(select(model, SCHEMES["tensorrt"]), dict.fromkeys("xabcefy", (-3.0, 3.0)), SCHEMES["tensorrt"])
     assert without_saturation(model, signed) == signed
-
-
-@pytest.mark.parametrize(("shape", "group"), [((24, 16, 3, 3), 1), ((8, 32, 3), 1), ((12, 6, 1, 1), 2)])
-def test_an_order_of_channels_takes_large_weights_apart(shape: tuple[int, ...], group: int) -> None:
-    rng = np.random.default_rng(2)
-    weight = heavy(rng, shape, 0.02)
-    weight[:, :2] = np.where(np.arange(2).reshape(1, 2, *[1] * (len(shape) - 2)) == 0, 120, 110)  # every filter clashes
-    if group == 1:
-        weight[:, 2:4] = np.clip(weight[:, 2:4], -5, 5)
-    else:
-        weight[:, 2:] = np.clip(weight[:, 2:], -5, 5)
-    assert saturating(conv(group), weight).all()
-    order = find_pairing(conv(group), weight)
-    assert order is not None
-    rows = shape[0] // group
-    permuted = np.concatenate(
-        [
-            weight[g * rows : (g + 1) * rows, np.array(order[g * shape[1] : (g + 1) * shape[1]]) % shape[1]]
-            for g in range(group)
-        ]
-    )
-    assert sorted(order) == list(range(shape[1] * group))
-    assert not saturating(conv(group), permuted).any()
-
-
-@settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 2**31), channels=st.sampled_from([2, 4, 6]), share=st.floats(0, 0.7))
-def test_an_order_that_is_found_is_safe_and_none_is_missed_of_which_all_are(
-    seed: int, channels: int, share: float
-) -> None:
-    weight = heavy(np.random.default_rng(seed), (3, channels, 2), share)
-    order = find_pairing(conv(), weight)
-    safe = [not saturating(conv(), weight[:, list(each)]).any() for each in itertools.permutations(range(channels))]
-    if order is not None:
-        assert not saturating(conv(), weight[:, order]).any()
-    if all(safe):
-        assert order is not None
-    if not any(safe):
-        assert order is None
-
-
-def test_there_is_no_order_where_every_channel_is_large_or_one_is_left_over() -> None:
-    assert find_pairing(conv(), np.full((2, 4, 1), 100, np.int8)) is None
-    assert find_pairing(conv(), np.full((2, 3, 1), 1, np.int8)) is None
-
-
-REORDERED = {
-    "behind": (
-        "g (float[1,3,6,6] x) => (float[1,2,6,6] y) <float[4,3,1,1] w, float[4] b, float[2,4,3,3] v, float u = {0.5}>"
-        "{ a = Conv (x, w, b) r = Clip (a, , u) y = Conv <pads = [1,1,1,1]> (r, v) }"
-    ),
-    "through a depthwise one": (
-        "g (float[1,3,6,6] x) => (float[1,2,6,6] y) <float[4,3,1,1] w, float[4,1,3,3] d, float[4] c, float[2,4,1,1] v>"
-        "{ a = Conv (x, w) r = Sigmoid (a) b = Conv <group = 4, pads = [1,1,1,1]> (r, d, c) s = Relu (b)"
-        "  y = Conv (s, v) }"
-    ),
-    "into groups": (
-        "g (float[1,3,6,6] x) => (float[1,2,6,6] y) <float[4,3,1,1] w, float[4] b, float[2,2,3,3] v>"
-        "{ a = Conv (x, w, b) y = Conv <group = 2, pads = [1,1,1,1]> (a, v) }"
-    ),
-    "of products": (
-        "g (float[3,5] x) => (float[3,2] y) <float[4,5] w, float[1,4] b, float[4,2] v>"
-        "{ a = Gemm <transB = 1> (x, w, b) r = Relu (a) y = MatMul (r, v) }"
-    ),
-}
-
-LEFT = {
-    "made in groups": (
-        "g (float[1,4,6] x) => (float[1,2,6] y) <float[4,2,1] w, float[2,4,1] v>"
-        "{ a = Conv <group = 2> (x, w) y = Conv (a, v) }"
-    ),
-    "depthwise from an input": (
-        "g (float[1,4,6] x) => (float[1,2,6] y) <float[4,1,1] w, float[2,4,1] v>"
-        "{ a = Conv <group = 4> (x, w) y = Conv (a, v) }"
-    ),
-    "one channel of each two": (
-        "g (float[1,3,6] x) => (float[1,2,6] y) <float[8,3,1] u, float[4,2,1] w, float[2,4,1] v>"
-        "{ b = Conv (x, u) a = Conv <group = 4> (b, w) y = Conv (a, v) }"
-    ),
-    "read elsewhere": (
-        "g (float[1,3,6] x) => (float[1,2,6] y, float[1,4,6] a) <float[4,3,1] w, float[2,4,1] v>"
-        "{ a = Conv (x, w) y = Conv (a, v) }"
-    ),
-}
-
-
-@pytest.mark.parametrize("text", REORDERED.values(), ids=list(REORDERED))
-def test_channels_change_places_on_both_sides(text: str) -> None:
-    model = network(text)
-    feeds = random_feeds(model)
-    before, weight = evaluate(model, feeds), constant(model.graph.initializers["v"])
-    assert weight is not None
-    order = [1, 0, 3, 2] if "group = 2" in text else [2, 0, 3, 1]
-    assert reorder_inputs(model, {"y": order}) == ["y"]
-    verify(model)
-    assert differences(before, evaluate(model, feeds))[0].error < EXACT
-    after = constant(model.graph.initializers["v"])
-    assert after is not None
-    if "group = 2" in text:
-        assert (after == weight[:, [1, 0]]).all()
-    else:
-        assert (after == (weight[order] if "MatMul" in text else weight[:, order])).all()
-
-
-def test_the_columns_of_a_flattened_channel_stay_together() -> None:
-    model = network(
-        "g (float[1,3,6] x) => (float[1,2] y) <float[4,3,1] w, float[24,2] v>"
-        "{ a = Conv (x, w) f = Flatten (a) y = MatMul (f, v) }"
-    )
-    feeds = random_feeds(model)
-    before, weight = evaluate(model, feeds), constant(model.graph.initializers["v"])
-    assert weight is not None
-    assert reorder_inputs(model, {"y": [2, 0, 3, 1]}) == ["y"]
-    assert differences(before, evaluate(model, feeds))[0].error < EXACT
-    after = constant(model.graph.initializers["v"])
-    assert after is not None
-    assert (after.reshape(4, 12) == weight.reshape(4, 12)[[2, 0, 3, 1]]).all()
-
-
-@pytest.mark.parametrize("text", LEFT.values(), ids=list(LEFT))
-def test_channels_that_are_bound_stay(text: str) -> None:
-    model = network(text)
-    held = {name: constant(value) for name, value in model.graph.initializers.items()}
-    assert reorder_inputs(model, {"y": [2, 0, 3, 1]}) == []
-    assert all(constant(model.graph.initializers[name]) is array for name, array in held.items())
-
-
-def test_an_order_of_other_channels_or_across_groups_is_not_taken() -> None:
-    assert reorder_inputs(network(REORDERED["into groups"]), {"y": [2, 0, 3, 1]}) == []
-    assert reorder_inputs(network(REORDERED["behind"]), {"y": [0, 1], "z": [0, 1, 2, 3]}) == []

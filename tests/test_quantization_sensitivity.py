@@ -6,7 +6,7 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphopt.quantization.sensitivity import Evaluate, sensitivities, spare_few
+from graphopt.quantization.sensitivity import Evaluate, costs_alone, spare_few
 
 COSTS = {"stem": 3.0, "depthwise": 9.0, "body": 1.0, "head": 4.0, "tail": 0.0}
 
@@ -22,19 +22,21 @@ def independent(costs: dict[str, float], asked: list[frozenset[str]] | None = No
     return evaluate
 
 
-def test_each_node_is_measured_alone_and_as_the_only_one_spared() -> None:
+def ranked(costs: dict[str, float], evaluate: Evaluate) -> list[str]:
+    found = costs_alone(costs, evaluate)
+    return sorted(found, key=lambda node: -found[node])
+
+
+def test_each_node_is_measured_alone() -> None:
     asked: list[frozenset[str]] = []
-    found = sensitivities(COSTS, independent(COSTS, asked))
-    assert [one.node for one in found] == ["depthwise", "head", "stem", "body", "tail"]
-    assert [one.alone for one in found] == [9, 4, 3, 1, 0]
-    whole = math.sqrt(107)
-    assert found[0].saved == whole - math.sqrt(26)
-    assert found[-1].saved == 0
-    assert len(asked) == 2 * len(COSTS) + 1
+    done: list[int] = []
+    assert costs_alone(COSTS, independent(COSTS, asked), done.append) == COSTS
+    assert asked == [frozenset({node}) for node in COSTS]
+    assert done == [1, 2, 3, 4, 5]
 
 
 def test_as_few_are_spared_as_the_target_needs() -> None:
-    order = [one.node for one in sensitivities(COSTS, independent(COSTS))]
+    order = ranked(COSTS, independent(COSTS))
     assert spare_few(order, independent(COSTS), 11).spared == ()
     assert spare_few(order, independent(COSTS), 5.5).spared == ("depthwise",)
     assert spare_few(order, independent(COSTS), 3.5).spared == ("depthwise", "head")
@@ -63,7 +65,7 @@ def test_with_independent_errors_no_smaller_set_reaches_the_target(costs: list[i
     named = {f"n{index}": float(cost) for index, cost in enumerate(costs)}
     asked: list[frozenset[str]] = []
     evaluate = independent(named, asked)
-    order = [one.node for one in sensitivities(named, evaluate)]
+    order = ranked(named, evaluate)
     target = share * evaluate(frozenset(named))
     asked.clear()
     found = spare_few(order, evaluate, target)

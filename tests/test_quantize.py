@@ -153,6 +153,24 @@ def test_the_limit_is_kept() -> None:
     assert report.samples == 5
 
 
+def test_processes_calibrate_as_one_does() -> None:
+    pytest.importorskip("dask", reason="processes are an extra")
+    data = {"image": images(slice(0, 12))}
+    seen: list[tuple[int, int | None]] = []
+    alone, parted = (
+        graphopt.quantize(
+            DIGITS,
+            data,
+            method="mse",
+            workers=workers,
+            on_progress=lambda step, done, total: seen.append((done, total)) if step == "calibrate" else None,
+        ).report
+        for workers in (1, 2)
+    )
+    assert alone.plan.to_json() == parted.plan.to_json()
+    assert seen[-1] == (12, 12)
+
+
 def test_progress_ends_where_it_said() -> None:
     steps: dict[str, tuple[int, int | None]] = {}
     graphopt.quantize(
@@ -182,6 +200,11 @@ def test_nothing_to_quantize_is_said() -> None:
             "unknown method 'best'",
         ),
         ({"target": "arm", "data": {"image": np.zeros((1, 1, 8, 8), np.float32)}}, TargetError, "unknown scheme 'arm'"),
+        (
+            {"workers": 0, "data": {"image": np.zeros((1, 1, 8, 8), np.float32)}},
+            CalibrationError,
+            "cannot be dealt out to 0 workers; give 1",
+        ),
         ({"data": {"image": np.full((1, 1, 8, 8), np.nan, np.float32)}}, CalibrationError, "NaN"),
         ({"data": {"image": np.zeros((1, 3, 8, 8), np.float32)}}, CalibrationError, "image"),
     ],
@@ -334,3 +357,11 @@ def test_layers_that_cannot_be_shown_are_refused_early(options: list[str], sente
     assert result.exit_code == 2
     assert sentence in result.stderr
     assert not (tmp_path / "q.onnx").exists()
+
+
+@pytest.mark.parametrize(("samples", "tried"), [(16, True), (15, False)])
+def test_biases_are_corrected_where_there_are_samples_to_tell_whether_it_helps(samples: int, tried: bool) -> None:
+    steps: list[str] = []
+    data = {"image": images(slice(0, samples))}
+    graphopt.quantize(DIGITS, data, on_progress=lambda step, *_: steps.append(step))
+    assert ("correct biases" in steps) == tried

@@ -87,6 +87,14 @@ class Segments:
         left, right = np.maximum(borders, low), np.minimum(borders + 1, high)
         return Segments(left, right, counts[used], histogram.count, histogram.exponent)
 
+    def together(self, bins: int) -> Segments:
+        """Return those of so many neighbouring bins together; the unit stays."""
+        group = np.floor(np.floor(self.left) / bins)
+        first = np.flatnonzero(np.diff(group, prepend=np.nan))  # NaN differs from all
+        last = np.append(first[1:], len(group)) - 1
+        mass = np.add.reduceat(self.mass, first)
+        return Segments(self.left[first], self.right[last], mass, self.total, self.exponent)
+
     def error(self, grid: Grid) -> float:
         """Return the mean square error of a grid, both in squares of the unit."""
         widths = self.right - self.left

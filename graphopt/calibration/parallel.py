@@ -35,11 +35,11 @@ def collect_in_parts(
         model, samples, values, grams: as for `collect`; samples that come from an iterator cannot be dealt out.
         parts: how many.
         scheduler: Dask's: "threads", "processes" or "synchronous"; None is the client that is open, a cluster's say, or
-            threads where there is none.
+            processes where there is none.
         threads: of onnxruntime, for each part.
 
     Raises:
-        CalibrationError: Dask is missing, the number of samples is unknown, or a sample is bad.
+        CalibrationError: Dask is missing, there are no parts, the number of samples is unknown, or a sample is bad.
         ModelError: as for `collect`, or the model exceeds the 2 GB that can be sent.
 
     """
@@ -47,13 +47,15 @@ def collect_in_parts(
         import dask  # noqa: PLC0415  # an extra
     except ImportError as error:
         raise CalibrationError("to calibrate in parts needs Dask; pip install 'graphopt[parallel]'") from error
+    if parts < 1:
+        raise CalibrationError(f"data cannot be dealt out to {parts} workers; give 1 or more")
     work = dask.delayed(partial(_collect_part, values=tuple(values), grams=tuple(grams), threads=threads), pure=False)
     serialized = dask.delayed(_serialized(model))
     found = [work(serialized, part) for part in _dealt_out(samples, parts)]
     while len(found) > 1:
         found = [dask.delayed(_merge)(found[index : index + 2]) for index in range(0, len(found), 2)]
     statistics: Statistics
-    (statistics,) = dask.compute(*found, scheduler=scheduler)
+    (statistics,) = dask.compute(*found, scheduler=scheduler or dask.base.get_scheduler() or "processes")
     return statistics
 
 

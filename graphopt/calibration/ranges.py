@@ -13,6 +13,9 @@ from graphopt.calibration.histogram import Histogram
 
 KEPT = 0.9999
 """The share of values that PERCENTILE does not clip; the best of three in Wu et al. for most networks."""
+EXPECTED = 5
+"""How many values a bin should have for a divergence to mean anything: it is the statistic of a G-test, whose rule
+this is (W. Cochran: Some methods for strengthening the common χ² tests, 1954). Of fewer, one more or less decides."""
 _OCTAVES = 8
 """A range that is searched for is at most 2^8 times smaller than that of all values."""
 _TURNS = 3
@@ -72,16 +75,17 @@ def _choose(segments: Segments, method: RangeMethod, whole: Range, levels: int, 
     def error(span: Range) -> float:
         return segments.error(Grid.spanning(*span, levels, symmetric))
 
-    def divergence(span: Range) -> float:
-        return _divergence(segments, Grid.spanning(*span, levels, symmetric))
-
     match method:
         case RangeMethod.MINMAX:
             return whole
         case RangeMethod.PERCENTILE:
             return _percentile(segments, whole, symmetric)
         case RangeMethod.ENTROPY:
-            return _search(divergence, whole, symmetric)
+            width = _telling_width(segments, whole)
+            parts = segments.together(width)
+            return _search(
+                lambda span: _divergence(parts, Grid.spanning(*span, levels, symmetric), width), whole, symmetric
+            )
         case RangeMethod.MSE:
             return _search(error, whole, symmetric)
         case RangeMethod.AUTO:
@@ -151,20 +155,28 @@ def _tail(left: Float64, right: Float64, mass: Float64, clipped: float) -> float
     return float(right[index] - (right[index] - left[index]) * beyond / mass[index])
 
 
-def _divergence(segments: Segments, grid: Grid) -> float:
+def _divergence(segments: Segments, grid: Grid, width: int) -> float:
     """Return the divergence between bins and what is left of them when each integer spreads evenly over its bins.
 
     What is clipped counts to the outermost bins of the first distribution and not of the second, as in Migacz. Exact
-    zeros, which no range changes, are left out; so are bins without values, where the second is none either.
+    zeros, which no range changes, are left out; so are bins without values, where the second is none either. Where
+    integers lie closer together than bins of `width`, rounding would seem free, and a single bin with all that is
+    clipped in it perfect: it is infinite, as the narrowest range of Migacz has a bin for each integer.
     """
     middle = (segments.left + segments.right) / 2
     inside = (middle >= grid.lowest) & (middle <= grid.highest)
-    if not inside.any():
+    if grid.step < width or not inside.any():
         return math.inf if middle.size else 0.0
     kept = segments.mass[inside]
+    integers = np.round((middle[inside] - grid.lowest) / grid.step).astype(np.intp)
     values = kept.copy()
     values[0] += segments.mass[middle < grid.lowest].sum()
     values[-1] += segments.mass[middle > grid.highest].sum()
-    integers = np.round((middle[inside] - grid.lowest) / (grid.step or 1.0)).astype(np.intp)
     spread = (np.bincount(integers, kept) / np.maximum(np.bincount(integers), 1))[integers]
     return float(values @ np.log(values / values.sum() * (spread.sum() / spread))) / float(values.sum())
+
+
+def _telling_width(segments: Segments, whole: Range) -> int:
+    """Return how many bins to take together for `EXPECTED` values in each, on average over the range of all values."""
+    bins = (whole[1] - whole[0]) * EXPECTED / float(segments.mass.sum())
+    return 1 << max(math.ceil(math.log2(bins)), 0)

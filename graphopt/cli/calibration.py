@@ -1,4 +1,4 @@
-"""The options of commands that calibrate."""
+"""The options of commands that calibrate, and how their texts are read."""
 
 from __future__ import annotations
 
@@ -20,3 +20,11 @@ CalibrationLimit = Annotated[
     int | None,
     typer.Option("--limit", min=1, metavar="N", help="Take the first N samples; all by default.", show_default=False),
 ]
+
+
+def share(text: str) -> float:
+    """Read a share, as `99%` or `0.99`; raises BadParameter."""
+    try:
+        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no share; write for example 99% or 0.99") from None

@@ -50,8 +50,9 @@ def doctor_model(
       graphopt doctor model.onnx --fix -o fast.onnx
 
     """
+    from graphopt.compiler.mend import mend
     from graphopt.ir.save import save
-    from graphopt.quantization.doctor import diagnose, treat
+    from graphopt.quantization.doctor import diagnose
 
     if fix != (output is not None):
         raise typer.BadParameter("--fix and -o FILE go together: where is the mended model to be written?")
@@ -60,7 +61,7 @@ def doctor_model(
         return
     check_file(output)
     with progress("mending") as step:
-        treatment = treat(model, target)
+        treatment = mend(model, target)
         step("saving")
         save(treatment.model, output, external_data=external_data, smallest_external=external_threshold)
     if json:

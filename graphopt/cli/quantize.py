@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from graphopt.cli.calibration import CalibrationLimit, PreprocessText
+from graphopt.cli.calibration import CalibrationLimit, PreprocessText, share
 from graphopt.cli.console import progress_bar, show, show_json
 from graphopt.cli.options import Explain, Json, ModelPath, PipelineText, PresetName, pipeline_text
 from graphopt.cli.output import check_file, check_picture
@@ -41,6 +41,29 @@ Method = Annotated[
     Literal["auto", "minmax", "percentile", "entropy", "mse"],
     typer.Option("--method", help="How to choose ranges; auto also fits weights and biases to the data."),
 ]
+MaxError = Annotated[
+    float | None,
+    typer.Option(
+        "--max-error",
+        metavar="ERROR",
+        help="How large the relative error of the answers may be; the few nodes that stand in the way stay in float32.",
+        show_default=False,
+    ),
+]
+Agreement = Annotated[
+    float | None,
+    typer.Option(
+        "--agreement",
+        metavar="SHARE",
+        parser=share,
+        help="For how many of the samples the class has to stay the same, as 99% or 0.99, in the same way.",
+        show_default=False,
+    ),
+]
+Workers = Annotated[
+    int,
+    typer.Option("--workers", min=1, metavar="N", help="Calibrate in N processes at once, each on a part of the data."),
+]
 PlanFile = Annotated[
     Path | None,
     typer.Option(
@@ -58,6 +81,8 @@ LayersPlot = Annotated[
     Path | None,
     typer.Option("--plot", metavar="FILE.png|.svg", help="Draw that into a file.", show_default=False),
 ]
+NAMED = 3
+"""How many of the nodes that were spared the closing line names; `--explain` names all."""
 
 
 def quantize_model(
@@ -69,8 +94,11 @@ def quantize_model(
     method: Method = "auto",
     preprocess: PreprocessText = None,
     limit: CalibrationLimit = None,
+    max_error: MaxError = None,
+    agreement: Agreement = None,
     pipeline: PipelineText = None,
     preset: PresetName = None,
+    workers: Workers = 1,
     plan: PlanFile = None,
     layers: Layers = False,
     plot: LayersPlot = None,
@@ -88,10 +116,12 @@ def quantize_model(
       graphopt quantize model.onnx -o int8.onnx --data samples.npz --target tensorrt --method percentile --limit 500
       graphopt quantize model.onnx -o small.onnx --target weights-int8
       graphopt quantize model.onnx -o int8.onnx --data samples.npz --layers --plot layers.svg
+      graphopt quantize model.onnx -o int8.onnx --data samples.npz --agreement 99% --max-error 0.05
 
     """
     from graphopt.compiler.quantize import quantize
     from graphopt.ir.save import save
+    from graphopt.quantization.scheme import parse_scheme
 
     text = pipeline_text(pipeline, preset)
     for path in filter(None, (output, plan)):
@@ -105,7 +135,10 @@ def quantize_model(
             method=method,
             preprocessing=preprocess,
             limit=limit,
+            max_error=max_error,
+            agreement=agreement,
             pipeline=text,
+            workers=workers,
             on_progress=step,
         )
         step("saving", 0, None)
@@ -123,7 +156,8 @@ def quantize_model(
     if explain:
         show(*(f"float32: {node}: {reason}" for node, reason in report.floats.items()), "")
     if plan is not None:
-        show(f"{plan}: written, for the pipeline {report.pipeline},quantize{{plan={plan} target={report.scheme}}}")
+        form = parse_scheme(report.scheme).form
+        show(f"{plan}: written, for the pipeline {report.pipeline},quantize{{plan={plan} target={form}}}")
     show(f"{output}: written, {closing_line(report)}")
 
 
@@ -161,6 +195,9 @@ def closing_line(report: QuantizationReport) -> str:
         f"{report.integers} nodes in integers and {len(report.floats)} in float32",
         f"{quantity(report.bytes_before, 'B')} → {quantity(report.bytes_after, 'B')}",
     ]
+    if report.before_sparing is not None:
+        names = report.spared[:NAMED] + (("…",) if len(report.spared) > NAMED else ())
+        parts.append(f"{len(report.spared)} of them spared ({', '.join(names)}): {report.before_sparing} before")
     if report.fidelity is not None:
         parts.append(f"{report.fidelity} on {report.fidelity.samples} of the {report.samples or 'given'} samples")
     return ", ".join([*parts, f"{sum(report.seconds.values()):.1f} s"])

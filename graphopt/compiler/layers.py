@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from graphopt.calibration.source import Data, open_samples
 from graphopt.compiler.optimize import optimize
 from graphopt.compiler.quantize import Quantized
+from graphopt.compiler.steps import Progress
+from graphopt.inspect.fidelity import Judge
 from graphopt.ir.load import Source, load
 from graphopt.ir.shapes import infer_shapes
 from graphopt.quantization.error_table import ErrorTable, error_table
 from graphopt.quantization.partial import answer_error, results_of
 from graphopt.quantization.scheme import parse_scheme
+from graphopt.quantization.sensitivity import costs_alone
 
 SAMPLES = 16
 """How many are looked at: the first ones. Every layer is quantized alone once."""
@@ -24,7 +25,7 @@ def layer_errors(
     *,
     samples: int = SAMPLES,
     threads: int = 0,
-    on_layer: Callable[[str, int, int | None], None] | None = None,
+    on_layer: Progress = lambda *_: None,
 ) -> ErrorTable:
     """Compare what each layer makes in a quantized model and in its source, and quantize each alone.
 
@@ -46,10 +47,7 @@ def layer_errors(
     model.metadata_props.update(quantized.model.metadata_props)  # what pictures it takes
     taken = open_samples(data, model).part(0, samples)
     layers = results_of(model, report.plan)
-    evaluate = answer_error(model, report.plan, parse_scheme(report.scheme).form, taken, threads=threads)
-    alone: dict[str, float] = {}
-    for layer in layers:
-        alone[layer] = evaluate(frozenset({layer}))
-        if on_layer:
-            on_layer("compare layers", len(alone), len(layers))
-    return error_table(model, quantized.model, layers, taken, alone, threads=threads)
+    judge = Judge(model, taken, threads=threads)
+    evaluate = answer_error(model, report.plan, parse_scheme(report.scheme).form, judge)
+    costs = costs_alone(layers, evaluate, lambda done: on_layer("compare layers", done, len(layers)))
+    return error_table(model, quantized.model, layers, taken, costs, threads=threads)

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from graphopt.calibration.ranges import Range, RangeMethod, choose_range
 from graphopt.calibration.source import Samples
 from graphopt.calibration.statistics import Statistics
+from graphopt.compiler.correcting import Corrector
 from graphopt.compiler.steps import Steps
 from graphopt.inspect.fidelity import Judge
 from graphopt.quantization.affine import limits_of
@@ -17,13 +18,16 @@ from graphopt.quantization.contest import Ranges, best_ranges, trials
 from graphopt.quantization.decide import decide
 from graphopt.quantization.emit import emit
 from graphopt.quantization.plan import Plan
-from graphopt.quantization.refine import refine
+from graphopt.quantization.refine import measurable, refine
 from graphopt.quantization.scheme import Scheme
 from graphopt.quantization.selection import Selection
 from graphopt.quantization.unsaturate import without_saturation
 
 TRIED = 32
 """How many samples, the first ones, tell better ranges from worse."""
+
+FEWEST = 8
+"""Of fewer samples, means say nothing, and errors little."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,10 @@ class Planner:
             return plan
         best = self._decided(self._best(candidates, plan, judge))
         if best.weights == first.weights:
-            return replace(plan, values=best.values)
-        return best if plan is first else self._fitted(best)  # a bias had too little room
+            plan = replace(plan, values=best.values)
+        else:  # a bias had too little room
+            plan = best if plan is first else self._fitted(best)
+        return self._corrected(plan, samples)
 
     def _decided(self, ranges: Ranges) -> Plan:
         plan = decide(self.selection, ranges, self.scheme)
@@ -96,6 +102,15 @@ class Planner:
     def _fitted(self, plan: Plan) -> Plan:
         with self.steps.step("fit weights", len(self.selection.products)) as done:
             return refine(plan, self.selection, self.statistics.grams, self.scheme, done)
+
+    def _corrected(self, plan: Plan, samples: Samples) -> Plan:
+        """Take away means that quantization adds, where there are as many other samples to tell whether it helps."""
+        count = min(TRIED, (samples.count or 0) // 2)
+        if count < FEWEST:
+            return plan
+        seen, others = samples.part(0, count), samples.part(count, 2 * count)
+        corrector = Corrector(self.model, self.scheme, seen, others, self.threads, self.steps)
+        return corrector.correct(plan, measurable(self.selection))
 
     def _best(self, candidates: Mapping[str, Ranges], plan: Plan, judge: Judge) -> Ranges:
         """Return the best of several ways to choose ranges, as measured by the answers to a few samples."""

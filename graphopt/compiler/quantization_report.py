@@ -23,6 +23,8 @@ class QuantizationReport:
         integers: how many nodes compute in integers, or read weights of integers.
         floats: why each other node does not, by its label.
         fidelity: the answers compared with the model's, on the first `JUDGED` of the samples that were observed.
+        spared: the labels of the nodes among those that were spared for the answers' sake, the most costly first.
+        before_sparing: the answers with them in integers, where some are.
         bytes_before, bytes_after: of all constants.
         seconds: by step.
 
@@ -36,11 +38,13 @@ class QuantizationReport:
     integers: int
     floats: Mapping[str, str]
     fidelity: Fidelity | None
+    spared: tuple[str, ...]
+    before_sparing: Fidelity | None
     bytes_before: int
     bytes_after: int
     seconds: Mapping[str, float]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, without the plan."""
-        plain = {name: value for name, value in vars(self).items() if name not in {"plan", "fidelity"}}
-        return plain | {"fidelity": None if self.fidelity is None else asdict(self.fidelity)}
+        plain = {name: value for name, value in vars(self).items() if name != "plan"}
+        return {name: asdict(value) if isinstance(value, Fidelity) else value for name, value in plain.items()}

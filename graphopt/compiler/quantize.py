@@ -8,6 +8,7 @@ from typing import NamedTuple
 import onnx_ir as ir
 
 from graphopt.calibration.collect import collect
+from graphopt.calibration.parallel import collect_in_parts
 from graphopt.calibration.preprocessing import Preprocessing, keep_preprocessing, parse_preprocessing
 from graphopt.calibration.ranges import RangeMethod
 from graphopt.calibration.source import Data, Samples, open_samples
@@ -15,9 +16,11 @@ from graphopt.calibration.statistics import Statistics
 from graphopt.compiler.optimize import optimize
 from graphopt.compiler.planning import Planner
 from graphopt.compiler.quantization_report import QuantizationReport
+from graphopt.compiler.sparing import Sparer, Sparing
 from graphopt.compiler.steps import Progress, Steps
 from graphopt.errors import CalibrationError, ModelError
 from graphopt.inspect.fidelity import Fidelity, compare
+from graphopt.inspect.goal import Goal
 from graphopt.ir.load import Source, load
 from graphopt.ir.shapes import infer_shapes
 from graphopt.ir.tensors import slots
@@ -42,7 +45,7 @@ class Quantized(NamedTuple):
     report: QuantizationReport
 
 
-def quantize(
+def quantize(  # noqa: PLR0913  # a keyword each that a user may say something by
     model: Source,
     data: Data | None = None,
     target: str | Scheme = "x64",
@@ -50,7 +53,10 @@ def quantize(
     method: str | RangeMethod = RangeMethod.AUTO,
     preprocessing: str | Preprocessing | None = None,
     limit: int | None = None,
+    max_error: float | None = None,
+    agreement: float | None = None,
     pipeline: str = DEFAULT_PRESET,
+    workers: int = 1,
     threads: int = 0,
     on_progress: Progress | None = None,
 ) -> Quantized:
@@ -58,8 +64,9 @@ def quantize(
 
     The model goes through a pipeline of passes, runs on the data once to observe its values, and is written with
     QuantizeLinear and DequantizeLinear where the target takes them. Inputs and outputs stay as they are. With the
-    method `auto`, ranges are those of the other methods that are best for the answers, and weights and biases are
-    fitted to the data; the other methods choose ranges as `RangeMethod` says, and round weights to the nearest.
+    method `auto`, ranges are those of the other methods that are best for the answers, weights and biases are fitted to
+    the data, and means that are still off are taken away where the answers to other samples get better. The other
+    methods choose ranges as `RangeMethod` says, and round weights to the nearest.
 
     Args:
         model: a path, serialized bytes, a ModelProto or an IR model.
@@ -70,19 +77,26 @@ def quantize(
         method: `auto`, `minmax`, `percentile`, `entropy` or `mse`.
         preprocessing: of pictures, as text or parsed; the model keeps it. By default what the model keeps already.
         limit: how many samples to take at most, the first ones.
+        max_error: how large the relative error of the answers may be. Where it is larger, few nodes stay in float32:
+            those that cost the answers most when they alone are quantized, so many as it takes.
+        agreement: for which share of the samples the class has to stay the same, as 0.99, in the same way.
         pipeline: a preset or the text of a pipeline of passes, run before.
-        threads: of onnxruntime; 0 means as many as this process may run on.
+        workers: processes that calibrate on parts of the data at once, by Dask (`pip install 'graphopt[parallel]'`), or
+            tasks of its client where one is open. A script that asks for several has to guard what it does by
+            `if __name__ == "__main__"`.
+        threads: of onnxruntime; 0 means as many as this process may run on, and one for each of several workers.
         on_progress: told of each step how far it is.
 
     Raises:
         ModelError: the model is broken, or nothing in it can compute in integers.
-        CalibrationError: the data, the preprocessing or the method.
+        CalibrationError: the data, the preprocessing, the method, or answers too good for any integer.
         TargetError: the scheme.
         PipelineError, PassFailureError: the pipeline.
 
     """
     scheme = target if isinstance(target, Scheme) else parse_scheme(target)
-    work = _Work(scheme, _method(method), threads, Steps(on_progress or (lambda *_: None)))
+    goal = Goal(max_error, agreement)
+    work = _Work(scheme, _method(method), goal, workers, threads, Steps(on_progress or (lambda *_: None)))
     loaded = load(model)
     given = parse_preprocessing(preprocessing) if isinstance(preprocessing, str) else preprocessing
     if given is not None:
@@ -103,6 +117,8 @@ class _Work:
 
     scheme: Scheme
     method: RangeMethod
+    goal: Goal
+    workers: int
     threads: int
     steps: Steps
 
@@ -112,12 +128,14 @@ class _Work:
             raise ModelError(_why_nothing(model, selection))
         if samples is None and not self.scheme.weights_only:
             raise CalibrationError(f"scheme {self.scheme} quantizes activations: give data to calibrate with")
+        if samples is None and self.goal:
+            raise CalibrationError(f"whether there is {self.goal} is measured on data: give some")
         statistics = self._observe(model, samples, selection)
         planner = Planner(model, selection, statistics, self.scheme, self.method, self.threads, self.steps)
-        plan = planner.plan(samples)
+        sparing = self._spare(model, samples, Sparing(planner.plan(samples), selection, (), None))
         quantized = model.clone()
         with self.steps.step("write"):
-            emit(quantized, plan, self.scheme.form)
+            emit(quantized, sparing.plan, self.scheme.form)
             quantized.metadata_props[METADATA_KEY] = str(self.scheme)
             verify(quantized)
         fidelity = None if samples is None else self._judge(model, quantized, samples)
@@ -127,11 +145,13 @@ class _Work:
                 scheme=str(self.scheme),
                 method=str(self.method),
                 pipeline=pipeline,
-                plan=plan,
+                plan=sparing.plan,
                 samples=statistics.samples,
-                integers=len(selection.nodes),
-                floats=selection.refusals,
+                integers=len(sparing.selection.nodes),
+                floats=sparing.selection.refusals,
                 fidelity=fidelity,
+                spared=sparing.spared,
+                before_sparing=sparing.before if sparing.spared else None,
                 bytes_before=_bytes(model),
                 bytes_after=_bytes(quantized),
                 seconds=self.steps.seconds,
@@ -141,15 +161,21 @@ class _Work:
     def _observe(self, model: ir.Model, samples: Samples | None, selection: Selection) -> Statistics:
         if samples is None:
             return Statistics()
+        values = [str(value.name) for value in selection.sources]
+        grams = measurable(selection) if self.method is RangeMethod.AUTO else []
         with self.steps.step("calibrate", samples.count) as done:
-            return collect(
-                model,
-                samples,
-                [str(value.name) for value in selection.sources],
-                measurable(selection) if self.method is RangeMethod.AUTO else (),
-                threads=self.threads,
-                progress=done,
-            )
+            if self.workers == 1:
+                return collect(model, samples, values, grams, threads=self.threads, progress=done)
+            found = collect_in_parts(model, samples, values, grams, parts=self.workers, threads=self.threads or 1)
+            done(found.samples)
+            return found
+
+    def _spare(self, model: ir.Model, samples: Samples | None, whole: Sparing) -> Sparing:
+        """Spare the nodes that keep the answers from the goal."""
+        if samples is None or not self.goal:
+            return whole
+        sparer = Sparer(model, self.scheme, samples.part(0, JUDGED), self.threads, self.steps)
+        return sparer.spare(whole.plan, whole.selection, self.goal)
 
     def _judge(self, model: ir.Model, quantized: ir.Model, samples: Samples) -> Fidelity | None:
         judged = samples.part(0, JUDGED)

@@ -107,12 +107,6 @@ class Chain:
         """How many channels the two share."""
         return self.first.channels_out
 
-    @property
-    def value(self) -> str:
-        """Return the name of the value that the second layer reads."""
-        last = self.between[-1] if self.between else self.first.node
-        return str(last.outputs[0].name)
-
 
 def find_chains(model: ir.Model, through: Collection[str]) -> list[Chain]:
     """Return the chains of the main graph, in order, whose nodes between are of the operators named, or Flatten.

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 import onnx_ir as ir
 
-from graphopt.inspect.fidelity import compare
+from graphopt.inspect.fidelity import Judge
 from graphopt.quantization.emit import emit
 from graphopt.quantization.obstacles import activations, clamp_of
 from graphopt.quantization.plan import Plan
+from graphopt.quantization.selection import Selection
 from graphopt.quantization.sensitivity import Evaluate
-from graphopt.tensors import Feeds
 
 
 def results_of(model: ir.Model, plan: Plan) -> dict[str, str]:
@@ -54,25 +54,31 @@ def restrict(model: ir.Model, plan: Plan, nodes: Collection[str]) -> Plan:
     )
 
 
-def answer_error(model: ir.Model, plan: Plan, form: str, samples: Iterable[Feeds], *, threads: int = 0) -> Evaluate:
+def narrow(plan: Plan, selection: Selection) -> Plan:
+    """Return the plan for a selection of fewer nodes; their parameters stay."""
+    chosen = {str(node.outputs[0].name) for node in selection.nodes}
+    values = {str(value.name) for value in selection.values}
+    return dataclasses.replace(
+        plan,
+        nodes=plan.nodes & chosen,
+        values={name: affine for name, affine in plan.values.items() if name in values},
+    )
+
+
+def answer_error(model: ir.Model, plan: Plan, form: str, judge: Judge) -> Evaluate:
     """Return the function that says the relative error of the answers with some nodes of a plan quantized.
 
     Args:
         model: that the plan was made for.
         plan: the decisions for all.
         form: how to write them (`graphopt.quantization.forms.FORMS`).
-        samples: a few of those that were calibrated with; gone through again at each call.
-        threads: of onnxruntime; 0 means as many as this process may run on.
+        judge: knows the model's answers to a few samples.
 
     """
-    held = list(samples)
 
     def evaluate(nodes: frozenset[str]) -> float:
-        if not nodes:
-            return 0.0
         quantized = model.clone()
         emit(quantized, restrict(model, plan, nodes), form)
-        found = compare(model, quantized, held, threads=threads)
-        return 0.0 if found is None else found.error
+        return judge.error(quantized)
 
     return evaluate

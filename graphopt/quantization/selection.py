@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 import onnx_ir as ir
@@ -12,6 +12,7 @@ from graphopt.quantization.forms import Form
 from graphopt.quantization.obstacles import activations, clamp_of, obstacle
 from graphopt.quantization.scheme import Scheme
 
+SPARED = "spared, since in integers it costs the answers too much"
 WAITING = "what it reads is no integer there, or nothing takes its integers"
 
 
@@ -43,18 +44,19 @@ class Selection:
         return [value for value in self.values if value not in moved]
 
 
-def select(model: ir.Model, scheme: Scheme) -> Selection:
+def select(model: ir.Model, scheme: Scheme, spared: Collection[str] = ()) -> Selection:
     """Choose the nodes of the main graph that compute in integers under a scheme.
 
     Products do. A pair or a map does where all that it reads is integers anyway, and something takes its own. A move
     does where integers come in, and where integers are asked for behind it: it carries them at no loss. Only tensors
-    of float32 are touched, and types that nobody inferred are none; subgraphs stay as they are.
+    of float32 are touched, and types that nobody inferred are none; subgraphs stay as they are. So do the nodes that
+    are spared, by the names of their first outputs.
     """
     form = scheme.facts
     refusals: dict[str, str] = {}
     candidates: list[ir.Node] = []
     for node in model.graph:
-        reason = obstacle(node, form)
+        reason = SPARED if node.outputs and node.outputs[0].name in spared else obstacle(node, form)
         if reason is None:
             candidates.append(node)
         elif node.op_type != "Constant":

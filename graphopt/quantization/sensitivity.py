@@ -1,34 +1,17 @@
-"""Which layers cost the answers most when they are quantized, and which few to spare so that the answers are good.
+"""Which nodes cost the answers most when they are quantized, and which few to spare so that the answers are good.
 
-What a layer costs is measured, not estimated: it is quantized alone, and all are quantized but it (as in Wu et al.
-2020, "Integer Quantization for Deep Learning Inference", sections 5.3 and 6). Whoever asks says what "quantized" means,
-and what the others compute in: float32, or integers of 16 bits.
+What a node costs is measured, not estimated: it alone is quantized (as in Wu et al. 2020, "Integer Quantization for
+Deep Learning Inference", section 6). The errors of several may add up or cancel out, so that what sparing some of them
+gains is measured too. Whoever asks says what "quantized" means, and what the others compute in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 Evaluate = Callable[[frozenset[str]], float]
-"""The error of the answers with just these nodes quantized: finite, 0 for none of them, larger is worse."""
-
-
-@dataclass(frozen=True)
-class Sensitivity:
-    """What quantizing one node costs.
-
-    Attributes:
-        node: its name.
-        alone: the error with no other node quantized.
-        saved: how much less the error is with all other nodes quantized than with all; below zero where the errors of
-            several nodes cancel out.
-
-    """
-
-    node: str
-    alone: float
-    saved: float
+"""The error of the answers with just these nodes quantized: finite, larger is worse."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +30,16 @@ class Choice:
     reached: bool
 
 
-def sensitivities(nodes: Iterable[str], evaluate: Evaluate) -> list[Sensitivity]:
-    """Measure each node, 2·n + 1 evaluations; return the most costly first.
-
-    The order is that of the error alone, which does not depend on how errors of others happen to add up.
-    """
-    every = frozenset(nodes)
-    whole = evaluate(every)
-    found = [Sensitivity(node, evaluate(frozenset({node})), whole - evaluate(every - {node})) for node in sorted(every)]
-    return sorted(found, key=lambda one: (-one.alone, one.node))
+def costs_alone(
+    nodes: Collection[str], evaluate: Evaluate, on_node: Callable[[int], None] | None = None
+) -> dict[str, float]:
+    """Return the error of the answers with each node alone quantized; `on_node` is told how many are done."""
+    costs: dict[str, float] = {}
+    for node in nodes:
+        costs[node] = evaluate(frozenset({node}))
+        if on_node:
+            on_node(len(costs))
+    return costs
 
 
 def spare_few(ranking: Collection[str], evaluate: Evaluate, target: float, most: int | None = None) -> Choice:
@@ -65,7 +49,7 @@ def spare_few(ranking: Collection[str], evaluate: Evaluate, target: float, most:
     that turns out not to be needed is quantized again, the least costly first. That is about log₂ n + k evaluations.
 
     Args:
-        ranking: all nodes that can be quantized, the most costly first (`sensitivities`).
+        ranking: all nodes that can be quantized, the most costly first (`costs_alone`).
         evaluate: see `Evaluate`.
         target: the largest error allowed.
         most: how many may be spared; all by default. Where they do not reach the target, the choice says so.

@@ -9,11 +9,13 @@ import onnx_ir as ir
 
 from graphopt.ir.constants import constant
 from graphopt.ir.dims import same_shape
+from graphopt.tensors import Array
 
 Condition = Callable[[ir.Node], bool]
 
 # Coordinate modes of Resize that map every point to itself where the size stays.
 _STEADY_MODES = frozenset({"align_corners", "asymmetric", "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel"})
+_MODERATE = np.float32(1e30)
 _TO_THE_END = 2**31 - 1  # what exporters write for the end of any axis
 
 
@@ -137,6 +139,33 @@ def is_unbounded(node: ir.Node) -> bool:
     """Whether a Clip has neither a minimum nor a maximum."""
     absent = all(value is None for value in node.inputs[1:])
     return absent and not {"min", "max"} & set(node.attributes)
+
+
+def rounds_as(node: ir.Node, other: ir.Node) -> bool:
+    """Whether two nodes round alike: by the same scales, along the same axis, and zero points, all given.
+
+    A float32 that is far from what overflows or underflows tells integers of 16 bits apart.
+    """
+    (scale, zero), others = _parameters(node), _parameters(other)
+    if scale is None or zero is None or scale.dtype != np.float32 or zero.dtype.itemsize > 2:
+        return False
+    same = all(_is_equal(mine, theirs) for mine, theirs in zip((scale, zero), others, strict=True))
+    return same and _lie(node) == _lie(other) and bool(np.all((scale > 1 / _MODERATE) & (scale < _MODERATE)))
+
+
+def _parameters(node: ir.Node) -> tuple[Array | None, Array | None]:
+    """Return the scales and zero points of a QuantizeLinear or DequantizeLinear, where they are constant."""
+    scale, zero = (constant(node.inputs[index]) if _has(node, index) else None for index in (1, 2))
+    return scale, zero
+
+
+def _lie(node: ir.Node) -> tuple[int, int]:
+    """Return which axis they lie along, and for blocks of how many elements."""
+    return node.attributes.get_int("axis", 1), node.attributes.get_int("block_size", 0)
+
+
+def _is_equal(first: Array, second: Array | None) -> bool:
+    return second is not None and first.dtype == second.dtype and np.array_equal(first, second)
 
 
 def _has(node: ir.Node, index: int) -> bool:

@@ -1,7 +1,7 @@
 """The algebra of doing nothing: for each operator, when its first output is one of its inputs.
 
-A fact maps a node to that input, or to None. All are exact in every element but two: x + 0 turns -0.0 into
-0.0, and a Clip without bounds turns an infinity into the largest number.
+A fact maps a node to that input, or to what it was made of, or to None. All are exact in every element but two:
+x + 0 turns -0.0 into 0.0, and a Clip without bounds turns an infinity into the largest number.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import onnx_ir as ir
 
 from graphopt.ir.constants import constant
 from graphopt.ir.dims import broadcasts_into, same_shape
-from graphopt.ir.traits import is_inert_dropout
+from graphopt.ir.traits import has_references, is_inert_dropout
+from graphopt.ir.walk import is_op
 from passes.eliminate_identity import conditions as when
 
 Fact = Callable[[ir.Node], ir.Value | None]
@@ -57,6 +58,14 @@ def _chosen(node: ir.Node) -> ir.Value | None:
     return choice if same_shape(choice, node.outputs[0]) else None
 
 
+def _rounded_again(node: ir.Node) -> ir.Value | None:
+    """quantize(dequantize(q, s, z), s, z) = q, since s(q - z) / s is q - z but for float32's rounding."""
+    maker = node.inputs[0].producer() if node.inputs[0] is not None else None
+    if not is_op(maker, "DequantizeLinear") or maker is None or has_references(maker):
+        return None
+    return maker.inputs[0] if when.rounds_as(node, maker) else None
+
+
 FACTS: dict[str, Fact] = {
     "Identity": passes_through(when.always),
     "Dropout": passes_through(is_inert_dropout),
@@ -94,6 +103,7 @@ FACTS: dict[str, Fact] = {
     "Sum": passes_through(when.has_one_input),
     "Clip": passes_through(when.is_unbounded),
     "Where": _chosen,
+    "QuantizeLinear": _rounded_again,
     "Add": neutral(0, commutes=True),
     "Sub": neutral(0),
     "Mul": neutral(1, commutes=True),

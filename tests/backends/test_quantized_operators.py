@@ -10,11 +10,11 @@ from graphopt.backends.ort.reference import evaluate
 from graphopt.ir.load import load
 from graphopt.targets import host
 from graphopt.tensors import Array
-from tests.backends.test_integer_kernels import compiled
 from tests.qlinear import (
     GraphBuilder,
     Quantized,
     Window,
+    compiled,
     grid,
     qlinear_conv,
     qlinear_matmul,

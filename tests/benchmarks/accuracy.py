@@ -18,6 +18,7 @@ import graphopt
 from graphopt.backends.ort.session import Session
 from graphopt.tensors import Array
 from models import TOPOLOGIES
+from tests.benchmarks.names import chosen
 
 _SHAPE = 1, 3, 224, 224
 _FLOAT, _DOUBLE = onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE
@@ -25,8 +26,9 @@ _FLOAT, _DOUBLE = onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE
 
 def main(names: list[str]) -> None:
     """Write the table, row by row as it is measured."""
+    wanted = chosen(names, TOPOLOGIES)
     sys.stdout.write("| model | graphopt | without Winograd | onnxruntime |\n|---|---|---|---|\n")
-    for name in names or TOPOLOGIES:
+    for name in wanted:
         errors = " | ".join(f"{error:.1e}" for error in measure(TOPOLOGIES[name](batch=1)))
         sys.stdout.write(f"| {name} | {errors} |\n")
         sys.stdout.flush()

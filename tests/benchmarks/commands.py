@@ -21,6 +21,7 @@ from pathlib import Path
 
 import onnx
 
+from tests.benchmarks.names import chosen
 from tests.benchmarks.peers import models
 
 RUNS = 9
@@ -36,7 +37,7 @@ def main() -> None:
     """Write the table as it is measured."""
     parser = argparse.ArgumentParser()
     parser.add_argument("names", nargs="*", help="models, as the table names them; all if none are given")
-    names = parser.parse_args().names
+    names = chosen(parser.parse_args().names, models())
     compile_checkout()
     sys.stdout.write(
         f"| seconds | {' | '.join(COMMANDS)} | onnxslim ÷ graphopt | onnxsim ÷ graphopt |\n{'|---' * 6}|\n"
@@ -56,12 +57,11 @@ def compile_checkout() -> None:
 
 
 def files(names: Sequence[str], folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield the models of the comparison of nodes, or those with the names, one after the other in a file."""
+    """Yield those of the models of the comparison of nodes, one after the other in a file."""
     path = folder / "model.onnx"
-    for name, proto in models():
-        if not names or name in names:
-            onnx.save(proto, path)
-            yield name, path
+    for name in names:
+        onnx.save(models()[name](), path)
+        yield name, path
 
 
 def measure(model: Path) -> list[float]:

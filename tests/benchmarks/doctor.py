@@ -19,10 +19,10 @@ import onnx_ir as ir
 
 from graphopt.backends.ort.reference import random_feeds, reference_session
 from graphopt.backends.ort.session import Session
+from graphopt.compiler.mend import mend
 from graphopt.compiler.optimize import optimize
 from graphopt.compiler.quantize import quantize
 from graphopt.ir.load import load
-from graphopt.quantization.doctor import treat
 from graphopt.tensors import Array
 from tests.benchmarks.slow_networks import FORMS, write_slowly
 from tests.shared_models import SHARED
@@ -43,7 +43,7 @@ def main(paths: list[str]) -> None:
 
 def measure(model: ir.Model) -> Iterator[str]:
     """Yield the cells of one file."""
-    treatment = treat(model)
+    treatment = mend(model)
     for diagnosis in (treatment.before, treatment.after):
         done, count = diagnosis.counts().get("convolutions", (0, 0))
         yield f"{done} of {count}"

@@ -5,6 +5,10 @@ with all defaults, and judged on the others in onnxruntime. Prints one Markdown 
 answer is the same, the error of the scores relative to their norm, the accuracy before and after, how many of the
 convolutions onnxruntime computes in integers, the seconds that quantization took, and for how many images our own
 program answers as onnxruntime does.
+
+Then the detector of text, whose answers are regions (`tests.benchmarks.text_regions`, extra `bench`): there are 12
+scenes, of which it is quantized on the first 4 and judged on the other 8, in the form `x64` by onnxruntime and in the
+form `graphopt` by our own program. Prints how many regions there are, and how many are lost and added.
 """
 
 from __future__ import annotations
@@ -21,26 +25,49 @@ import graphopt
 from graphopt.backends.ort.reference import reference_session
 from graphopt.ir.load import load
 from graphopt.tensors import Array
+from tests.benchmarks.names import chosen
+from tests.benchmarks.text_regions import absent, text_regions
 from tests.onnxruntime_graph import in_integers
-from tests.shared_models import SHARED_MODELS, Sample, SharedModel
+from tests.shared_models import SHARED_MODELS, SharedModel
 
 COLUMNS = "model", "images", "same answer", "error", "accuracy", "in int8", "convolutions", "seconds", "as compiled"
 CALIBRATED = 200
 """Samples that a network is quantized on at most."""
+DETECTOR = "ppocr_v4_det"
+REGIONS = "form", "scenes", "regions", "lost", "added", "error", "nodes in integers", "spared", "seconds"
+SCENES = 4
+"""Scenes that the detector is quantized on."""
 
 
 def main(names: list[str]) -> None:
-    """Write the table, row by row as it is measured."""
-    sys.stdout.write(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|\n")
-    for model in SHARED_MODELS:
-        if model.calibration is not None and model.path.exists() and (not names or model.name in names):
-            sys.stdout.write(f"| {' | '.join((model.name, *measure(model, model.calibration())))} |\n")
-            sys.stdout.flush()
+    """Write the tables, row by row as they are measured."""
+    present = [model for model in SHARED_MODELS if model.path.exists()]
+    classifiers = {model.name: model for model in present if model.calibration is not None}
+    detectors = {model.name: model for model in present if model.name == DETECTOR}
+    wanted = chosen(names, [*classifiers, *detectors])
+    if not detectors.keys() >= set(wanted):
+        write(COLUMNS)
+    for name in filter(classifiers.__contains__, wanted):
+        write((name, *measure(classifiers[name])))
+    for name in filter(detectors.__contains__, wanted):
+        write(REGIONS)
+        scenes = [x for x, _ in detectors[name].samples()]
+        for form in ("x64", "graphopt"):
+            write((form, *detect(detectors[name], scenes, form)))
 
 
-def measure(model: SharedModel, calibration: Iterator[Sample]) -> Iterator[str]:
+def write(cells: tuple[str, ...]) -> None:
+    """Write one row, and below one of names the line that a table needs."""
+    sys.stdout.write(f"| {' | '.join(cells)} |\n")
+    if cells in {COLUMNS, REGIONS}:
+        sys.stdout.write(f"{'|---' * len(cells)}|\n")
+    sys.stdout.flush()
+
+
+def measure(model: SharedModel) -> Iterator[str]:
     """Yield the cells of one row, behind the name."""
     before = load(model.path)
+    calibration = model.calibration() if model.calibration else iter(())
     name = str(before.graph.inputs[0].name)
     feeds = [{name: x} for x, _ in itertools.islice(calibration, CALIBRATED)]
     start = time.perf_counter()
@@ -61,6 +88,30 @@ def measure(model: SharedModel, calibration: Iterator[Sample]) -> Iterator[str]:
     yield f"{integers['Conv']} of {integers['Conv'] + floats['Conv']}"
     yield f"{seconds:.0f}"
     yield f"{(ours.argmax(1) == actual.argmax(1)).mean():.2%}"
+
+
+def detect(model: SharedModel, scenes: list[Array], form: str) -> Iterator[str]:
+    """Yield the cells of one row of the detector, behind the form."""
+    before = load(model.path, shapes={"x": model.shape})
+    start = time.perf_counter()
+    quantized, report = graphopt.quantize(before, [{"x": x} for x in scenes[:SCENES]], form)
+    seconds = time.perf_counter() - start
+    images = [{"x": x} for x in scenes[SCENES:]]
+    expected = scores(before, images)
+    if form == "x64":
+        actual = scores(quantized, images)
+    else:
+        compiled = graphopt.compile(quantized, cache=False)
+        actual = np.concatenate([next(iter(compiled(feeds).values())) for feeds in images])
+    pairs = [(text_regions(right[0]), text_regions(made[0])) for right, made in zip(expected, actual, strict=True)]
+    yield str(len(images))
+    yield str(sum(len(right) for right, _ in pairs))
+    yield str(sum(len(absent(right, made)) for right, made in pairs))
+    yield str(sum(len(absent(made, right)) for right, made in pairs))
+    yield f"{np.linalg.norm(actual - expected) / np.linalg.norm(expected):.3f}"
+    yield f"{report.integers} of {report.integers + len(report.floats)}"
+    yield str(len(report.spared))
+    yield f"{seconds:.0f}"
 
 
 def scores(model: ir.Model, images: list[dict[str, Array]]) -> Array:

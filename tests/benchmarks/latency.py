@@ -28,6 +28,7 @@ from graphopt.ir.save import save
 from graphopt.pipeline.presets import DEFAULT_PRESET
 from graphopt.targets import parse_target
 from models import TOPOLOGIES
+from tests.benchmarks.names import chosen
 from tests.shared_models import SHARED
 
 PEERS = "onnxruntime", "openvino"
@@ -50,13 +51,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=parse_target("cpu").cores)
     parser.add_argument("--repeats", type=int, default=30)
     parser.add_argument("--int8", action="store_true", help="quantized on seeded random inputs")
-    parser.add_argument("names", nargs="*", default=[*TOPOLOGIES, *TRAINED])
+    parser.add_argument("names", nargs="*")
     arguments = parser.parse_args()
+    names = chosen(arguments.names, [*TOPOLOGIES, *filter(is_there, TRAINED)])
     sys.stdout.write("| model | graphopt, ms | onnxruntime, ms | OpenVINO, ms | ratio | largest difference |\n")
     sys.stdout.write("|---|---|---|---|---|---|\n")
     ratios = []
     with TemporaryDirectory() as folder:
-        for name, path in files(arguments.names, arguments.batch, Path(folder)):
+        for name, path in files(names, arguments.batch, Path(folder)):
             case = integers(name, path, Path(folder), arguments) if arguments.int8 else opened(name, path, arguments)
             outcome = compete(case, PEERS, repeats=arguments.repeats)
             ratios.append(ratio(outcome))
@@ -66,13 +68,22 @@ def main() -> None:
 
 
 def files(names: list[str], batch: int, folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield the models as files; trained ones where they are."""
+    """Yield the models as files."""
     for name in names:
-        path = SHARED / "models" / f"{name}.onnx" if name in TRAINED else folder / f"{name}.onnx"
+        path = trained(name) if name in TRAINED else folder / f"{name}.onnx"
         if name in TOPOLOGIES:
             onnx.save(TOPOLOGIES[name](batch=batch), path)
-        if path.exists():
-            yield name, path
+        yield name, path
+
+
+def trained(name: str) -> Path:
+    """Return where a trained network is, or would be."""
+    return SHARED / "models" / f"{name}.onnx"
+
+
+def is_there(name: str) -> bool:
+    """Whether there is a trained network."""
+    return trained(name).exists()
 
 
 def integers(name: str, path: Path, folder: Path, arguments: argparse.Namespace) -> Case:

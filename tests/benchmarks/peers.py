@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import onnx
 import onnx_ir as ir
@@ -29,20 +30,23 @@ RUNS = 3
 def main() -> None:
     """Write both tables as they are measured."""
     results: dict[str, list[tuple[int | None, float]]] = {}
-    for name, proto in models():
+    for name, make in models().items():
+        proto = make()
         results[name] = [measure(tool, proto) for tool in TOOLS.values()]
         sys.stderr.write(f"{name}\n")
     write("nodes", ((name, [cell(count) for count, _ in row]) for name, row in results.items()))
     write("seconds", ((name, [f"{seconds:.2f}" for _, seconds in row]) for name, row in results.items()))
 
 
-def models() -> Iterator[tuple[str, onnx.ModelProto]]:
-    """Yield the light networks with random weights, then the trained ones of the shared folder."""
-    for name in LIGHT_MODELS:
-        yield f"light {name}", onnx.shape_inference.infer_shapes(ir.to_proto(light_model(name)))  # peers ask for types
-    for model in SHARED_MODELS:
-        if model.path.exists():
-            yield model.name, onnx.load(model.path)
+def models() -> dict[str, Callable[[], onnx.ModelProto]]:
+    """Return what makes the light networks with random weights, and then reads the trained ones that are there."""
+    light = {f"light {name}": partial(typed, name) for name in LIGHT_MODELS}
+    return light | {model.name: partial(onnx.load, model.path) for model in SHARED_MODELS if model.path.exists()}
+
+
+def typed(name: str) -> onnx.ModelProto:
+    """Return a light network with the types that peers ask for."""
+    return onnx.shape_inference.infer_shapes(ir.to_proto(light_model(name)))
 
 
 def measure(tool: Optimizer, proto: onnx.ModelProto) -> tuple[int | None, float]:

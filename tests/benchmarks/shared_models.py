@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import graphopt
 from graphopt.targets import PRECISIONS
+from tests.benchmarks.names import chosen
 from tests.shared_models import SHARED_MODELS, Agreement, SharedModel, compare
 
 COLUMNS = "model", "nodes", "by TVM", "by onnxruntime", "largest difference", "images", "relabelled", "accuracy"
@@ -31,12 +32,13 @@ def main() -> None:
 
 def table(names: list[str], precision: str | None) -> Iterator[str]:
     """Yield the lines of the table, for all models or the named ones."""
+    models = {model.name: model for model in SHARED_MODELS if model.path.exists()}
+    wanted = chosen(names, models)
     yield f"| {' | '.join(COLUMNS)} |"
     yield "|---" * len(COLUMNS) + "|"
-    for model in SHARED_MODELS:
-        if not names or model.name in names:
-            module = model.compile(precision)
-            yield row(model, module, compare(model, module))
+    for model in (models[name] for name in wanted):
+        module = model.compile(precision)
+        yield row(model, module, compare(model, module))
 
 
 def row(model: SharedModel, module: graphopt.CompiledModule, agreement: Agreement) -> str:

@@ -11,6 +11,7 @@ import sys
 import numpy as np
 
 from graphopt.targets import Target, parse_target
+from tests.benchmarks.names import chosen
 from tests.vector_functions import BOUNDS, exact, library, run, ulps
 
 _CHUNK = 1 << 17
@@ -18,9 +19,10 @@ _CHUNK = 1 << 17
 
 def main(names: list[str]) -> None:
     """Write the table, row by row as it is measured."""
+    wanted = chosen(names, BOUNDS)
     sys.stdout.write("| function | processor | ULP | at |\n|---|---|---|---|\n")
     for processor in ("haswell", "x86-64"):
-        for name in names or BOUNDS:
+        for name in wanted:
             error, place = worst(name, parse_target(f"cpu{{mcpu={processor} cores=1}}"))
             sys.stdout.write(f"| {name} | {processor} | {error:.3f} | {place!r} |\n")
             sys.stdout.flush()

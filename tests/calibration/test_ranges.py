@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from graphopt.calibration.distortion import Grid, expected_error
+from graphopt.calibration.distortion import Grid, Segments, expected_error
 from graphopt.calibration.histogram import Histogram
 from graphopt.calibration.ranges import RangeMethod, choose_range
 
@@ -73,6 +73,40 @@ def test_an_outlier_does_not_stretch_the_range(method: RangeMethod) -> None:
     lower, upper = choose_range(found, method, 256, symmetric=False)
     assert -6 < lower < -2
     assert 2 < upper < 6
+
+
+SPARSE = {
+    "a spike and a few far away": np.concatenate([np.full(900, 0.1), np.full(5, 6.0), RNG.uniform(0, 0.2, 50)]),
+    "nearly all zeros": np.where(RNG.random(5000) < 0.98, 0, np.abs(RNG.standard_t(2, 5000))),
+    "a few long tails": RNG.standard_t(2, 1000),
+    "two heaps": np.concatenate([RNG.normal(0, 0.01, 900), RNG.uniform(2, 3, 100)]),
+}
+"""Values whose histogram is mostly gaps: the divergence of so few says nothing."""
+
+
+@pytest.mark.parametrize("shape", SPARSE)
+@pytest.mark.parametrize("copies", [1, 20])
+@pytest.mark.parametrize(("levels", "symmetric"), KINDS)
+def test_entropy_does_not_take_a_few_bins_for_all(shape: str, copies: int, levels: int, symmetric: bool) -> None:
+    found = histogram(np.tile(SPARSE[shape], copies))
+    lower, upper = choose_range(found, RangeMethod.ENTROPY, levels, symmetric)
+    bin_width = 2.0**found.exponent
+    assert (upper - lower) / (levels - 1) >= bin_width or upper - lower >= found.maximum - min(found.minimum, 0)
+    if copies == 1 and levels > 16:
+        whole = choose_range(found, RangeMethod.MINMAX, levels, symmetric)
+        assert (lower, upper) == whole
+
+
+def test_bins_are_taken_together_without_loss() -> None:
+    segments = Segments.of(histogram(SHAPES["lopsided"]))
+    parts = segments.together(8)
+    assert parts.mass.sum() == segments.mass.sum()
+    assert len(np.unique(np.floor(segments.left) // 8)) == len(parts.mass)
+    assert (parts.left[0], parts.right[-1]) == (segments.left[0], segments.right[-1])
+    assert np.all(parts.right - parts.left <= 8)
+    assert np.all(parts.right[:-1] <= parts.left[1:])
+    one = segments.together(1)
+    np.testing.assert_array_equal(one.mass, segments.mass)
 
 
 def test_the_least_error_clips_an_outlier_as_far_as_rounding_gains() -> None:

@@ -123,7 +123,7 @@ def resize(site: Site) -> str | None:
     mode = attributes.get_string("coordinate_transformation_mode", "half_pixel" if site.opset > 10 else "asymmetric")
     if site.kind(0) is not Kind.SAMPLES or mode not in _ALIGNED:
         return f"resizes in the mode {mode}, which may move samples"
-    axes = site.axes(len(site.node.inputs)) if "axes" in attributes else None
+    axes = site.axes(len(site.inputs)) if "axes" in attributes else None
     scales = site.array("scales", 2 if site.opset > 10 else 1)
     sized = site.kind(3) is not None
     stretched = attributes.get_string("keep_aspect_ratio_policy", "stretch") == "stretch"

@@ -6,6 +6,8 @@ from graphopt.ir.batchwise.site import Kind, Site
 
 ALONG = "works along the batch"
 UNKNOWN = "works along axes that are not known"
+_LATE_AXIS = 13
+"""The opset in which Softmax and its kin got -1 for a default; before, they flattened from axis 1 on."""
 
 
 def data(site: Site) -> str | None:
@@ -58,6 +60,11 @@ def lines_up(site: Site, index: int, rank: int) -> str | None:
 def off_batch(axis: int | None) -> str | None:
     """Check that an axis is not the batch."""
     return UNKNOWN if axis is None else ALONG if axis == 0 else None
+
+
+def softmax(site: Site) -> str | None:
+    """Check y[i] = f(x[i]) of a Softmax or one of its kin: it normalizes along an axis, or from one on."""
+    return data(site) or off_batch(site.axis(-1 if site.opset >= _LATE_AXIS else 1))
 
 
 def _words(kind: Kind) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from graphopt.errors import ModelError
-from graphopt.ir.batchwise.rules import RULES
+from graphopt.ir.batchwise.rules import rule_of
 from graphopt.ir.batchwise.site import Kind, Site
 from graphopt.ir.constants import is_constant
 from graphopt.ir.fused import inline_kernels
@@ -108,7 +108,7 @@ class _Proof:
         if mixed := next((kind for kind in read if isinstance(kind, str)), None):
             return mixed
         inner = [node, *(inner for graph in subgraphs(node) for inner in nodes_within(graph))]
-        if not all(map(is_standard, inner)):
+        if not all(is_standard(each) or rule_of(each) for each in inner):
             return f"node {label(node)} is no standard operator"
         if any(map(is_random, inner)):
             return f"node {label(node)} answers otherwise in each run"
@@ -124,12 +124,12 @@ class _Proof:
         return Kind.SAMPLES if is_op(node, "Expand") and self._by_rule(node) is Kind.SAMPLES else Kind.SIZE
 
     def _by_rule(self, node: ir.Node) -> Kind | str:
-        rule = RULES.get(node.op_type)
+        rule = rule_of(node)
         if rule is None:
             return f"node {label(node)} may mix samples"
         found = (None if value is None else self._kind(value) for value in node.inputs)
         kinds = tuple(kind if isinstance(kind, Kind) else None for kind in found)
-        reason = rule(Site(node, kinds, self._opset))
+        reason = rule(Site(node, tuple(node.inputs), kinds, self._opset))
         if reason is not None:
             return f"node {label(node)} {reason}"
         if Kind.SIZE in kinds:

@@ -1,4 +1,4 @@
-"""The table: by operator of `ai.onnx`, why its result is no batch of samples, or None where it is one.
+"""The tables: by operator, why its result is no batch of samples, or None where it is one.
 
 Each rule holds for every opset from 7 on, and is asked where at least one input is samples.
 """
@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from graphopt.ir.batchwise import movement, products
-from graphopt.ir.batchwise.operands import ALONG, UNKNOWN, data, lines_up, off_batch, pointwise
+import onnx_ir as ir
+
+from graphopt.ir.batchwise import integers, movement, products
+from graphopt.ir.batchwise.operands import ALONG, UNKNOWN, data, lines_up, off_batch, pointwise, softmax
 from graphopt.ir.batchwise.site import Kind, Site
+from graphopt.ir.traits import is_standard
 
 Rule = Callable[[Site], str | None]
 
@@ -26,18 +29,19 @@ InstanceNormalization LRN LpPool SpaceToDepth
 _REDUCTIONS = """
 ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare
 """.split()
-_LATE_AXIS = 13
-"""The opset in which Softmax and its kin got -1 for a default; before, they flattened from axis 1 on."""
+
+
+def rule_of(node: ir.Node) -> Rule | None:
+    """Return the rule for a node, None where there is none."""
+    if is_standard(node):
+        return RULES.get(node.op_type)
+    return integers.MICROSOFT_RULES.get(node.op_type) if node.domain == integers.MICROSOFT else None
 
 
 def _reduction(site: Site) -> str | None:
     """Check the axes; all by default."""
     axes = site.axes(1)
     return data(site) or ("reduces axes that are not known, or all" if not axes else ALONG if 0 in axes else None)
-
-
-def _softmax(site: Site) -> str | None:
-    return data(site) or off_batch(site.axis(-1 if site.opset >= _LATE_AXIS else 1))
 
 
 def _first_axis(site: Site) -> str | None:
@@ -99,13 +103,14 @@ def _trilu(site: Site) -> str | None:
 
 
 RULES: Mapping[str, Rule] = {
+    **integers.RULES,
     **dict.fromkeys(_POINTWISE, pointwise),
     **dict.fromkeys(_BY_SAMPLE, data),
     **dict.fromkeys(_REDUCTIONS, _reduction),
     **dict.fromkeys(("ArgMax", "ArgMin"), _first_axis),
     **dict.fromkeys(("DequantizeLinear", "QuantizeLinear"), _quantization),
     **dict.fromkeys(("Flatten", "Reshape"), movement.reshape),
-    **dict.fromkeys(("Hardmax", "LogSoftmax", "Softmax"), _softmax),
+    **dict.fromkeys(("Hardmax", "LogSoftmax", "Softmax"), softmax),
     **dict.fromkeys(("LayerNormalization", "RMSNormalization"), _layer_normalization),
     **dict.fromkeys(("LpNormalization", "TopK"), _last_axis),
     **dict.fromkeys(("Resize", "Upsample"), movement.resize),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 import numpy as np
@@ -25,11 +26,20 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Site:
-    """A node and what its inputs are; the operands that it lacks are None in `kinds`."""
+    """A node, its operands and what they are; those that it lacks are None in `kinds`.
+
+    `inputs` are all that the node has, or those of them that an operator of the same meaning would have (`of`).
+    """
 
     node: ir.Node
+    inputs: tuple[ir.Value | None, ...]
     kinds: tuple[Kind | None, ...]
     opset: int
+
+    def of(self, places: Sequence[int]) -> Site:
+        """Return the site with some of the inputs alone, in that order; None where one is left out."""
+        inputs = tuple(self.inputs[place] if place < len(self.inputs) else None for place in places)
+        return replace(self, inputs=inputs, kinds=tuple(map(self.kind, places)))
 
     def kind(self, index: int) -> Kind | None:
         """Return what an input is, None where it is left out."""
@@ -37,7 +47,7 @@ class Site:
 
     def shape(self, index: int) -> ir.Shape | None:
         """Return the shape of an input, None where it is unknown or the input is left out."""
-        value = self.node.inputs[index] if index < len(self.node.inputs) else None
+        value = self.inputs[index] if index < len(self.inputs) else None
         return None if value is None else value.shape
 
     def rank(self, index: int = 0) -> int | None:
