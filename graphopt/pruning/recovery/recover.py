@@ -97,7 +97,8 @@ def refit(
     Args:
         original: what the targets come from.
         changed: a model with the same inputs: pruned, sparse, factorized, or clipped.
-        samples: feeds without labels that can be gone through again.
+        samples: feeds without labels that can be gone through again; of all kinds that the model will see, since the
+            first of a data set that is sorted by class mislead.
         kept: where an axis of a value is shorter in the changed model: the indices that it still has.
         keep_zeros: whether what is zero in a weight stays zero.
         ridge: how dear it is to move away from a weight, as a share of the mean squares of what it multiplies; None
