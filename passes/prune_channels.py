@@ -14,11 +14,11 @@ from graphopt.errors import PipelineError
 from graphopt.ir.shapes import infer_shapes
 from graphopt.pipeline.base import Pass
 from graphopt.pipeline.context import Context
-from graphopt.pruning.budget import OF_TIME, Budget, Measure, one_budget
+from graphopt.pruning.budget import Budget, Measure, one_budget
 from graphopt.pruning.cost import cost_of, counted
 from graphopt.pruning.plan import METADATA_KEY, Plan
 from graphopt.pruning.search import by_score, room_for
-from graphopt.pruning.width import snaps_to_try, vector_width
+from graphopt.pruning.width import snaps_to_try
 
 ROUNDING = 10.0
 """With fewer channels a model answers otherwise, as the budget has it: a check is to find what is broken."""
@@ -94,11 +94,9 @@ class PruneChannels(Pass):
         from graphopt.pruning.importance.evidence import Evidence  # noqa: PLC0415
 
         budget = self._budget
-        static, vector = counted(model), vector_width(ctx.target)
-        cost = cost_of(budget.measure, static, coupling.groups)
-        computed = cost_of(budget.measure, static, coupling.groups, vector) if budget.measure in OF_TIME else None
+        cost = cost_of(budget.measure, counted(model), coupling.groups)
         limit = budget.limit(cost.whole)
         channels = {group.name: len(group.channels) for group in coupling.groups}
         room = room_for(cost, limit, channels, snaps_to_try(self.multiple or None, ctx.target))
         scores = score(Criterion(self.criterion), model, coupling, Evidence(seed=ctx.seed))
-        return Plan.of(scores, by_score(cost, limit, room, scores, computed), self.criterion, str(budget))
+        return Plan.of(scores, by_score(cost, limit, room, scores), self.criterion, str(budget))

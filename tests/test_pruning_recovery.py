@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -9,6 +10,7 @@ import onnx_ir as ir
 import pytest
 
 from graphopt.backends.ort.reference import evaluate
+from graphopt.calibration.collect import collect
 from graphopt.compiler.optimize import optimize
 from graphopt.coupling.couple import couple
 from graphopt.coupling.shrink import shrink
@@ -17,6 +19,8 @@ from graphopt.inspect.fidelity import compare
 from graphopt.ir.constants import constant
 from graphopt.ir.shapes import infer_shapes
 from graphopt.ir.verify import verify
+from graphopt.pruning.importance.elimination import eliminate
+from graphopt.pruning.importance.evidence import measured
 from graphopt.pruning.recovery import walk as walk_module
 from graphopt.pruning.recovery.layers import in_order
 from graphopt.pruning.recovery.recover import recover, refit
@@ -24,6 +28,7 @@ from graphopt.pruning.recovery.walk import Walk
 from graphopt.tensors import Feeds
 from models.digits import MODEL, TEST
 from tests.networks import network
+from tests.shared_models import SHARED, SHARED_MODELS
 
 TEXT = """
 g (float[N,3,8,8] x) => (float[N,5] y)
@@ -234,6 +239,25 @@ def test_a_walk_sees_what_a_run_sees_however_it_goes(monkeypatch: pytest.MonkeyP
                     np.testing.assert_allclose(found[name], {**answer, **feeds}[name], rtol=1e-4, atol=1e-5)
 
 
+def test_a_walk_takes_constants_and_defaults_along() -> None:
+    model = loaded(
+        """
+        g (float[N,3,4,4] x) => (float[N,3,4,4] y) <float[3,3,1,1] w, float[3,1,1] s> {
+            k = Constant <value = float[1] {2.0}> ()
+            a = Mul (x, k)
+            b = Conv (a, w)
+            c = Add (b, s)
+            y = Mul (c, k)
+        }"""
+    )
+    model.graph.inputs.append(model.graph.initializers["s"])  # a default that the caller may override
+    feeds = [{"x": np.random.default_rng(0).standard_normal((2, 3, 4, 4)).astype(np.float32)}]
+    walk = Walk(model, (["a"], ["c"], ["y"]), feeds, 1)
+    (first,), (_,), (last,) = (list(walk.advance()) for _ in range(3))
+    np.testing.assert_allclose(first["a"], 2 * feeds[0]["x"])
+    np.testing.assert_allclose(last["y"], evaluate(model, feeds[0], threads=1)["y"], rtol=1e-5)
+
+
 def test_a_network_of_other_widths_says_so() -> None:
     model = loaded(
         "g (float[N,3,8,8] x) => (float[N,4,8,8] y) <float[6,3,1,1] w, float[4,6,1,1] v> "
@@ -260,3 +284,32 @@ def test_data_that_cannot_be_used_are_refused() -> None:
     dead = [{"x": np.zeros((8, 3, 8, 8), np.float32)}]
     with pytest.raises(CalibrationError, match="are singular"):
         refit(model, altered(model, noisy, ["w", "b", "m"]), dead, ridge=0.0, threads=1)
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f"the trained networks are not in {SHARED}; GRAPHOPT_SHARED names it")
+def test_a_trained_network_with_half_its_channels_gets_most_answers_back() -> None:
+    """ResNet-20: half the channels within its blocks gone by elimination, refitted on 60 images."""
+    model, _ = optimize(SHARED / "models" / "cifar_resnet20.onnx", "O1")
+    infer_shapes(model)
+    cifar = next(one for one in SHARED_MODELS if one.name == "cifar_resnet20")
+    assert cifar.calibration is not None
+    images = [[x for x, _ in itertools.islice(part(), 60)] for part in (cifar.calibration, cifar.samples)]
+    fitted, judged = ([{"image": np.concatenate(part[i : i + 20])} for i in range(0, 60, 20)] for part in images)
+    coupling = couple(model)
+    grams = collect(model, fitted, (), measured(coupling), threads=1).grams
+    removal = {}
+    for group in coupling.groups:
+        if len(group.producers) == 1:  # within a block
+            order = eliminate(model, group, grams).order
+            removal[group.name] = order[: len(order) // 2]
+    pruned = model.clone()
+    shrink(pruned, coupling, removal)
+    before = compare(model, pruned, judged, threads=1)
+    recover(model, pruned, coupling, removal, fitted, threads=1)
+    after = compare(model, pruned, judged, threads=1)
+    assert before is not None
+    assert after is not None
+    assert before.agreement is not None
+    assert after.agreement is not None
+    assert after.agreement > before.agreement + 0.05
+    assert after.agreement > 0.8

@@ -94,8 +94,8 @@ Multiple = Annotated[
         "--multiple",
         min=1,
         metavar="N",
-        help="Narrower widths are multiples of N; by default of the channels in a vector register of the target, in "
-        "groups with few of them of a half or a quarter, and of less where the budget cannot be met so.",
+        help="Narrower widths are multiples of N; by default of the channels in a vector register of the target, and "
+        "of parts of that in groups of few channels where the budget leaves no choice otherwise.",
         show_default=False,
     ),
 ]

@@ -61,7 +61,7 @@ def prune(  # noqa: PLR0913  # all that it can be asked
         recover: `none`, `least-squares` or `distill`; `least-squares` by default where there are data.
         recipe: of training, as text (`graphopt.distillation.recipe`); by default one for few samples.
         multiple: what narrower widths are multiples of; by default of the channels in a vector register of the
-            target, in groups with few of them of a half or a quarter, and of less where the budget cannot be met so.
+            target, and of parts of that in groups of few channels where the budget leaves no choice otherwise.
         target: for whom widths are chosen, and whose latency is measured.
         labels: the class of each sample (`graphopt.calibration.labels`); the report then has accuracies, and
             `distill` learns from them too.

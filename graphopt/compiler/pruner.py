@@ -26,7 +26,7 @@ from graphopt.errors import MeasurementError, ModelError
 from graphopt.inspect.accuracy import accuracy
 from graphopt.inspect.fidelity import compare
 from graphopt.ir.shapes import free_dimensions
-from graphopt.pruning.budget import OF_TIME, Budget, Measure
+from graphopt.pruning.budget import Budget, Measure
 from graphopt.pruning.cost import Cost, Widths, cost_of, count, counted
 from graphopt.pruning.curves import Float64
 from graphopt.pruning.importance.criterion import NEEDS_GRAMS, Criterion, score
@@ -171,30 +171,27 @@ class Pruner:
 
     def _choose(self, subject: _Subject) -> _Chosen:
         """Choose widths that the budget allows; raises PipelineError where there are none."""
-        budget, vector = self.request.budget, vector_width(self.request.target)
+        budget = self.request.budget
         static, groups = counted(subject.model, subject.shapes), subject.coupling.groups
         channels = {group.name: len(group.channels) for group in groups}
         if budget.measure is Measure.LATENCY:
-            cost = cost_of(Measure.MACS, static, groups, vector)
+            cost = cost_of(Measure.MACS, static, groups, vector_width(self.request.target))
             room = room_for(cost, cost.whole - 1, channels, self.request.snaps)
-            choose = self._chooser(subject, cost, None, room)
+            choose = self._chooser(subject, cost, room)
             return _Chosen(self._choose_by_latency(subject, cost, room, choose), room.snap)
         cost = cost_of(budget.measure, static, groups)
         limit = budget.limit(cost.whole)
         room = room_for(cost, limit, channels, self.request.snaps)
-        computed = cost_of(budget.measure, static, groups, vector) if budget.measure in OF_TIME else None
-        choose = self._chooser(subject, cost, computed, room)
+        choose = self._chooser(subject, cost, room)
         widths = exactly(
             choose, limit, lambda found: count(budget.measure, counted(subject.without(found), subject.shapes))
         )
         note = remark(cost, limit, widths, room.snap)
         return _Chosen(widths, room.snap, () if note is None else (note,))
 
-    def _chooser(
-        self, subject: _Subject, cost: Cost, computed: Cost | None, room: Room
-    ) -> Callable[[float], dict[str, int]]:
+    def _chooser(self, subject: _Subject, cost: Cost, room: Room) -> Callable[[float], dict[str, int]]:
         if subject.data is None:
-            return partial(by_score, cost, room=room, scores=subject.scores, computed=computed)
+            return partial(by_score, cost, room=room, scores=subject.scores)
         refit = Refit(subject.model, subject.grams.grams)
         tried = draw(subject.data.held_out, TRIED, seed=self.request.seed)
         trials = Trials(subject.model, subject.coupling, orders_of(subject.scores), tried, refit, threads=self.threads)
@@ -203,7 +200,7 @@ class Pruner:
             with self.step("try widths"):
                 return search.choose(limit)
 
-        search = Measured(cost, computed, room, trials, partial(self.on_progress, "try widths"))
+        search = Measured(cost, room, trials, partial(self.on_progress, "try widths"))
         return choose
 
     def _choose_by_latency(

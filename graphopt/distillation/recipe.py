@@ -59,7 +59,7 @@ class Recipe:
 
     """
 
-    epochs: int = 30
+    epochs: int = 100
     batch: int = 64
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     rate: float = 0.02

@@ -5,9 +5,6 @@ least for what it saves, a step going to any narrower width of one group: these 
 each curve of errors (H. Everett: Generalized Lagrange multiplier method, 1963). Costs are no sums over groups, as a
 convolution between two of them costs the product of both widths; so what a step saves is counted anew where the others
 have changed it. At last single groups are given back as much as the budget leaves.
-
-Code computes whole vectors of channels, and a channel less in a vector that stays saves nothing of the time. So what is
-saved is counted twice: as asked for, and as computed.
 """
 
 from __future__ import annotations
@@ -38,29 +35,26 @@ class Choice:
 
 @dataclass(frozen=True)
 class _Step:
-    """Another width of a group: what it adds to the error of the answers, to the cost, and to what is computed."""
+    """Another width of a group: what it adds to the error of the answers, and to the cost."""
 
     group: str
     width: int
     error: float
     cost: int
-    computed: int
 
     @property
     def price(self) -> float:
         """What the answers lose for a unit that is saved."""
-        return self.error / -(self.cost + self.computed)
+        return self.error / -self.cost
 
 
 @dataclass
 class _Search:
     cost: Cost
-    computed: Cost
     limit: float
     choices: Mapping[str, Choice]
     widths: dict[str, int]
     steps: dict[str, list[_Step]] = field(default_factory=dict)
-    price: float = 0.0
     spent: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -72,13 +66,12 @@ class _Search:
             step = min((step for step in self._steps() if step.cost < 0), key=lambda one: one.price, default=None)
             if step is None:
                 return False
-            self.price = max(self.price, step.price)
             self._take(step)
         return True
 
     def widen(self) -> None:
-        """Give back what there is room for, where it helps most."""
-        while (step := min(self._wider(), key=self._loss, default=None)) is not None:
+        """Give back what there is room for, where it helps the answers most."""
+        while (step := min(self._wider(), key=lambda one: one.error, default=None)) is not None:
             self._take(step)
 
     def exchange(self) -> None:
@@ -96,17 +89,13 @@ class _Search:
         return max(self.limit - spent - CLOSE * self.cost.whole, 0.0)
 
     def _merit(self, widths: Widths, spent: float) -> tuple[float, float]:
-        """Return what is to be small: first what is unused, then the Lagrangian, the cost being as good as fixed."""
-        error = sum(choice.curve(widths[name]) for name, choice in self.choices.items())
-        return self._unused(spent), error + self.price * self.computed(widths)
-
-    def _loss(self, step: _Step) -> float:
-        return step.error + self.price * step.computed
+        """Return what is to be small: first what is unused, then the error."""
+        return self._unused(spent), sum(choice.curve(widths[name]) for name, choice in self.choices.items())
 
     def _try(self, group: str, width: int) -> None:
         others = {name: choice for name, choice in self.choices.items() if name != group}
         steps = {name: steps for name, steps in self.steps.items() if name not in self.cost.beside(group)}
-        other = _Search(self.cost, self.computed, self.limit, others, self.widths | {group: width}, steps, self.price)
+        other = _Search(self.cost, self.limit, others, self.widths | {group: width}, steps)
         if other.narrow():
             other.widen()
             if self._merit(other.widths, other.spent) < self._merit(self.widths, self.spent):
@@ -127,8 +116,7 @@ class _Search:
         error = choice.curve(now)
         for width in choice.widths:
             if width != now:
-                changes = (each.change(self.widths, group, width) for each in (self.cost, self.computed))
-                yield _Step(group, width, choice.curve(width) - error, *changes)
+                yield _Step(group, width, choice.curve(width) - error, self.cost.change(self.widths, group, width))
 
     def _take(self, step: _Step) -> None:
         self.widths[step.group] = step.width
@@ -137,20 +125,17 @@ class _Search:
             self.steps.pop(group, None)
 
 
-def allot(
-    cost: Cost, limit: float, choices: Mapping[str, Choice], computed: Cost | None = None
-) -> dict[str, int] | None:
+def allot(cost: Cost, limit: float, choices: Mapping[str, Choice]) -> dict[str, int] | None:
     """Return how many channels each group keeps; None where no widths cost as little as the limit.
 
     Args:
         cost: of the model by widths; it falls with them.
         limit: what it may cost at most.
         choices: the groups, with what they may be left with and what that costs the answers.
-        computed: what is worth as much as the cost and has no limit: what code computes for a part of a vector too.
 
     """
     widest = {name: choice.widths[0] for name, choice in choices.items()}
-    search = _Search(cost, computed or Cost(cost.measure, {}, 0), limit, choices, widest)
+    search = _Search(cost, limit, choices, widest)
     if not search.narrow():
         return None
     search.widen()

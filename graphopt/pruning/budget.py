@@ -27,9 +27,6 @@ class Measure(StrEnum):
     LATENCY = "latency"
 
 
-OF_TIME = (Measure.MACS, Measure.FLOPS)
-"""What is counted since it takes time."""
-
 _UNITS: Mapping[Measure, Mapping[str, Fraction]] = {
     Measure.MACS: _DECIMAL,
     Measure.FLOPS: _DECIMAL,

@@ -30,8 +30,8 @@ class Measured:
     chose for its part of the way.
     """
 
-    def __init__(self, cost: Cost, computed: Cost | None, room: Room, trials: Trials, on_trial: OnTrial) -> None:
-        self._cost, self._computed, self._room, self._trials, self._on_trial = cost, computed, room, trials, on_trial
+    def __init__(self, cost: Cost, room: Room, trials: Trials, on_trial: OnTrial) -> None:
+        self._cost, self._room, self._trials, self._on_trial = cost, room, trials, on_trial
         self._levels = min(max(TRIALS // (ROUNDS * max(len(room.choices), 1)), FEWEST_LEVELS), MOST_LEVELS)
         self._done = 0
         self._alone: dict[str, Curve] = {}
@@ -47,7 +47,7 @@ class Measured:
                 curves = self._curves(choices, base)
             part = whole - (whole - limit) * number / ROUNDS
             found = {name: Choice(several, curves[name]) for name, several in choices.items()}
-            base = found_by(allot(self._cost, part, found, self._computed))
+            base = found_by(allot(self._cost, part, found))
         return base
 
     def _curves(self, choices: Mapping[str, tuple[int, ...]], base: Widths) -> dict[str, Curve]:

@@ -11,6 +11,9 @@ from graphopt.pruning.cost import Cost, Widths
 from graphopt.pruning.curves import Float64, by_scores
 from graphopt.pruning.width import Snap
 
+FREEDOM = 4 / 3
+"""How much more than is asked for has to be possible: else all groups are as narrow as they can be, unchosen."""
+
 PROGRAMS = 5
 """How many programs are compiled and measured for a budget of latency."""
 
@@ -43,16 +46,18 @@ class Room:
 
 
 def room_for(cost: Cost, limit: float, channels: Mapping[str, int], snaps: Sequence[Snap]) -> Room:
-    """Return the room with the first of several snaps that leaves enough of it for a limit.
+    """Return the room with the first of several snaps that leaves a choice for a limit, or else with the last.
 
     Raises:
-        PipelineError: none does.
+        PipelineError: that one has too little of it.
 
     """
     for snap in snaps:
         room = Room(channels, snap)
-        if room.least(cost) <= limit:
+        if cost.whole - room.least(cost) >= FREEDOM * (cost.whole - limit):
             return room
+    if room.least(cost) <= limit:
+        return room
     least = room.least(cost)
     raise PipelineError(
         f"{cost.measure} cannot fall to {limit / cost.whole:.1%} of the model's: at the narrowest widths, multiples of "
@@ -60,15 +65,10 @@ def room_for(cost: Cost, limit: float, channels: Mapping[str, int], snaps: Seque
     )
 
 
-def by_score(
-    cost: Cost, limit: float, room: Room, scores: Mapping[str, Float64], computed: Cost | None = None
-) -> dict[str, int]:
-    """Return widths that cost no more than a limit, which there is room for, chosen by scores alone.
-
-    `computed` is what code computes for them, where that is no matter of indifference (`graphopt.pruning.allot`).
-    """
+def by_score(cost: Cost, limit: float, room: Room, scores: Mapping[str, Float64]) -> dict[str, int]:
+    """Return widths that cost no more than a limit, which there is room for, chosen by scores alone."""
     choices = {name: Choice(several, by_scores(scores[name], several)) for name, several in room.choices.items()}
-    return found_by(allot(cost, limit, choices, computed))
+    return found_by(allot(cost, limit, choices))
 
 
 def exactly(

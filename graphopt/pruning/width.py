@@ -52,8 +52,9 @@ def snaps_to_try(multiple: int | None, target: Target) -> tuple[Snap, ...]:
     """Return what to snap to, one after the other, until a budget can be met.
 
     Args:
-        multiple: what is asked for, in all groups; None takes whole vectors of the target, and halves and quarters in
-            groups of few channels, then half of all that, and so on: in networks with few channels nothing else may do.
+        multiple: what is asked for, in all groups; None takes whole vectors of the target, then halves and quarters too
+            in groups of few channels, then half of all that, and so on: in networks with few channels nothing else may
+            do. Less than a vector saves multiply-adds and weights, and hardly any time.
         target: whose vectors they are.
 
     Raises:
@@ -65,4 +66,5 @@ def snaps_to_try(multiple: int | None, target: Target) -> tuple[Snap, ...]:
             raise PipelineError(f"multiple={multiple} is none that widths can be of; give 1 or more, or leave it out")
         return (Snap(multiple, multiple),)
     whole = vector_width(target)
-    return tuple(Snap(whole >> shift, max(whole >> shift + 2, 1)) for shift in range(whole.bit_length()))
+    parts = (Snap(whole >> shift, max(whole >> shift + 2, 1)) for shift in range(whole.bit_length()))
+    return (Snap(whole, whole), *parts)

@@ -39,6 +39,7 @@ from graphopt.ir.save import save
 from graphopt.ir.shapes import infer_shapes
 from graphopt.ir.verify import verify
 from graphopt.numerics import differences, one_unit_away
+from graphopt.pruning.width import vector_width
 from graphopt.targets import Target, host
 from models import TOPOLOGIES
 from tests.shared_models import SHARED_MODELS, Sample, SharedModel
@@ -131,18 +132,28 @@ def bytes_of(model: ir.Model) -> int:
 
 
 def cifar(requests: list[str], threads: int) -> Iterator[tuple[str, ...]]:
-    """Yield a row for each share of the multiply-adds that is to stay."""
-    yield "ResNet-20, CIFAR-10", "MACs", *ANSWERS, "minutes"
-    yield ("---",) * 9
+    """Yield a row for each share of the multiply-adds that is to stay, as in `60%` or, in multiples of 16, `60%/16`."""
+    yield "ResNet-20, CIFAR-10", "multiples of", "MACs", *ANSWERS, "minutes"
+    yield ("---",) * 10
     net = Trained.of("cifar_resnet20", threads)
-    yield "as trained", "100%", *net.cells(net.model), ""
-    for request in requests or ("60%", "50%"):
+    yield "as trained", "", "100%", *net.cells(net.model), ""
+    vector = vector_width(net.target)
+    for request in requests or ("60%", f"60%/{vector}", "50%"):
+        share, _, multiple = request.partition("/")
         start = time.perf_counter()
         model, report = graphopt.prune(
-            net.model, net.data, macs=request, recover="distill", recipe=RECIPE, target=net.target, threads=threads
+            net.model,
+            net.data,
+            macs=share,
+            multiple=int(multiple) if multiple else None,
+            recover="distill",
+            recipe=RECIPE,
+            target=net.target,
+            threads=threads,
         )
         minutes = (time.perf_counter() - start) / 60
-        yield request, f"{report.after.macs / report.before.macs:.1%}", *net.cells(model), f"{minutes:.1f}"
+        left = f"{report.after.macs / report.before.macs:.1%}"
+        yield share, str(report.snap), left, *net.cells(model), f"{minutes:.1f}"
 
 
 def compact(names: list[str], threads: int) -> Iterator[tuple[str, ...]]:

@@ -13,13 +13,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 import numpy as np
 import onnx_ir as ir
 
-from graphopt.backends.ort.reference import reference_session
 from graphopt.backends.ort.session import Session
 from graphopt.calibration.batch import Batch
 from graphopt.errors import CalibrationError, RunError
-from graphopt.ir.constants import is_constant
-from graphopt.ir.extract import extract
-from graphopt.ir.walk import reads
+from graphopt.ir.walk import is_op, reads
+from graphopt.pruning.recovery.segment import load_segment
 from graphopt.tensors import Array, Feeds
 
 HELD = 1 << 30
@@ -46,7 +44,7 @@ class Walk:
         self._threads = threads
         self._values = {str(value.name): value for value in _values(model.graph)}
         self._done: set[ir.Node] = set()
-        self._start = {str(value.name) for value in model.graph.inputs if not is_constant(value)}
+        self._start = {str(value.name) for value in model.graph.inputs if not value.is_initializer()}
         self._held: list[tuple[Batch, Feeds]] | None = None
 
     def advance(self) -> Iterator[Mapping[str, Array]]:
@@ -60,10 +58,12 @@ class Walk:
         done = self._done | self._needed(wanted)
         alive = {str(value.name) for value in self._alive(done)}
         computed = (alive | set(wanted)) - self._start
-        session = self._load(computed) if computed else None
+        session: Session | None = None
         held: list[tuple[Batch, Feeds]] | None = []
         room = HELD
         for batch, feeds in self._batches():
+            if computed and session is None:
+                session = load_segment(self._model, self._needed(computed), feeds, computed, self._threads)
             made = {**feeds, **(_run(session, batch, feeds) if session is not None else {})}
             yield {name: _checked(name, batch, made[name]) for name in wanted}
             if held is not None:
@@ -93,7 +93,7 @@ class Walk:
         pending = [self._values[name] for name in wanted if name not in self._start]
         while pending:
             node = pending.pop().producer()
-            if node is not None and node not in needed and node not in self._done:
+            if node is not None and node not in needed and (node not in self._done or is_op(node, "Constant")):
                 needed.add(node)
                 pending.extend(value for value in reads(node) if value.name not in self._start)
         return needed
@@ -105,16 +105,8 @@ class Walk:
         for value in itertools.chain(read, later):
             producer = value.producer()
             is_there = producer in done if producer is not None else value.is_graph_input()
-            if is_there and not is_constant(value):
+            if is_there and not value.is_initializer() and not is_op(producer, "Constant"):
                 yield value
-
-    def _load(self, computed: Collection[str]) -> Session:
-        inputs: set[str] = set()
-        for node in self._needed(computed):
-            inputs.update(str(value.name) for value in reads(node) if value.name in self._start)
-        order = [name for name in self._values if name in computed]
-        part = extract(self._model, inputs=sorted(inputs), outputs=order)
-        return reference_session(part, threads=self._threads, optimize=True)
 
 
 def _values(graph: ir.Graph) -> Iterator[ir.Value]:
