@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from graphopt.backends.ort.reference import reference_session
 from graphopt.calibration.window import Float32
 from graphopt.ir.text.parser import parse_model
 
@@ -27,5 +26,7 @@ columns_times_transpose (float[G,K,n] columns) => (float[G,K,L] products)
 
 def multiply_with(threads: int) -> Multiply:
     """Return what multiplies with so many threads; 0 means as many as this process may run on."""
+    from graphopt.backends.ort.reference import reference_session  # noqa: PLC0415  # passes load this, and no onnxruntime
+
     session = reference_session(parse_model(_PRODUCT), threads=threads, optimize=True)
     return lambda columns: cast("Float32", session.run({"columns": columns})["products"])

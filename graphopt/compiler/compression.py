@@ -34,6 +34,13 @@ from graphopt.quantization.weights import Weight, gram_of, grams_wanted, weights
 _EXPANDS_FROM = 11
 """The opset from which compact weights can be written."""
 
+GENTLE = Recipe(epochs=8, rate=0.001, weight_decay=0.0, loss="mse")
+"""How a network is trained where nothing is said: it answers nearly as its teacher does, and larger steps undo that.
+
+On CIFAR ResNet-20 at 2:4, least squares left the same class to 98.0 % of the held-out images, and a rate of 0.005 for
+`kl` took that to 96.9 %. At 50 % of zeros, their error was 0.0647 by least squares, 0.0641 so, and 0.0650 for `kl`.
+"""
+
 
 class Storage(StrEnum):
     """How weights lie in the file.

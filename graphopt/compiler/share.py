@@ -14,6 +14,7 @@ from graphopt.calibration.gram import Gram
 from graphopt.calibration.preprocessing import Preprocessing
 from graphopt.calibration.source import Data
 from graphopt.compiler.compression import (
+    GENTLE,
     Finisher,
     Storage,
     Subject,
@@ -81,7 +82,7 @@ def share(  # noqa: PLR0913  # a keyword each that a user may say something by
         per: `tensor` or `row`, whose values are its own.
         recover: `none`, or `distill`: training of the values, with the model as the teacher (needs the extra
             `distill`).
-        recipe: of training, as text (`graphopt.distillation.recipe`).
+        recipe: of training, as text (`graphopt.distillation.recipe`); by default one of small steps.
         storage: `compact`: a weight is its number in the file, and operators look its value up when it is loaded; or
             `dense`.
         preprocessing: of pictures, as text or parsed; the model keeps it. By default what the model keeps already.
@@ -106,7 +107,7 @@ def share(  # noqa: PLR0913  # a keyword each that a user may say something by
         values=values,
         per=chosen(Per, per, "kind of sharing"),
         recovery=recovery,
-        recipe=Recipe() if recipe is None else parse_recipe(recipe),
+        recipe=GENTLE if recipe is None else parse_recipe(recipe),
         storage=chosen(Storage, storage, "storage"),
         threads=threads,
         steps=Steps(on_progress or (lambda *_: None)),

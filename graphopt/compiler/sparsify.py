@@ -15,6 +15,7 @@ from graphopt.calibration.preprocessing import Preprocessing
 from graphopt.calibration.source import Data
 from graphopt.calibration.split import Split
 from graphopt.compiler.compression import (
+    GENTLE,
     Finisher,
     Storage,
     Subject,
@@ -93,7 +94,7 @@ def sparsify(  # noqa: PLR0913  # a keyword each that a user may say something b
         recover: `none`; `least-squares`, layer by layer in closed form; or `distill`, that and then training, with the
             model as the teacher (needs the extra `distill`). Zeros stay. By default `least-squares` where there are
             data.
-        recipe: of training, as text (`graphopt.distillation.recipe`).
+        recipe: of training, as text (`graphopt.distillation.recipe`); by default one of small steps.
         storage: `compact`: zeros take a bit in the file, and operators put them back when it is loaded; or `dense`.
         preprocessing: of pictures, as text or parsed; the model keeps it. By default what the model keeps already.
         limit: how many samples to take at most, the first ones.
@@ -114,7 +115,7 @@ def sparsify(  # noqa: PLR0913  # a keyword each that a user may say something b
         request=request(fraction, pattern, threshold),
         method=_method(method, threshold, has_data=data is not None),
         recovery=_recovery(recover, has_data=data is not None),
-        recipe=Recipe() if recipe is None else parse_recipe(recipe),
+        recipe=GENTLE if recipe is None else parse_recipe(recipe),
         storage=chosen(Storage, storage, "storage"),
         seed=seed,
         threads=threads,

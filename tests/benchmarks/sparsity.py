@@ -31,8 +31,8 @@ COLUMNS = "model", "what", "images", "same answer", "accuracy", "after", "points
 CALIBRATED = 2000
 """Samples that a network is compressed on at most."""
 
-RECIPE = "distill{epochs=20 rate=0.005}"
-"""How networks are trained where they are: the defaults of a training from scratch would forget what is there."""
+RECIPE = "distill{epochs=8 rate=0.001 weight-decay=0 loss=mse augment=flip}"
+"""How networks are trained where they are: the default, and pictures flipped too."""
 
 Feeds = dict[str, Array]
 Compress = Callable[[Path, list[Feeds]], ir.Model]
