@@ -278,5 +278,5 @@ def test_a_row_that_no_table_has_is_answered_with_those_there_are() -> None:
     assert chosen(["b"], ["a", "b"]) == ["b"]
     with pytest.raises(SystemExit, match="no row of this table is called 'c'; there are a, b"):
         chosen(["a", "c"], ["a", "b"])
-    with pytest.raises(SystemExit, match="no row of this table can be measured; let GRAPHOPT_SHARED name the folder"):
+    with pytest.raises(SystemExit, match="no row of this table can be measured; let GRAPHOPT_SHARED name a folder"):
         chosen([], [])
