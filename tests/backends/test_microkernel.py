@@ -21,7 +21,7 @@ from graphopt.ir.shapes import infer_shapes
 from graphopt.targets import host
 from graphopt.tensors import Array
 from tests.backends.test_integer_kernels import conv
-from tests.qlinear import Window, grid, random, sums_of_conv
+from tests.qlinear import GraphBuilder, Quantized, Window, compiled, grid, qlinear_conv, random, sums_of_conv
 
 PADDING, ZERO_POINT = 7, 3
 WINDOWS = list(itertools.product([(1, 1), (2, 3), (3, 3), (5, 5)], [(1, 1), (2, 2), (3, 1)], [(1, 1), (2, 1)], [1, 4]))
@@ -90,6 +90,23 @@ def test_depthwise_convolution_of_any_shape(data: st.DataObject) -> None:
     whole = np.rint(sums.astype(np.float32) * ratio[None, :, None, None]) + ZERO_POINT
     actual = run(made, [x, taps.pack(w), bias, ratio], np.zeros((*outputs, 16), np.uint8))
     np.testing.assert_array_equal(actual, np.clip(whole, 0, 255).astype(np.uint8))
+
+
+@needs_instructions
+def test_kernels_of_one_program_have_steps_of_their_own() -> None:
+    rng = np.random.default_rng(0)
+    builder, x = GraphBuilder(), random([1, 32, 13, 17], "uint8", 3, rng=rng)
+    value, expected = builder.input("x", x.numbers), x
+    for index, (size, strides) in enumerate([(3, [1, 1]), (3, [2, 2]), (5, [1, 1])]):
+        w = random([32, 1, size, size], "int8", 0, 0.005, channels=0, rng=rng)
+        window = Window(group=32, strides=strides, pads=[size // 2] * 4)
+        y = grid(sums_of_conv(expected, w, window) * expected.scale * w.scale.mean(), "uint8", index)
+        operands = builder.dequantized(value, expected), builder.dequantized(w)
+        value = builder.quantized(builder.node("Conv", *operands, **window.attributes()), y)
+        expected = Quantized(qlinear_conv(expected, w, None, y, window), *y)
+    builder.output(value, "uint8")
+    actual = compiled(builder.model(), host(), {"x": x.numbers})[value]
+    np.testing.assert_array_equal(actual, expected.numbers)
 
 
 def lowered(shape: list[int], kernel: list[int], window: Window, bits: int) -> str:

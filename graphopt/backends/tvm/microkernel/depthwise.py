@@ -14,7 +14,7 @@ from tvm import ir, tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as build
 
-from graphopt.backends.tvm.microkernel.depthwise_step import BYTES, COLUMNS, FUNCTION, LANES, Step
+from graphopt.backends.tvm.microkernel.depthwise_step import BYTES, COLUMNS, LANES, Step
 from graphopt.backends.tvm.microkernel.taps import Place, Taps
 
 _OPAQUE = 8
@@ -69,7 +69,7 @@ class Depthwise:
     def function(self) -> tirx.PrimFunc:
         """Return the kernel (inputs, weights as `Taps.pack` makes them, biases, ratios, outputs)."""
         _, blocks, height, _ = self.outputs
-        uses = sum(map(len, self.taps.uses))
+        uses, step = sum(map(len, self.taps.uses)), self.step
         with IRBuilder() as builder, build.prim_func(s_tir=True):
             build.func_attr({"tirx.noalias": True, "op_pattern": _OPAQUE})
             x = build.arg("x", build.buffer((*self.inputs, LANES), "uint8"))
@@ -96,9 +96,9 @@ class Depthwise:
                             ratio[block, 0],
                             y[image, block, first + row, column, 0],
                         )
-                        build.evaluate(tirx.call_extern("int32", FUNCTION, *map(build.address_of, pointers)))
+                        build.evaluate(tirx.call_extern("int32", step.name, *map(build.address_of, pointers)))
         made = builder.get()
-        text = ir.StringImm(self.step.definition())
+        text = ir.StringImm(step.definition())
         return made.with_body(tirx.AttrStmt(tirx.const(0, "int32"), "pragma_import_llvm", text, made.body))
 
     def _pad(self, x: tirx.Buffer, padded: tirx.Buffer, image: tirx.Expr, block: tirx.Expr, first: tirx.Expr) -> None:

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from graphopt.backends.tvm.microkernel.taps import TOGETHER, Taps
+from graphopt.digests import digest
 
-FUNCTION = "graphopt_depthwise_step"
+_FUNCTION = "graphopt_depthwise_step"
 COLUMNS, LANES = 4, 16
 """Outputs of one step: columns, and channels of each."""
 BYTES = COLUMNS * LANES
@@ -46,10 +48,19 @@ class Step:
     pitches: tuple[int, int]
     zero_point: int
 
+    @property
+    def name(self) -> str:
+        """Return what the function is called: kernels that are compiled together share the names that they import."""
+        return f"{_FUNCTION}_{digest([self.text.encode()]).hex()}"
+
+    @cached_property
+    def text(self) -> str:
+        """What the function computes."""
+        return "\n".join([*self._body(), "  ret i32 0", "}", _DECLARED])
+
     def definition(self) -> str:
         """Return the function (inputs, weights, biases, ratios, outputs), all of them pointers to the first."""
-        head = f"define i32 @{FUNCTION}(ptr %x, ptr %w, ptr %bias, ptr %ratio, ptr %y) alwaysinline {{"
-        return "\n".join([head, *self._body(), "  ret i32 0", "}", _DECLARED])
+        return f"define i32 @{self.name}(ptr %x, ptr %w, ptr %bias, ptr %ratio, ptr %y) alwaysinline {{\n{self.text}"
 
     def _body(self) -> Iterator[str]:
         for row in range(self.taps.rows):
