@@ -14,13 +14,14 @@ from tvm import te
 
 import graphopt
 from graphopt.backends.tvm.build import tvm_target
-from graphopt.backends.tvm.lower.algorithm import choose_winograd
+from graphopt.backends.tvm.lower.algorithm import choose_winograd, winograd_of
 from graphopt.backends.tvm.lower.layout import Layout, pack_array
 from graphopt.backends.tvm.lower.toom_cook import transforms
 from graphopt.backends.tvm.lower.window import Window
 from graphopt.backends.tvm.lower.winograd import te_winograd_conv, transform_weights
 from graphopt.backends.tvm.schedule.module import schedule_kernel
 from graphopt.backends.tvm.schedule.winograd import Sizes, tiles_of_a_task
+from graphopt.ir.constants import constant
 from graphopt.ir.text.parser import parse_model
 from graphopt.targets import Target, parse_target
 from graphopt.tensors import Array
@@ -98,6 +99,26 @@ def test_what_follows_shares_the_kernel() -> None:
     x = np.random.default_rng(0).standard_normal((1, 32, 20, 20)).astype(np.float32)
     expected = graphopt.compile(model, "onnxruntime", pipeline="O0", cache=False)(x)["y"]
     actual = graphopt.compile(model, cache=False)(x)["y"]
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(("channels", "takes"), [(LANES // 2, True), (LANES // 2 - 1, False)])
+def test_channels_that_fill_half_a_vector_are_enough(channels: int, *, takes: bool) -> None:
+    model = graphopt.optimize(
+        parse_model(f"""
+    g (float[1,{channels},32,32] x) => (float[1,{channels},32,32] y)
+    <float[{channels},{channels},3,3] w>
+    {{ y = Conv <pads = [1,1,1,1]> (x, w) }}
+    """),
+        "infer-shapes",
+    ).model
+    (node,) = model.graph
+    weights = constant(node.inputs[1])
+    assert weights is not None
+    assert (winograd_of(node, weights, ONE_CORE) is not None) is takes
+    x = np.random.default_rng(0).standard_normal((1, channels, 32, 32)).astype(np.float32)
+    expected = reference(x, weights, (1, 1, 1, 1))
+    actual = graphopt.compile(model, ONE_CORE, cache=False)(x)["y"]
     np.testing.assert_allclose(actual, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
 
 

@@ -28,7 +28,8 @@ def winograd_of(node: ir.Node, weights: Array, target: Target) -> int | None:
     """Return m where Winograd's F(m × m, 3 × 3) computes a Conv of constant weights, None if another algorithm does."""
     data = node.inputs[0]
     grouped = node.attributes.get_int("group", 1) > 1
-    if data is None or grouped or min(weights.shape[:2]) < target.lanes() or dtype_of(data) != "float32":
+    few = 2 * min(weights.shape[:2]) < target.lanes()  # most of a vector would be padding
+    if data is None or grouped or few or dtype_of(data) != "float32":
         return None
     window = window_of(node, shape_of(data)[2:], weights.shape[2:])
     return choose_winograd(window, weights.shape[1::-1], shape_of(node.outputs[0]), target)

@@ -98,7 +98,8 @@ def _dense(
         weights = result.arrange(weights, 0)
         output_shape = (output_shape[0], len(result.slots), *output_shape[2:])
     if tile is not None:
-        return _winograd(lowering, data, weights, tile, window, layout, output_shape)
+        blocked = layout if layout.is_blocked else Layout(lowering.lanes)
+        return _winograd(lowering, data, weights, tile, window, blocked, output_shape)
     inputs, together = weights.shape[1] * groups, NARROW[STORED].together if layout.rounded else 1
     grouping = Grouping(inputs, weights.shape[0], groups, lowering.lanes, max(layout.lanes, 1), together)
     packed = grouping.pack(weights)
