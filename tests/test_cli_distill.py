@@ -71,7 +71,7 @@ def test_the_command_says_what_was_gained(folder: Path):
         (["--resume"], 2, "--resume goes on from a file; give --checkpoint"),
         (["--plot", "curves.jpg"], 2, "--plot draws .png and .svg files"),
         (["--recipe", "distill{rate=0}"], 10, "option rate=0.0 of 'distill' must be above 0"),
-        (["--labels", "samples.npz"], 6, "labels are whole numbers, and these are float32"),
+        (["--labels", "samples.npz"], 6, "holds no labels; give one whole number from 0 on for each sample"),
         (["--limit", "39", "--labels", "missing.npy"], 6, "cannot read 'missing.npy'"),
     ],
 )

@@ -96,9 +96,9 @@ def distill_model(
       graphopt distill model.onnx pruned.onnx -o better.onnx --data samples.npz --checkpoint training.pt --resume
 
     """
+    from graphopt.calibration.labels import read_labels
     from graphopt.compiler.distill import distill
     from graphopt.distillation.checkpoint_file import CheckpointFile
-    from graphopt.distillation.labels import read_labels
     from graphopt.ir.save import save
 
     text = pipeline_text(pipeline, preset)
@@ -110,7 +110,7 @@ def distill_model(
                 student,
                 data,
                 recipe,
-                labels=None if labels is None else read_labels(labels),
+                labels=None if labels is None else read_labels(labels, None),
                 preprocessing=preprocess,
                 limit=limit,
                 pipeline=text,
