@@ -62,7 +62,7 @@ def test_a_twin_makes_up_for_what_has_left(twins: ir.Model) -> None:
         errors[refit] = trials.error({group.name: 3})
     fitted, masked = errors.values()
     assert masked > 1e-2
-    assert fitted < 1e-3 * masked
+    assert fitted < 0.01 * masked  # the share that damping leaves
 
 
 def test_only_layers_that_lost_inputs_are_refitted(twins: ir.Model) -> None:

@@ -19,13 +19,11 @@ from graphopt.calibration.gram import Float64, Gram
 from graphopt.ir.constants import constant
 from graphopt.ir.edit import Names, add_initializer
 from graphopt.ir.walk import is_op
+from graphopt.pruning.importance.moments import damped_moments
 from graphopt.quantization.biases import bias_of
 from graphopt.quantization.obstacles import BIAS, WEIGHT
 from graphopt.quantization.rows import from_rows, to_rows, weight_of
 from graphopt.tensors import Array
-
-DAMPING = 0.01
-"""The share that each diagonal element gains: samples are few, and columns that were alike on them need not stay so."""
 
 LARGEST_SIDE = 2304
 """The most columns of a layer that is refitted in each trial: twice as many take eight times as long."""
@@ -98,13 +96,12 @@ class Refit:
 
 
 def _layer(node: ir.Node, rows: Float64, gram: Gram) -> _Layer:
-    mean = gram.mean if _takes_up_means(node) else None
-    moment = gram.moment if mean is None else gram.moment - mean[:, :, None] * mean[:, None, :]
-    moment = moment.copy()
-    for each in moment:
-        diagonal = np.clip(np.diagonal(each), 0, None)
-        np.fill_diagonal(each, diagonal + DAMPING * (diagonal + (diagonal.mean() or 1.0) * 1e-3))
-    return _Layer(rows, moment, mean)
+    moment, mean = damped_moments(node, gram), gram.mean
+    if _takes_up_means(node):
+        return _Layer(rows, moment, mean)
+    if not is_op(node, "MatMul"):  # whose moments are never about the mean
+        moment = moment + mean[:, :, None] * mean[:, None, :]
+    return _Layer(rows, moment, None)
 
 
 def _takes_up_means(node: ir.Node) -> bool:
