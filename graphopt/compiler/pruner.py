@@ -342,5 +342,5 @@ def _shapes_of_first(model: ir.Model, data: Split | None) -> Shapes:
 
 
 def _why_nothing(model: ir.Model, coupling: Coupling) -> str:
-    reason = next(iter(coupling.frozen.values()), "it has no layers whose channels could")
+    reason = next((reason for _, reason in frozen_layers(model, coupling)), "it has no layers whose channels could")
     return f"no channel can leave model {model.graph.name!r}: {reason}; leave it as it is"
