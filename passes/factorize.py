@@ -18,13 +18,10 @@ from graphopt.factorization.layer import Layer
 from graphopt.factorization.moment import Moment
 from graphopt.factorization.options import Option, cost, options
 from graphopt.ir.walk import label
-from graphopt.pipeline.base import Pass
+from graphopt.pipeline.base import LOSSY, Pass
 from graphopt.pipeline.context import Context
 from graphopt.pruning.budget import Budget, Measure, one_budget
 from graphopt.pruning.cost import count, counted
-
-ROUNDING = 10.0
-"""At a lower rank a model answers otherwise, as the budget has it: a check is to find what is broken."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ class Factorize(Pass):
     @property
     def rounding(self) -> float:
         """Return how far the answers may move."""
-        return ROUNDING
+        return LOSSY
 
     def run(self, model: ir.Model, ctx: Context) -> int:
         """Find out how the layers of the main graph are written, and write them so."""

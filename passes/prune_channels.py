@@ -12,16 +12,13 @@ from graphopt.coupling.couple import couple
 from graphopt.coupling.groups import Coupling
 from graphopt.errors import PipelineError
 from graphopt.ir.shapes import infer_shapes
-from graphopt.pipeline.base import Pass
+from graphopt.pipeline.base import LOSSY, Pass
 from graphopt.pipeline.context import Context
 from graphopt.pruning.budget import Budget, Measure, one_budget
 from graphopt.pruning.cost import cost_of, counted
 from graphopt.pruning.plan import METADATA_KEY, Plan
 from graphopt.pruning.search import by_score, room_for
 from graphopt.pruning.width import snaps_to_try
-
-ROUNDING = 10.0
-"""With fewer channels a model answers otherwise, as the budget has it: a check is to find what is broken."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ class PruneChannels(Pass):
     @property
     def rounding(self) -> float:
         """Return how far the answers may move."""
-        return ROUNDING
+        return LOSSY
 
     def run(self, model: ir.Model, ctx: Context) -> int:
         """Find out what leaves, and take it out of the main graph."""

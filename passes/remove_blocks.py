@@ -8,13 +8,10 @@ from typing import ClassVar
 import onnx_ir as ir
 
 from graphopt.errors import PipelineError
-from graphopt.pipeline.base import Pass
+from graphopt.pipeline.base import LOSSY, Pass
 from graphopt.pipeline.context import Context
 from graphopt.pruning.blocks.bypass import METADATA_KEY, Bypass, remove
 from graphopt.pruning.blocks.find import are_alike
-
-ROUNDING = 10.0
-"""A shorter model answers otherwise, as whoever chose the blocks has it: a check is to find what is broken."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ class RemoveBlocks(Pass):
     @property
     def rounding(self) -> float:
         """Return how far the answers may move."""
-        return ROUNDING
+        return LOSSY
 
     def run(self, model: ir.Model, ctx: Context) -> int:
         """Take out the blocks of the main graph whose stand-in has the same shape."""
