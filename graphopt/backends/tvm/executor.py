@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from graphopt.backends.tvm.abi import ALIGNMENT, check_abi
+from graphopt.backends.tvm.placement import Placement, threads
 from graphopt.backends.tvm.weights import read_weights
 from graphopt.errors import ModelError
 from graphopt.tensors import Array
@@ -23,7 +24,8 @@ BIG_CORES = 1
 """`runtime.config_threadpool`'s default affinity mode; without binding it only counts."""
 
 _POOL = threading.local()
-"""TVM's pool of the calling thread, which all programs share: how many `threads` it was last set to."""
+"""TVM's pool of the calling thread, which all programs share: how many `threads` it was last set to, and where its
+workers are, the `placement`; it makes them all when it is first set."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,12 @@ class TvmExecutor:
     def run(self, arrays: Sequence[Array]) -> list[Array]:
         """Run once. Inputs are read in place where aligned; outputs are views of fresh memory of the runtime."""
         if getattr(_POOL, "threads", None) != self._threads:
+            before = threads()
             self._configure(BIG_CORES, self._threads)
             _POOL.threads = self._threads
+            if not hasattr(_POOL, "placement"):
+                _POOL.placement = Placement(threads() - before)
+        _POOL.placement.before_run()
         machine = self._take()
         try:
             inputs = [self._input(machine, index, array) for index, array in enumerate(arrays)]
