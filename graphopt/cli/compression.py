@@ -1,15 +1,46 @@
-"""The options of commands that change weights, and how they tell what came of it."""
+"""The options of commands that make models smaller, and how those that change weights tell what came of it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 if TYPE_CHECKING:
     from graphopt.inspect.fidelity import Fidelity
 
+_BUDGET = "-40% for so much less, 60% for what stays, or an amount"
+
+
+def budget(option: str, what: str) -> Any:
+    """Return the option of a budget."""
+    return typer.Option(f"--{option}", metavar="AMOUNT", help=f"{what}: {_BUDGET}.", show_default=False)
+
+
+Macs = Annotated[str | None, budget("macs", "Multiply-adds of a run")]
+Flops = Annotated[str | None, budget("flops", "Floating-point operations of a run")]
+Params = Annotated[str | None, budget("params", "Elements of all constants")]
+Bytes = Annotated[str | None, budget("bytes", "Bytes of all constants")]
+LabelsPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--labels",
+        metavar="FILE.npy",
+        help="The class of each sample, to report accuracies; distillation learns from them too.",
+        show_default=False,
+    ),
+]
+RecoveryName = Annotated[
+    str | None,
+    typer.Option(
+        "--recover",
+        metavar="NAME",
+        help="How what is left is fitted to the model's answers: none, least-squares, distill; least-squares by "
+        "default where there are data.",
+        show_default=False,
+    ),
+]
 DataPath = Annotated[
     Path | None,
     typer.Option(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from graphopt.cli.calibration import CalibrationLimit, PreprocessText
+from graphopt.cli.compression import Bytes, LabelsPath, Macs, Params, RecipeText, RecoveryName
 from graphopt.cli.console import progress_bar, show, show_json
 from graphopt.cli.options import (
     Explain,
@@ -22,7 +23,6 @@ from graphopt.cli.options import (
     shapes_of,
 )
 from graphopt.cli.output import check_file
-from graphopt.cli.prune import Bytes, LabelsPath, Macs, Params, RecipeText, RecoveryName
 from graphopt.cli.saving import DEFAULT_THRESHOLD, ExternalData, ExternalThreshold, OutputFile
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def factorize_model(
       graphopt factorize model.onnx -o small.onnx --params 60% --forms channel,spatial
 
     """
+    from graphopt.cli.stages import closing_line
     from graphopt.compiler.factorize import factorize
     from graphopt.distillation.recipe import NAME
     from graphopt.ir.save import save
@@ -115,7 +116,8 @@ def factorize_model(
         show_json({"model": str(model), "output": str(output), **report.to_dict()})
         return
     _show(report, explain=explain)
-    show(f"{output}: written, {closing_line(report)}")
+    own = f"{len(report.layers)} layers as chains"
+    show(f"{output}: written, {closing_line(report.before, report.after, report.seconds, first=[own])}")
 
 
 def _show(report: FactorizationReport, *, explain: bool) -> None:
@@ -146,18 +148,3 @@ def _layers(report: FactorizationReport) -> list[tuple[str, ...]]:
         )
         for layer in report.layers
     ]
-
-
-def closing_line(report: FactorizationReport) -> str:
-    """Say what factoring cost and gained."""
-    from graphopt.cli.summary import quantity
-
-    before, after = report.before, report.after
-    parts: list[Any] = [
-        f"{len(report.layers)} layers as chains",
-        f"{quantity(before.macs)} → {quantity(after.macs)} multiply-adds",
-        f"{quantity(before.bytes, 'B')} → {quantity(after.bytes, 'B')}",
-    ]
-    if after.fidelity is not None:
-        parts.append(f"{after.fidelity} on {after.fidelity.samples} samples that nothing was fitted to")
-    return ", ".join([*parts, f"{sum(report.seconds.values()):.1f} s"])

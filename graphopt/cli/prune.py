@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from graphopt.cli.calibration import CalibrationLimit, PreprocessText
+from graphopt.cli.compression import Bytes, Flops, LabelsPath, Macs, Params, RecipeText, RecoveryName, budget
 from graphopt.cli.console import progress_bar, show, show_json
 from graphopt.cli.options import (
     Explain,
@@ -28,19 +29,7 @@ from graphopt.cli.saving import DEFAULT_THRESHOLD, ExternalData, ExternalThresho
 if TYPE_CHECKING:
     from graphopt.pruning.report import PruningReport
 
-_BUDGET = "-40% for so much less, 60% for what stays, or an amount"
-
-
-def _budget(option: str, what: str) -> Any:
-    """Return the option of a budget."""
-    return typer.Option(f"--{option}", metavar="AMOUNT", help=f"{what}: {_BUDGET}.", show_default=False)
-
-
-Macs = Annotated[str | None, _budget("macs", "Multiply-adds of a run")]
-Flops = Annotated[str | None, _budget("flops", "Floating-point operations of a run")]
-Params = Annotated[str | None, _budget("params", "Elements of all constants")]
-Bytes = Annotated[str | None, _budget("bytes", "Bytes of all constants")]
-Latency = Annotated[str | None, _budget("latency", "Milliseconds of a run of our program on this machine, measured")]
+Latency = Annotated[str | None, budget("latency", "Milliseconds of a run of our program on this machine, measured")]
 DataPath = Annotated[
     Path | None,
     typer.Option(
@@ -51,15 +40,6 @@ DataPath = Annotated[
         show_default=False,
     ),
 ]
-LabelsPath = Annotated[
-    Path | None,
-    typer.Option(
-        "--labels",
-        metavar="FILE.npy",
-        help="The class of each sample, to report accuracies; distillation learns from them too.",
-        show_default=False,
-    ),
-]
 CriterionName = Annotated[
     str,
     typer.Option(
@@ -67,25 +47,6 @@ CriterionName = Annotated[
         metavar="NAME",
         help="Which channels leave first: l1, l2, random, magnitude, activation, activation-weight, output-kl, "
         "first-order, obs; auto is obs with data, l1 without.",
-    ),
-]
-RecoveryName = Annotated[
-    str | None,
-    typer.Option(
-        "--recover",
-        metavar="NAME",
-        help="How what is left is fitted to the model's answers: none, least-squares, distill; least-squares by "
-        "default where there are data.",
-        show_default=False,
-    ),
-]
-RecipeText = Annotated[
-    str | None,
-    typer.Option(
-        "--recipe",
-        metavar="TEXT",
-        help="How to distill, as in distill{epochs=30 rate=0.02 augment=flip,crop:4}.",
-        show_default=False,
     ),
 ]
 Multiple = Annotated[
@@ -151,6 +112,7 @@ def prune_model(
       graphopt prune model.onnx -o small.onnx --params 50% --criterion l2 --multiple 8
 
     """
+    from graphopt.cli.stages import closing_line
     from graphopt.compiler.prune import prune
     from graphopt.ir.save import save
 
@@ -193,18 +155,21 @@ def prune_model(
     _show(report, explain=explain)
     if plan is not None:
         show(f"{plan}: written, for the pipeline {report.pipeline},prune-channels{{plan={plan}}}")
-    show(f"{output}: written, {_closing_line(report)}")
+    widths = f"widths are multiples of {report.snap}"
+    show(f"{output}: written, {closing_line(report.before, report.after, report.seconds, then=[widths])}")
 
 
 def _show(report: PruningReport, *, explain: bool) -> None:
     """Print what became of the model, and of its layers where that is asked for."""
     from graphopt.cli.render import table
+    from graphopt.cli.stages import rows
 
     if explain:
         show(*(f"frozen: {layer}: {why}" for layer, why in report.frozen.items()), "")
         show(table(("layer", "operator", "weight", "becomes", ">MACs", ">become"), _layers(report)), "")
     show(*report.notes)
-    show(table(("", ">before", ">pruned", ">recovered"), _states(report)), "")
+    states = (report.before, report.pruned, report.recovered)
+    show(table(("", ">before", ">pruned", ">recovered"), rows(states)), "")
 
 
 def _layers(report: PruningReport) -> list[tuple[str, ...]]:
@@ -221,40 +186,3 @@ def _layers(report: PruningReport) -> list[tuple[str, ...]]:
         )
         for layer in report.layers
     ]
-
-
-def _states(report: PruningReport) -> list[tuple[str, ...]]:
-    """Return a row for each thing that is known of some stage."""
-    from graphopt.cli.summary import quantity
-
-    states = (report.before, report.pruned, report.recovered)
-    shown: dict[str, Any] = {
-        "multiply-adds": lambda state: quantity(state.macs),
-        "parameters": lambda state: quantity(state.parameters),
-        "bytes": lambda state: quantity(state.bytes, "B"),
-        "latency": lambda state: f"{state.latency:.3f} ms" if state.latency is not None else "",
-        "same answer": lambda state: _share(state.fidelity.agreement if state.fidelity else None),
-        "error of outputs": lambda state: f"{state.fidelity.error:.3g}" if state.fidelity else "",
-        "accuracy": lambda state: _share(state.accuracy),
-    }
-    rows = [(name, *("" if state is None else cell(state) for state in states)) for name, cell in shown.items()]
-    return [row for row in rows if any(row[1:])]
-
-
-def _share(share: float | None) -> str:
-    return "" if share is None else f"{share:.2%}"
-
-
-def _closing_line(report: PruningReport) -> str:
-    """Say what a pruning cost and gained."""
-    from graphopt.cli.summary import quantity
-
-    before, after = report.before, report.after
-    parts = [
-        f"{quantity(before.macs)} → {quantity(after.macs)} multiply-adds",
-        f"{quantity(before.bytes, 'B')} → {quantity(after.bytes, 'B')}",
-        f"widths are multiples of {report.snap}",
-    ]
-    if after.fidelity is not None:
-        parts.append(f"{after.fidelity} on {after.fidelity.samples} samples that nothing was fitted to")
-    return ", ".join([*parts, f"{sum(report.seconds.values()):.1f} s"])

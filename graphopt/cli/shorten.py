@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from graphopt.cli.calibration import CalibrationLimit, PreprocessText
+from graphopt.cli.compression import Bytes, Flops, LabelsPath, Macs, Params, RecipeText, RecoveryName
 from graphopt.cli.console import progress_bar, show, show_json
 from graphopt.cli.options import (
     Explain,
@@ -21,7 +22,6 @@ from graphopt.cli.options import (
     shapes_of,
 )
 from graphopt.cli.output import check_file
-from graphopt.cli.prune import Bytes, Flops, LabelsPath, Macs, Params, RecipeText, RecoveryName
 from graphopt.cli.saving import DEFAULT_THRESHOLD, ExternalData, ExternalThreshold, OutputFile
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def shorten_model(
 --preprocess 'preprocess{crop=224 scale=1/255}'
 
     """
+    from graphopt.cli.stages import closing_line
     from graphopt.compiler.shorten import shorten
     from graphopt.distillation.recipe import NAME
     from graphopt.ir.save import save
@@ -99,7 +100,8 @@ def shorten_model(
         show_json({"model": str(model), "output": str(output), **report.to_dict()})
         return
     _show(report, explain=explain)
-    show(f"{output}: written, {closing_line(report)}")
+    own = f"{len(report.removed)} values left out"
+    show(f"{output}: written, {closing_line(report.before, report.after, report.seconds, first=[own])}")
 
 
 def _show(report: ShorteningReport, *, explain: bool) -> None:
@@ -114,18 +116,3 @@ def _show(report: ShorteningReport, *, explain: bool) -> None:
         show(f"the same, for the model behind {report.pipeline}: {report.pass_text}", "")
     states = (report.before, report.shortened, report.recovered)
     show(table(("", ">before", ">shortened", ">recovered"), rows(states)), "")
-
-
-def closing_line(report: ShorteningReport) -> str:
-    """Say what shortening cost and gained."""
-    from graphopt.cli.summary import quantity
-
-    before, after = report.before, report.after
-    parts: list[Any] = [
-        f"{len(report.removed)} values left out",
-        f"{quantity(before.macs)} → {quantity(after.macs)} multiply-adds",
-        f"{quantity(before.bytes, 'B')} → {quantity(after.bytes, 'B')}",
-    ]
-    if after.fidelity is not None:
-        parts.append(f"{after.fidelity} on {after.fidelity.samples} samples that nothing was fitted to")
-    return ", ".join([*parts, f"{sum(report.seconds.values()):.1f} s"])
