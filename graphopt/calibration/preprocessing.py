@@ -134,3 +134,16 @@ def kept_preprocessing(model: ir.Model) -> Preprocessing | None:
 def keep_preprocessing(model: ir.Model, preprocessing: Preprocessing) -> None:
     """Let a model say what pictures it takes, in place of what it said before."""
     model.metadata_props[METADATA_KEY] = str(preprocessing)
+
+
+def take_preprocessing(model: ir.Model, given: str | Preprocessing | None) -> Preprocessing | None:
+    """Return what is given, parsed, and let the model keep it; None, and what it keeps already, where nothing is given.
+
+    Raises:
+        CalibrationError: the text.
+
+    """
+    taken = parse_preprocessing(given) if isinstance(given, str) else given
+    if taken is not None:
+        keep_preprocessing(model, taken)
+    return taken

@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import onnx_ir as ir
 
 from graphopt.calibration.collect import collect
 from graphopt.calibration.gram import Gram
-from graphopt.calibration.preprocessing import Preprocessing, keep_preprocessing, parse_preprocessing
+from graphopt.calibration.preprocessing import Preprocessing, take_preprocessing
 from graphopt.calibration.source import Data, open_samples
 from graphopt.calibration.split import Split, split
 from graphopt.compiler.optimize import optimize
-from graphopt.compiler.pruner import Recovery
 from graphopt.compiler.steps import Steps
 from graphopt.distillation.constraints import Constraint
 from graphopt.distillation.distill import distill
 from graphopt.distillation.recipe import Recipe
-from graphopt.errors import CalibrationError, ModelError
+from graphopt.errors import ModelError
 from graphopt.inspect.fidelity import Fidelity, compare
 from graphopt.ir.edit import Names
 from graphopt.ir.load import Source, load
@@ -53,25 +52,6 @@ class Storage(StrEnum):
 
     COMPACT = "compact"
     DENSE = "dense"
-
-
-_Choice = TypeVar("_Choice", bound=StrEnum)
-
-
-def chosen(choices: type[_Choice], text: str, noun: str) -> _Choice:
-    """Read one of several; raises CalibrationError naming them."""
-    try:
-        return choices(text)
-    except ValueError:
-        raise CalibrationError(f"unknown {noun} {text!r}; there are {', '.join(choices)}") from None
-
-
-def recovery_of(text: str, *, has_data: bool) -> Recovery:
-    """Read how answers are won back; raises CalibrationError where that takes data and there are none."""
-    recovery = chosen(Recovery, text, "recovery")
-    if recovery is not Recovery.NONE and not has_data:
-        raise CalibrationError(f"recovery {recovery.value!r} fits what is left to data: give some, or recover none")
-    return recovery
 
 
 class Subject(NamedTuple):
@@ -108,9 +88,7 @@ def prepare(
 
     """
     loaded = load(model)
-    given = parse_preprocessing(preprocessing) if isinstance(preprocessing, str) else preprocessing
-    if given is not None:
-        keep_preprocessing(loaded, given)
+    given = take_preprocessing(loaded, preprocessing)
     old = loaded.opset_imports.get("", _EXPANDS_FROM) < _EXPANDS_FROM
     text = ",".join(filter(None, ("convert-opset{version=13}" if old else "", pipeline)))
     with steps.step("optimize"):

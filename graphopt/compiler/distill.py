@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from graphopt.calibration.batch import Batch
-from graphopt.calibration.preprocessing import Preprocessing, keep_preprocessing, parse_preprocessing
+from graphopt.calibration.preprocessing import Preprocessing, take_preprocessing
 from graphopt.calibration.source import Data, Samples, open_samples
 from graphopt.compiler.optimize import optimize
 from graphopt.compiler.reshape import rebatch
@@ -119,9 +119,7 @@ def distill(  # noqa: PLR0913  # all that can be asked of it
     report = on_progress or (lambda *_: None)
     report("optimizing", 0, None)
     master, learner = (_prepared(model, pipeline) for model in (teacher, student))
-    given = parse_preprocessing(preprocessing) if isinstance(preprocessing, str) else preprocessing
-    if given is not None:
-        keep_preprocessing(learner, given)
+    given = take_preprocessing(learner, preprocessing)
     free_master, free_learner = _free_batch(master), _free_batch(learner)
     samples = open_samples(data, free_learner, given)
     if limit is not None:

@@ -17,9 +17,9 @@ from graphopt.calibration.source import Data
 from graphopt.calibration.split import Split
 from graphopt.compiler.factorization_report import FactoredLayer, FactorizationReport
 from graphopt.compiler.optimize import Shapes
-from graphopt.compiler.pruner import Recovery
+from graphopt.compiler.recovery import Recovery, recovery_of
 from graphopt.compiler.steps import Progress, Steps
-from graphopt.compiler.subject import Subject, open_subject, recovery_or_default
+from graphopt.compiler.subject import Subject, open_subject
 from graphopt.distillation.recipe import Recipe, parse_recipe
 from graphopt.errors import ModelError, PipelineError
 from graphopt.factorization.apply import apply, counted_layers, layers_of
@@ -109,7 +109,7 @@ def factorize(  # noqa: PLR0913  # all that it can be asked
     request = _Request(
         one_budget({Measure.MACS: macs, Measure.PARAMS: params, Measure.BYTES: bytes}),
         tuple(forms),
-        recovery_or_default(recover, has_data=data is not None),
+        recovery_of(recover, has_data=data is not None),
         parse_recipe(recipe) if isinstance(recipe, str) else recipe,
         facts.lanes(),
         pipeline,

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from graphopt.calibration.labels import Labels
-from graphopt.calibration.preprocessing import Preprocessing, keep_preprocessing, parse_preprocessing
-from graphopt.calibration.source import Data, open_samples
-from graphopt.calibration.split import split
-from graphopt.compiler.optimize import Shapes, optimize
-from graphopt.compiler.pruner import Progress, Pruned, Pruner, Recovery, Request
+from graphopt.calibration.preprocessing import Preprocessing
+from graphopt.calibration.source import Data
+from graphopt.compiler.optimize import Shapes
+from graphopt.compiler.pruner import Pruned, Pruner, Request
+from graphopt.compiler.recovery import Recovery, recovery_of
+from graphopt.compiler.steps import Progress, Steps
+from graphopt.compiler.subject import open_subject
 from graphopt.distillation.recipe import parse_recipe
-from graphopt.errors import CalibrationError
-from graphopt.ir.load import Source, load
-from graphopt.ir.shapes import infer_shapes
+from graphopt.ir.load import Source
 from graphopt.pipeline.presets import DEFAULT_PRESET
 from graphopt.pruning.budget import Amount, Measure, one_budget
 from graphopt.pruning.choosing import AUTO, choose_criterion
@@ -94,35 +94,25 @@ def prune(  # noqa: PLR0913  # all that it can be asked
     request = Request(
         budget=one_budget(amounts),
         criterion=choose_criterion(criterion, has_data=data is not None),
-        recovery=_recovery(recover, has_data=data is not None),
+        recovery=recovery_of(recover, has_data=data is not None),
         recipe=None if recipe is None else parse_recipe(recipe),
         snaps=snaps_to_try(multiple, facts),
         target=facts,
-        shapes=shapes,
         measure=measure,
         pipeline=pipeline,
-        threads=threads,
         seed=seed,
     )
-    pruner = Pruner(request, on_progress or (lambda *_: None))
-    loaded = load(model)
-    given = parse_preprocessing(preprocessing) if isinstance(preprocessing, str) else preprocessing
-    if given is not None:
-        keep_preprocessing(loaded, given)
-    with pruner.step("optimize"):
-        optimized, _ = optimize(loaded, pipeline, target=facts)
-        infer_shapes(optimized)  # whatever the pipeline: what has no type is left alone
-    parts = None if data is None else split(open_samples(data, optimized, given), labels, limit, seed=seed)
-    return pruner.run(optimized, parts)
-
-
-def _recovery(recover: str | Recovery | None, *, has_data: bool) -> Recovery:
-    if recover is None:
-        return Recovery.LEAST_SQUARES if has_data else Recovery.NONE
-    try:
-        recovery = Recovery(recover)
-    except ValueError:
-        raise CalibrationError(f"unknown recovery {recover!r}; there are {', '.join(Recovery)}") from None
-    if recovery is not Recovery.NONE and not has_data:
-        raise CalibrationError(f"recovery {recovery.value!r} fits what is left to data: give some, or recover none")
-    return recovery
+    subject = open_subject(
+        model,
+        data,
+        labels,
+        limit,
+        shapes=shapes,
+        preprocessing=preprocessing,
+        pipeline=pipeline,
+        target=facts,
+        threads=threads,
+        steps=Steps(on_progress or (lambda *_: None)),
+        seed=seed,
+    )
+    return Pruner(request, subject).run()

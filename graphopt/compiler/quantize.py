@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from graphopt.calibration.collect import collect
 from graphopt.calibration.parallel import collect_in_parts
-from graphopt.calibration.preprocessing import Preprocessing, keep_preprocessing, parse_preprocessing
+from graphopt.calibration.preprocessing import Preprocessing, take_preprocessing
 from graphopt.calibration.ranges import RangeMethod
 from graphopt.calibration.source import Data, Samples, open_samples
 from graphopt.calibration.statistics import Statistics
@@ -98,9 +98,7 @@ def quantize(  # noqa: PLR0913  # a keyword each that a user may say something b
     goal = Goal(max_error, agreement)
     work = _Work(scheme, _method(method), goal, workers, threads, Steps(on_progress or (lambda *_: None)))
     loaded = load(model)
-    given = parse_preprocessing(preprocessing) if isinstance(preprocessing, str) else preprocessing
-    if given is not None:
-        keep_preprocessing(loaded, given)
+    given = take_preprocessing(loaded, preprocessing)
     text = _with_opset(loaded, scheme, pipeline)
     with work.steps.step("optimize"):
         optimized, _ = optimize(loaded, text)

@@ -18,15 +18,13 @@ from graphopt.compiler.compression import (
     Finisher,
     Storage,
     Subject,
-    chosen,
     constant_bytes,
     observe,
     prepare,
-    recovery_of,
     spread_of,
     with_rows,
 )
-from graphopt.compiler.pruner import Recovery
+from graphopt.compiler.recovery import Recovery, chosen, recovery_of
 from graphopt.compiler.steps import Progress, Steps
 from graphopt.distillation.constraints import Codebook
 from graphopt.distillation.recipe import Recipe, parse_recipe

@@ -13,9 +13,9 @@ from graphopt.calibration.preprocessing import Preprocessing
 from graphopt.calibration.source import Data
 from graphopt.calibration.split import Split
 from graphopt.compiler.optimize import Shapes, optimize
-from graphopt.compiler.pruner import Recovery
+from graphopt.compiler.recovery import Recovery, recovery_of
 from graphopt.compiler.steps import Progress, Steps
-from graphopt.compiler.subject import Subject, open_subject, recovery_or_default
+from graphopt.compiler.subject import Subject, open_subject
 from graphopt.distillation.recipe import Recipe, parse_recipe
 from graphopt.errors import ModelError, PipelineError
 from graphopt.inspect.fidelity import Judge
@@ -134,7 +134,7 @@ def shorten(  # noqa: PLR0913  # all that it can be asked
 
     """
     budget = one_budget({Measure.MACS: macs, Measure.FLOPS: flops, Measure.PARAMS: params, Measure.BYTES: bytes})
-    recovery = recovery_or_default(recover, has_data=True)
+    recovery = recovery_of(recover, has_data=True)
     read = parse_recipe(recipe) if isinstance(recipe, str) else recipe
     subject = open_subject(
         model,

@@ -19,15 +19,13 @@ from graphopt.compiler.compression import (
     Finisher,
     Storage,
     Subject,
-    chosen,
     constant_bytes,
     observe,
     prepare,
-    recovery_of,
     spread_of,
     with_rows,
 )
-from graphopt.compiler.pruner import Recovery
+from graphopt.compiler.recovery import Recovery, chosen, recovery_of
 from graphopt.compiler.steps import Progress, Steps
 from graphopt.distillation.constraints import Mask
 from graphopt.distillation.recipe import Recipe, parse_recipe
@@ -114,7 +112,7 @@ def sparsify(  # noqa: PLR0913  # a keyword each that a user may say something b
     work = _Work(
         request=request(fraction, pattern, threshold),
         method=_method(method, threshold, has_data=data is not None),
-        recovery=_recovery(recover, has_data=data is not None),
+        recovery=recovery_of(recover, has_data=data is not None),
         recipe=GENTLE if recipe is None else parse_recipe(recipe),
         storage=chosen(Storage, storage, "storage"),
         seed=seed,
@@ -233,12 +231,6 @@ class _Work:
             bytes_after=constant_bytes(stored),
             seconds=self.steps.seconds,
         )
-
-
-def _recovery(recover: str | Recovery | None, *, has_data: bool) -> Recovery:
-    if recover is None:
-        return Recovery.LEAST_SQUARES if has_data else Recovery.NONE
-    return recovery_of(recover, has_data=has_data)
 
 
 def _method(method: str, threshold: float | None, *, has_data: bool) -> Method:

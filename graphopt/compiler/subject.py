@@ -8,12 +8,11 @@ from functools import partial
 import onnx_ir as ir
 
 from graphopt.calibration.labels import Labels
-from graphopt.calibration.preprocessing import Preprocessing, keep_preprocessing, parse_preprocessing
+from graphopt.calibration.preprocessing import Preprocessing, take_preprocessing
 from graphopt.calibration.source import Data, open_samples
 from graphopt.calibration.split import Split, split
-from graphopt.compiler.compression import recovery_of
 from graphopt.compiler.optimize import Shapes, optimize
-from graphopt.compiler.pruner import Recovery
+from graphopt.compiler.recovery import Recovery
 from graphopt.compiler.steps import Steps
 from graphopt.distillation.distill import distill
 from graphopt.distillation.recipe import Recipe
@@ -82,12 +81,14 @@ class Subject:
         with self.steps.step("fit layers"):
             told = partial(self.steps.on_progress, "fit layers")
             refit(self.model, fitted, data.fitted, threads=self.threads, on_progress=told)
-        if recovery is not Recovery.DISTILL:
-            return fitted
+        return self.distilled(fitted, recipe, data) if recovery is Recovery.DISTILL else fitted
+
+    def distilled(self, student: ir.Model, recipe: Recipe, data: Split) -> ir.Model:
+        """Return a model made of this one, trained to answer as it does."""
         with self.steps.step("distill"):
             return distill(
                 self.model,
-                fitted,
+                student,
                 data.fitted,
                 recipe,
                 labels=data.fitted_labels,
@@ -108,23 +109,16 @@ def open_subject(  # noqa: PLR0913  # all that a driver is asked
     target: Target,
     threads: int,
     steps: Steps,
+    seed: int = 0,
 ) -> Subject:
     """Put a model through its passes, and open its data; the drivers say what each argument means."""
     loaded = load(model)
-    given = parse_preprocessing(preprocessing) if isinstance(preprocessing, str) else preprocessing
-    if given is not None:
-        keep_preprocessing(loaded, given)
+    given = take_preprocessing(loaded, preprocessing)
     with steps.step("optimize"):
         optimized, _ = optimize(loaded, pipeline, target=target)
         infer_shapes(optimized)  # whatever the pipeline: what has no type is left alone
-    parts = None if data is None else split(open_samples(data, optimized, given), labels, limit)
+    parts = None if data is None else split(open_samples(data, optimized, given), labels, limit, seed=seed)
     return Subject(optimized, parts, shapes or _shapes_of_first(optimized, parts), threads, steps)
-
-
-def recovery_or_default(text: str | Recovery | None, *, has_data: bool) -> Recovery:
-    """Return the recovery that is asked for, least squares by default where there are data; raises CalibrationError."""
-    default = Recovery.LEAST_SQUARES if has_data else Recovery.NONE
-    return recovery_of(text or default, has_data=has_data)
 
 
 def _shapes_of_first(model: ir.Model, data: Split | None) -> Shapes:
