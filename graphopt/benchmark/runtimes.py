@@ -54,7 +54,7 @@ class Runtime:
 
 
 SELF = "graphopt"
-PROGRAM = Runtime("graphopt.benchmark.program:load", "graphopt", "graphopt.backends.tvm.executor:import_runtime")
+PROGRAM = Runtime("graphopt.benchmark.program:load", "graphopt", "graphopt.backends.tvm.runtime_library:load_runtime")
 """What graphopt compiled: its path is that of a program's directory, all others' is that of an ONNX file."""
 
 OPPONENTS = {

@@ -187,8 +187,10 @@ def _load(folder: Path, part: Part, threads: int) -> _Call:
     path = folder / part.file
     if part.executor == "tvm":
         from graphopt.backends.tvm.executor import Library, TvmExecutor  # noqa: PLC0415  # not every program needs TVM
+        from graphopt.backends.tvm.weights import read_weights  # noqa: PLC0415  # likewise
 
-        return TvmExecutor(Library(path, folder / WEIGHTS, part.weights), threads).run
+        weights = read_weights(np.memmap(folder / WEIGHTS, np.uint8, mode="c"), part.weights) if part.weights else []
+        return TvmExecutor(Library(path, weights), threads).run
     session = Session(path, threads=threads)
 
     def call(arrays: Sequence[Array]) -> list[Array]:

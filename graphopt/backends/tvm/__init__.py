@@ -7,7 +7,7 @@
     build     native code and weights, in memory or exported; `compile` does all three for a region
     weights   the file of weights beside a library
     abi       the one version of TVM's foreign-function layer that works
-    executor  the runtime side; imports no part of the compiler
+    executor  the runtime side, on `runtime_library`; imports no part of the compiler, nor TVM's
     traced    a region whose kernels are known by their nodes, to be run by `timing` with a clock at each
     tuning    measured choices for schedules, in place of those of analysis
     roofline  what the machine can do at most, as a measure for them

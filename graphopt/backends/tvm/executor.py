@@ -5,6 +5,7 @@ This is the runtime side: it imports no part of the compiler.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Sequence
@@ -14,11 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from graphopt.backends.tvm.abi import ALIGNMENT, check_abi
+from graphopt.backends.tvm.abi import ALIGNMENT
 from graphopt.backends.tvm.placement import Placement, threads
-from graphopt.backends.tvm.weights import read_weights
+from graphopt.backends.tvm.runtime_library import load_runtime
 from graphopt.errors import ModelError
 from graphopt.tensors import Array
+
+_CPU, _POOLED = 1, 2
+"""A kind of device (`DLDeviceType`), and a way to allocate on it (`tvm.runtime.vm.VirtualMachine`)."""
 
 BIG_CORES = 1
 """`runtime.config_threadpool`'s default affinity mode; without binding it only counts."""
@@ -33,28 +37,13 @@ class Library:
     """Compiled code on disk.
 
     Attributes:
-        path: of the shared library.
-        weights: the file of weights of its program.
-        places: where those that it takes begin there, in bytes.
+        path: of the shared library; once it is loaded, the file may go.
+        weights: what it takes behind its inputs.
 
     """
 
     path: Path
-    weights: Path
-    places: tuple[int, ...]
-
-
-def import_runtime() -> Any:
-    """Return the package TVM.
-
-    Raises:
-        TargetError: it is missing or of a version that crashes.
-
-    """
-    check_abi()
-    import tvm  # noqa: PLC0415  # after the check, and only where something is run
-
-    return tvm
+    weights: Sequence[Array] = ()
 
 
 @dataclass
@@ -87,14 +76,14 @@ class TvmExecutor:
 
         """
         announce_threads(threads)
-        self._tvm = tvm = import_runtime()
+        self._runtime = load_runtime()
         self._threads = threads
         if isinstance(program, Library):
             self._code = _load_code(program.path)
-            self._weights = [self._tensor(array) for array in read_weights(program.weights, program.places)]
+            self._weights = [self._runtime.from_dlpack(_readable(array)) for array in program.weights]
         else:
             self._code, self._weights = program.executable.jit(), list(program.weights)
-        self._configure = tvm.get_global_func("runtime.config_threadpool")
+        self._configure = self._runtime.get_global_func("runtime.config_threadpool")
         self._idle: list[Machine] = []
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
@@ -118,29 +107,42 @@ class TvmExecutor:
         try:
             return self._idle.pop()
         except IndexError:
-            from tvm.runtime.vm import VirtualMachine  # noqa: PLC0415  # as TVM itself: only where something is run
-
-            return Machine(VirtualMachine(self._code, self._tvm.cpu())["main"])
+            machine = self._code["vm_load_executable"]()
+            machine["vm_initialization"](_CPU, 0, _POOLED)
+            return Machine(machine["main"])
 
     def _input(self, machine: Machine, index: int, array: Array) -> Any:
         """Return an input that kernels can read: numpy aligns to 16 bytes, and new memory costs more than a copy."""
         if _is_readable(array):
-            return self._tvm.runtime.from_dlpack(array)
+            return self._runtime.from_dlpack(array)
         if index not in machine.staged:
-            tensor = self._tvm.runtime.empty(array.shape, array.dtype.name)
-            machine.staged[index] = tensor, np.from_dlpack(tensor)
+            memory = _aligned(array)
+            machine.staged[index] = self._runtime.from_dlpack(memory), memory
         tensor, memory = machine.staged[index]
         np.copyto(memory, array)
         return tensor
-
-    def _tensor(self, array: Array) -> Any:
-        runtime = self._tvm.runtime
-        return runtime.from_dlpack(array) if _is_readable(array) else runtime.tensor(np.asarray(array, order="C"))
 
 
 def _is_readable(array: Array) -> bool:
     """Whether kernels can read an array as it is."""
     return array.flags.c_contiguous and array.flags.writeable and array.ctypes.data % ALIGNMENT == 0
+
+
+def _readable(array: Array) -> Array:
+    """Return an array that kernels can read: itself, or a copy."""
+    if _is_readable(array):
+        return array
+    copy = _aligned(array)
+    np.copyto(copy, array)
+    return copy
+
+
+def _aligned(like: Array) -> Array:
+    """Return new memory for an array of a shape and dtype, where kernels can read it."""
+    size = math.prod(like.shape) * like.dtype.itemsize
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size].view(like.dtype).reshape(like.shape)
 
 
 def _apart_from(machine: Machine, output: Array) -> Array:
@@ -150,10 +152,8 @@ def _apart_from(machine: Machine, output: Array) -> Array:
 
 
 def _load_code(library: Path) -> Any:
-    import tvm  # noqa: PLC0415  # after the check of its version
-
     try:
-        code = tvm.runtime.load_module(str(library))
+        code = load_runtime().load_module(str(library), keep_module_alive=False)
         code["vm_load_executable"]
     except Exception as error:  # a missing, a damaged and a foreign file: their exceptions share no base
         raise ModelError(f"the code {str(library)!r} is missing or damaged; compile the model again") from error

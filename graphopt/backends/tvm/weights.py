@@ -7,9 +7,10 @@ there once, however many parts and variants of the program read it.
 
 from __future__ import annotations
 
+import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from graphopt.backends.tvm.abi import ALIGNMENT
 from graphopt.digests import digest
 from graphopt.errors import ModelError
 from graphopt.tensors import Array
+
+_LONGEST_HEADER = 4096
+"""Bytes; what numpy writes before an array of any rank that it has is shorter."""
 
 
 class WeightWriter:
@@ -47,27 +51,23 @@ class WeightWriter:
         return self._contents[self.add(np.frombuffer(data, np.uint8))]
 
 
-def read_weights(path: Path, places: Sequence[int]) -> list[Array]:
-    """Return the arrays that begin at some bytes of a file, as views of it; pages are shared until they are written.
+def read_weights(memory: Array, places: Sequence[int]) -> list[Array]:
+    """Return the arrays that begin at some bytes of the file's content, a uint8 array, as views of it.
 
     Raises:
-        ModelError: the file is missing or damaged.
+        ModelError: they do not lie there.
 
     """
-    if not places:
-        return []
     try:
-        memory = np.memmap(path, np.uint8, mode="c")
-        with path.open("rb") as file:
-            return [_array(file, memory, place) for place in places]
-    except (OSError, ValueError) as error:
-        raise ModelError(f"the weights {path} of the program are missing or damaged: {error}") from error
+        return [_array(memory, place) for place in places]
+    except ValueError as error:
+        raise ModelError(f"the weights of the program are damaged ({error}); compile the model again") from error
 
 
-def _array(file: BinaryIO, memory: np.memmap[tuple[int, ...], np.dtype[np.uint8]], place: int) -> Array:
-    file.seek(place)
-    np.lib.format.read_magic(file)
-    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-    start = file.tell()
-    end = start + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+def _array(memory: Array, place: int) -> Array:
+    header = io.BytesIO(memory[place : place + _LONGEST_HEADER].tobytes())
+    np.lib.format.read_magic(header)
+    shape, _, dtype = np.lib.format.read_array_header_1_0(header)
+    start = place + header.tell()
+    end = start + math.prod(shape) * dtype.itemsize
     return np.asarray(memory[start:end]).view(dtype).reshape(shape)
