@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import os
 import platform
 from collections.abc import Collection
@@ -16,6 +17,8 @@ import archspec.cpu
 from graphopt.errors import TargetError
 from graphopt.spec import Spec, SpecError, parse_spec
 
+_DOTS = frozenset({"avx512_vnni", "avx_vnni", "asimddp"})
+"""Extensions that multiply int8."""
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
 
@@ -62,7 +65,7 @@ class Target:
     @property
     def int8_dot(self) -> bool:
         """Whether one instruction multiplies four int8 pairs and adds them into an int32 lane."""
-        return not self.features.isdisjoint({"avx512_vnni", "avx_vnni", "asimddp"})
+        return not self.features.isdisjoint(_DOTS)
 
     @property
     def signed_dot(self) -> bool:
@@ -101,6 +104,18 @@ class Target:
         """
         halves = self.vector_bits == 512 and "sse4a" in self.features
         return 1 if halves and "avx512_vp2intersect" not in self.features else 2
+
+    @property
+    def required_features(self) -> frozenset[str]:
+        """The extensions that code for it may use: those of its kind of processor, and what schedules ask for.
+
+        What else /proc/cpuinfo lists, as `hypervisor`, is of no concern to code.
+        """
+        kind = _processors().get(self.mcpu)
+        if kind is None:
+            return self.features
+        asked = _DOTS | {"i8mm"} | ({"avx512_bf16"} if self.precision is Precision.BF16 else set())
+        return self.features & (frozenset(kind.features) | asked)
 
     def lanes(self, bits: int = 32) -> int:
         """How many elements of `bits` bits one vector register holds."""
@@ -198,7 +213,7 @@ def last_cache_bytes() -> int:
 
 
 def _with_mcpu(target: Target, mcpu: str) -> Target:
-    known = {_llvm_name(processor): processor for processor in archspec.cpu.TARGETS.values()}
+    known = _processors()
     if mcpu == target.mcpu:
         return target
     if mcpu not in known:
@@ -207,6 +222,12 @@ def _with_mcpu(target: Target, mcpu: str) -> Target:
     if missing := sorted(features - target.features):
         raise TargetError(f"this machine cannot execute code for {mcpu!r}: it lacks {', '.join(missing)}")
     return dataclasses.replace(target, mcpu=mcpu, features=features, vector_bits=_vector_bits(features))
+
+
+@functools.cache
+def _processors() -> dict[str, archspec.cpu.Microarchitecture]:
+    """Return the kinds of processors by the names that LLVM has for them."""
+    return {_llvm_name(processor): processor for processor in archspec.cpu.TARGETS.values()}
 
 
 def _llvm_name(processor: archspec.cpu.Microarchitecture) -> str:

@@ -18,6 +18,7 @@ from graphopt.compiler import emit
 from graphopt.errors import ModelError, OutputError, RunError, TargetError
 from graphopt.numerics import differences
 from graphopt.pipeline.numeric_check import NumericCheck
+from graphopt.runtime.folder import Folder
 from graphopt.runtime.manifest import Manifest
 from tests.networks import CONV_BN_RELU, network
 
@@ -244,30 +245,23 @@ def _truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
 
-def _alien(folder: Path) -> None:
-    data = json.loads((folder / "manifest.json").read_text())
-    data["features"].append("sve2")
-    (folder / "manifest.json").write_text(json.dumps(data))
-
-
 @pytest.mark.parametrize(
     ("damage", "error", "sentence"),
     [
         (lambda folder: (folder / "manifest.json").unlink(), ModelError, "is no compiled program"),
-        (lambda folder: (folder / "manifest.json").write_text("[]"), ModelError, "has format None"),
+        (lambda folder: (folder / "manifest.json").write_text("[]"), ModelError, "is damaged"),
         (lambda folder: (folder / "manifest.json").write_text("{"), ModelError, "is damaged"),
-        (lambda folder: (folder / "manifest.json").write_text('{"format_version": 4}'), ModelError, "is damaged"),
+        (lambda folder: (folder / "manifest.json").write_text('{"format_version": 5}'), ModelError, "is damaged"),
         (
             lambda folder: (folder / "manifest.json").write_text('{"format_version": 1, "parts": []}'),
             ModelError,
-            "has format 1, this graphopt reads 4; compile the model again",
+            "has format 1, this graphopt reads 5; compile the model again",
         ),
         (lambda folder: _truncate(folder / "weights.bin"), ModelError, "is not the file that was compiled"),
         (lambda folder: (folder / "manifest.json").write_text('{"format_version": 99}'), ModelError, "has format 99"),
         (lambda folder: (folder / "part-0.so").unlink(), ModelError, "lacks its file 'part-0.so'"),
         (lambda folder: _truncate(folder / "part-0.so"), ModelError, "is not the file that was compiled"),
         (lambda folder: _truncate(folder / "optimized.onnx"), ModelError, "is not the file that was compiled"),
-        (_alien, TargetError, "uses sve2, which this processor lacks"),
     ],
 )
 def test_a_program_that_cannot_be_loaded_is_one_sentence(tmp_path: Path, damage, error, sentence) -> None:  # type: ignore[no-untyped-def]  # lambdas
@@ -280,10 +274,10 @@ def test_a_program_that_cannot_be_loaded_is_one_sentence(tmp_path: Path, damage,
 
 def test_the_manifest_reads_back_equal(tmp_path: Path) -> None:
     graphopt.compile(network()).save(tmp_path / "program")
-    manifest = Manifest.read(tmp_path / "program")
+    manifest = Manifest.read(Folder(tmp_path / "program"))
     (tmp_path / "copy").mkdir()
     manifest.write(tmp_path / "copy")
-    assert Manifest.read(tmp_path / "copy") == manifest
+    assert Manifest.read(Folder(tmp_path / "copy")) == manifest
 
 
 def test_threads_below_one_are_refused() -> None:

@@ -16,6 +16,7 @@ import pytest
 import graphopt
 from graphopt.errors import OutputError, TargetError
 from graphopt.runtime import cache
+from graphopt.runtime.folder import Folder
 from graphopt.runtime.manifest import Manifest
 from graphopt.targets import Precision, host
 from tests.networks import network
@@ -126,4 +127,8 @@ def test_a_program_says_its_precision_and_is_cached_by_it(own_cache: Path, tmp_p
     single, program = graphopt.compile(network(), rounding, precision="fp32"), graphopt.compile(network(), rounding)
     assert len(list(own_cache.iterdir())) == 2
     program.save(tmp_path / "program")
-    assert Manifest.read(tmp_path / "program").target == str(rounding) == str(single.target)[:-1] + " precision=bf16}"
+    assert (
+        Manifest.read(Folder(tmp_path / "program")).target
+        == str(rounding)
+        == str(single.target)[:-1] + " precision=bf16}"
+    )

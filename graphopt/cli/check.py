@@ -40,8 +40,8 @@ def check_models(
 ) -> None:
     """Run two models on the same inputs and compare: exit code 0 if the answers are equal, 1 if not.
 
-    ONNX files run in onnxruntime with every optimization off; a directory that `graphopt compile` wrote runs
-    as the program that it is.
+    ONNX files run in onnxruntime with every optimization off; what `graphopt compile` wrote runs as the
+    program that it is.
 
     Examples:
       graphopt check model.onnx small.onnx
@@ -50,6 +50,7 @@ def check_models(
 
     """
     from graphopt.cli.feeds import random_feeds, read_feeds
+    from graphopt.runtime.forms import is_program
 
     shapes = shapes_of(input_shape)
     given = [read_feeds([str(data)])] if data else None
@@ -58,7 +59,7 @@ def check_models(
         specs = _common_inputs(one.inputs, other.inputs)
         step("running")
         # A program is native code for batch 1 where the model leaves the batch free, and onnxruntime otherwise.
-        batch = 1 if reference.is_dir() or candidate.is_dir() else None
+        batch = 1 if is_program(reference) or is_program(candidate) else None
         trials = given or (random_feeds(specs, seed=seed, batch=batch) for seed in range(seeds))
         worst = _worst(one, other, specs, trials)
     equal = worst.error <= tolerance
@@ -73,7 +74,9 @@ def check_models(
 
 
 def _open(path: Path, shapes: Mapping[str, ShapeSpec] | None) -> Session | CompiledModule:
-    if path.is_dir():
+    from graphopt.runtime.forms import is_program
+
+    if is_program(path):
         from graphopt.runtime.module import load as load_program
 
         return load_program(path)

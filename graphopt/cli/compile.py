@@ -1,4 +1,4 @@
-"""`graphopt compile`: from a model to a program in a directory."""
+"""`graphopt compile`: from a model to a program in a file or a directory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from graphopt.cli.options import (
     pipeline_text,
     shape_table_of,
 )
-from graphopt.cli.output import check_program_folder
+from graphopt.cli.output import check_program
 from graphopt.cli.render import fields
 from graphopt.cli.report import explanation
 from graphopt.cli.summary import quantity, summary
@@ -34,8 +34,15 @@ if TYPE_CHECKING:
     from graphopt.runtime.manifest import Placement
     from graphopt.runtime.module import CompiledModule
 
-OutputFolder = Annotated[
-    Path, typer.Option("-o", "--output", metavar="DIR", help="The directory of the program.", show_default=False)
+ProgramOutput = Annotated[
+    Path,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="FILE.gopt|DIR",
+        help="Where the program goes: into one file, or into a directory.",
+        show_default=False,
+    ),
 ]
 
 CalibrationPath = Annotated[
@@ -52,7 +59,7 @@ CalibrationPath = Annotated[
 def compile_model(
     model: ModelPath,
     *,
-    output: OutputFolder,
+    output: ProgramOutput,
     target: TargetText = "cpu",
     input_shape: SeveralInputShapes = None,
     pipeline: PipelineText = None,
@@ -69,9 +76,10 @@ def compile_model(
 
     Native code is made for fixed shapes: say with --input-shape which, where the model leaves them free. A program
     may have code for several; the shapes of a run decide, and a batch that has none of its own runs in pieces.
-    The program lies in a directory that `graphopt run` and `graphopt.load` take.
+    `graphopt run` and `graphopt.load` take the program as one file, NAME.gopt, or as a directory.
 
     Examples:
+      graphopt compile model.onnx -o model.gopt
       graphopt compile model.onnx -o program
       graphopt compile model.onnx -o program --input-shape x:8,3,224,224 --threads 2
       graphopt compile model.onnx -o program --input-shape x:1,3,224,224 --input-shape x:8,3,224,224
@@ -84,7 +92,7 @@ def compile_model(
     from graphopt.compiler.compile import QUANTIZING, compile
 
     text, shapes = pipeline_text(pipeline, preset), shape_table_of(input_shape)
-    check_program_folder(output)
+    check_program(output)
     if damage := tuned.read().damage:
         say(f"warning: {damage}: kernels are scheduled by analysis")
     stages: list[str] = []
@@ -134,6 +142,7 @@ def _program(module: CompiledModule, *, cached: bool) -> Table:
         "inputs": module.inputs,
         "outputs": module.outputs,
         "native for": native or ("no shape",),
+        **({"licence": licence.splitlines()[0]} if (licence := module.provenance.licence.strip()) else {}),
         **({"memory": f"{', '.join(memory)} a run, beside weights, inputs and outputs"} if memory else {}),
         "runs in": ", ".join(f"{executor}: {count} nodes" for executor, count in executors.most_common()),
         "time": "found in the cache" if cached else seconds,

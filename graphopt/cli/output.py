@@ -27,14 +27,23 @@ def check_picture(path: Path) -> None:
     check_installed()
 
 
-def check_program_folder(path: Path) -> None:
-    """Refuse a directory that holds anything but an older program, since it would be replaced; raises OutputError."""
+def check_program(path: Path) -> None:
+    """Refuse early a place where no program can be written, as a file or a directory; raises OutputError.
+
+    A directory that holds anything but an older program would be replaced.
+    """
+    from graphopt.runtime.forms import SUFFIX
     from graphopt.runtime.manifest import FILE_NAME
 
+    if path.suffix == SUFFIX:
+        check_file(path)
+        return
     if path.is_dir() and any(path.iterdir()) and not (path / FILE_NAME).is_file():
         raise OutputError(f"{str(path)!r} holds other files, which would be lost; name a new or an empty directory")
     if path.exists() and not path.is_dir():
-        raise OutputError(f"cannot write {str(path)!r}: it is a file; name a new or an empty directory")
+        raise OutputError(
+            f"cannot write {str(path)!r}: it is a file; name a new or an empty directory, or a file {SUFFIX}"
+        )
     _check_parent(path)
 
 

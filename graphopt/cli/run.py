@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 Program = Annotated[
     Path,
-    typer.Argument(
-        metavar="PROGRAM", help="A directory that `graphopt compile` wrote, or an ONNX file.", show_default=False
-    ),
+    typer.Argument(metavar="PROGRAM", help="What `graphopt compile` wrote, or an ONNX file.", show_default=False),
 ]
 Inputs = Annotated[
     list[str] | None,
@@ -56,15 +54,16 @@ def run_program(
     have no type for is named: the bfloat16 output y is the uint16 array y:bfloat16, and goes in like that too.
 
     Examples:
-      graphopt run program --input image=image.npy -o outputs.npz
+      graphopt run program.gopt --input image=image.npy -o outputs.npz
       graphopt run model.onnx --input feeds.npz --json
       graphopt run model.onnx --seed 7
 
     """
     from graphopt.cli.feeds import random_feeds_of, read_feeds
+    from graphopt.runtime.forms import is_program
 
     shapes = shapes_of(input_shape)
-    if program.is_dir() and (shapes or threads or target != "cpu"):
+    if is_program(program) and (shapes or threads or target != "cpu"):
         raise typer.BadParameter("a compiled program has its target, shapes and threads; give its ONNX file instead")
     if output:
         check_file(output)
@@ -90,7 +89,9 @@ def run_program(
 
 
 def _open(program: Path, target: str, shapes: Shapes | None, threads: int | None) -> CompiledModule:
-    if program.is_dir():
+    from graphopt.runtime.forms import is_program
+
+    if is_program(program):
         from graphopt.runtime.module import load
 
         return load(program)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import platform
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from tempfile import TemporaryDirectory
 import onnx_ir as ir
 
 from graphopt import __version__
+from graphopt.backends.tvm.abi import tvm_version
 from graphopt.backends.tvm.schedule.choices import DecisionTable
 from graphopt.calibration.preprocessing import Preprocessing
 from graphopt.calibration.source import Data
@@ -22,6 +25,7 @@ from graphopt.compiler.emit import Emitted, emit
 from graphopt.compiler.identity import cache_key, with_external_data
 from graphopt.compiler.optimize import optimize
 from graphopt.compiler.package import Package
+from graphopt.compiler.provenance import provenance
 from graphopt.compiler.quantize import quantize
 from graphopt.compiler.specialize import specialize
 from graphopt.compiler.table import Row, ShapeTable, check_rows, common, rows_of
@@ -37,7 +41,7 @@ from graphopt.pipeline.presets import DEFAULT_PRESET
 from graphopt.pipeline.report import Report
 from graphopt.runtime import cache as program_cache
 from graphopt.runtime.integrity import digests
-from graphopt.runtime.manifest import WHOLE_MODEL, CompileReport, Manifest, Placement, Variant
+from graphopt.runtime.manifest import WHOLE_MODEL, CompileReport, Machine, Manifest, Placement, Variant
 from graphopt.runtime.module import CompiledModule
 from graphopt.targets import Target, parse_target, with_precision
 
@@ -100,11 +104,12 @@ def compile(  # noqa: A001, PLR0913  # the name that the tool is known by, and a
         facts = _with_threads(facts, threads)
     if precision is not None:
         facts = with_precision(facts, precision)
+    origin = model
     if calibration is not None:
         model = _quantized(model, calibration, preprocessing, facts, pipeline, on_stage)
     rows = rows_of(shapes)
     decisions = {} if facts.kind == "onnxruntime" else tuned.decisions(facts)
-    build = _Build(model, rows, facts, pipeline, decisions, on_stage)
+    build = _Build(model, origin, rows, facts, pipeline, decisions, on_stage)
     if not cache:
         owner = TemporaryDirectory(prefix="graphopt-")
         try:
@@ -125,9 +130,10 @@ def compile(  # noqa: A001, PLR0913  # the name that the tool is known by, and a
 
 @dataclass
 class _Build:
-    """Builds one program into a directory."""
+    """Builds one program into a directory, of a model that may be made of its origin."""
 
     source: Source
+    origin: Source
     rows: Sequence[Row]
     target: Target
     pipeline: str
@@ -187,13 +193,14 @@ class _Build:
         return Manifest(
             graphopt_version=__version__,
             target=str(self.target),
-            features=tuple(sorted(self.target.features)) if variants else (),
+            machine=_machine(self.target) if variants else None,
             threads=self.target.cores,
             inputs=tuple(map(tensor_spec, self.model.graph.inputs)),
             outputs=tuple(map(tensor_spec, self.model.graph.outputs)),
             variants=variants,
             batched=batchwise.inputs,
             files=files,
+            provenance=provenance(self.model, self.origin),
             report=CompileReport(
                 optimization=report.to_dict(),
                 placements=tuple(dict.fromkeys(place for one in emitted for place in one.placements)),
@@ -210,6 +217,11 @@ class _Build:
         start = time.perf_counter()
         yield
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def _machine(target: Target) -> Machine:
+    """Return what native code for a target asks of a machine; all targets so far are of this one's kind."""
+    return Machine(sys.platform, platform.machine(), tuple(sorted(target.required_features)), tvm_version())
 
 
 def _nothing_emitted(model: ir.Model, reason: str, notes: tuple[str, ...]) -> Emitted:

@@ -1,12 +1,13 @@
-"""Are a program's files the ones that were written? Asked before any of them is mapped or executed."""
+"""Are a program's files the ones that were written? Asked before any of them is executed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
-from graphopt.digests import file_digest
+from graphopt.digests import digest, file_digest
 from graphopt.errors import ModelError
+from graphopt.runtime.contents import Contents
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -14,14 +15,18 @@ def digests(folder: Path) -> dict[str, str]:
     return {path.name: file_digest(path).hex() for path in sorted(folder.iterdir())}
 
 
-def check_presence(folder: Path, names: Iterable[str]) -> None:
-    """Raise ModelError where a file of a program is missing."""
+def check_presence(contents: Contents, names: Collection[str], own: Collection[str]) -> None:
+    """Raise ModelError where a file of a program is missing, or one is there that neither it nor graphopt made."""
     for name in names:
-        if Path(name).name != name or not (folder / name).is_file():
-            raise ModelError(f"the program {str(folder)!r} lacks its file {name!r}; compile the model again")
+        if not contents.holds(name):
+            raise ModelError(f"the program {str(contents.path)!r} lacks its file {name!r}; compile the model again")
+    for name in contents.strange({*names, *own}):
+        raise ModelError(
+            f"the program {str(contents.path)!r} holds {name!r}, of which its manifest says nothing; do not use it"
+        )
 
 
-def check_content(path: Path, digest: str) -> None:
+def check_content(contents: Contents, name: str, expected: str) -> None:
     """Compare a program's file with what its manifest says of it; raises ModelError where it is another one."""
-    if file_digest(path).hex() != digest:
-        raise ModelError(f"{str(path)!r} is not the file that was compiled; compile the model again")
+    if digest([contents.view(name).data]).hex() != expected:
+        raise ModelError(f"{contents.where(name)} is not the file that was compiled; compile the model again")

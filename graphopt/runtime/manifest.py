@@ -1,19 +1,31 @@
-"""What a compiled program says of itself: `manifest.json` in its directory."""
+"""What a compiled program says of itself: `manifest.json` among its files.
+
+It is a record of the version of this format, the digest of the text that follows, and that text, a `Manifest`. The
+digest tells damage from what was written; the types of all that is read are checked as well, and that names fit
+together, so that nothing which a manifest says can fail later.
+"""
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
+
+from graphopt.digests import digest
 from graphopt.errors import ModelError
+from graphopt.runtime.contents import Contents
 from graphopt.tensors import TensorSpec
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 FILE_NAME = "manifest.json"
 WHOLE_MODEL = "optimized.onnx"
 WEIGHTS = "weights.bin"
+
+_Size = Annotated[int, msgspec.Meta(ge=0)]
+_Executor = Annotated[str, msgspec.Meta(pattern="^(tvm|onnxruntime)$")]
+_Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
 @dataclass(frozen=True)
@@ -29,12 +41,12 @@ class Part:
 
     """
 
-    executor: str
+    executor: _Executor
     file: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    weights: tuple[int, ...] = ()
-    arena: int = 0
+    weights: tuple[_Size, ...] = ()
+    arena: _Size = 0
 
 
 @dataclass(frozen=True)
@@ -47,7 +59,7 @@ class Variant:
 
     """
 
-    shapes: dict[str, tuple[int, ...]]
+    shapes: dict[str, tuple[_Size, ...]]
     parts: tuple[Part, ...]
 
     @property
@@ -90,89 +102,137 @@ class CompileReport:
 
 
 @dataclass(frozen=True)
+class Machine:
+    """What native code asks of the machine that runs it.
+
+    Attributes:
+        system: as `sys.platform` says it.
+        architecture: as `platform.machine()` says it.
+        features: the instruction-set extensions that the code may use.
+        tvm_version: of the runtime that the code was compiled for.
+
+    """
+
+    system: str
+    architecture: str
+    features: tuple[str, ...]
+    tvm_version: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a program's model came from, as the model itself says, and what it may be used for.
+
+    Attributes:
+        sha256: of the model's file; empty where it was given otherwise.
+        producer: what wrote the model, with its version.
+        graph: the model's name.
+        licence: its text, name or address.
+        metadata: all that the model says of itself by keys of its own (ONNX's MetadataProps.md).
+
+    """
+
+    sha256: str = ""
+    producer: str = ""
+    graph: str = ""
+    licence: str = ""
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Manifest:
     """A compiled program.
 
     Attributes:
         target: the text of the target it was compiled for.
-        features: the instruction-set extensions that its code may use.
+        machine: what its native code runs on; None where it has none.
         threads: how many threads an operator may use.
         inputs, outputs: of the model; symbolic dimensions may take any size.
         variants: the program, once for each set of shapes that it was compiled for.
         batched: the inputs whose leading axis is a batch of samples that do not touch each other, as every
             output's is then; a run may be cut along it. Empty where that is not proved.
         files: the digest of every other file of the program.
+        provenance: of the model.
 
     """
 
     graphopt_version: str
     target: str
-    features: tuple[str, ...]
-    threads: int
+    machine: Machine | None
+    threads: _Count
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     variants: tuple[Variant, ...]
     batched: tuple[str, ...]
     files: dict[str, str]
+    provenance: Provenance
     report: CompileReport
-    format_version: int = FORMAT_VERSION
 
     def write(self, folder: Path) -> None:
         """Write the manifest into a program's directory."""
-        (folder / FILE_NAME).write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+        program = msgspec.json.format(msgspec.json.encode(self), indent=1)
+        record = _Record(FORMAT_VERSION, digest([program]).hex(), msgspec.Raw(program))
+        (folder / FILE_NAME).write_bytes(msgspec.json.encode(record))
 
     @classmethod
-    def read(cls, folder: Path) -> Manifest:
-        """Read the manifest of a program; raises ModelError if the directory holds no program of this format."""
-        path = folder / FILE_NAME
+    def read(cls, contents: Contents) -> Manifest:
+        """Read the manifest of a program; raises ModelError if there is none of this format, or it is damaged."""
+        if not contents.holds(FILE_NAME):
+            raise ModelError(f"{str(contents.path)!r} is no compiled program: it has no {FILE_NAME}")
+        text = contents.view(FILE_NAME).tobytes()
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ModelError(f"{str(folder)!r} is no compiled program: {FILE_NAME} is missing or unreadable") from error
-        except ValueError as error:
-            raise ModelError(f"{str(path)!r} is damaged ({error}); compile the model again") from error
-        version = data.get("format_version") if isinstance(data, dict) else None
-        if version != FORMAT_VERSION:
-            raise ModelError(
-                f"{str(folder)!r} has format {version}, this graphopt reads {FORMAT_VERSION}; compile the model again"
-            )
-        try:
-            return _from_dict(data)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ModelError(f"{str(path)!r} is damaged (at {error}); compile the model again") from error
+            version = msgspec.json.decode(text, type=_Version).format_version
+            if version != FORMAT_VERSION:
+                raise ModelError(
+                    f"{str(contents.path)!r} has format {version}, this graphopt reads {FORMAT_VERSION};"
+                    " compile the model again"
+                )
+            record = msgspec.json.decode(text, type=_Record)
+            if digest([bytes(record.program)]).hex() != record.digest:
+                raise _damaged(contents, "its content is not what was written")
+            manifest = msgspec.json.decode(record.program, type=cls)
+        except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+            raise _damaged(contents, str(error)) from error
+        if mistake := _mistake(manifest):
+            raise _damaged(contents, mistake)
+        return manifest
 
 
-def _from_dict(data: dict[str, Any]) -> Manifest:
-    report = data["report"]
-    return Manifest(
-        graphopt_version=data["graphopt_version"],
-        target=data["target"],
-        features=tuple(data["features"]),
-        threads=data["threads"],
-        inputs=tuple(map(_spec, data["inputs"])),
-        outputs=tuple(map(_spec, data["outputs"])),
-        variants=tuple(Variant(_shapes(one["shapes"]), tuple(map(_part, one["parts"]))) for one in data["variants"]),
-        batched=tuple(data["batched"]),
-        files=dict(data["files"]),
-        report=CompileReport(
-            optimization=report["optimization"],
-            placements=tuple(Placement(**placement) for placement in report["placements"]),
-            shapes=tuple(map(_shapes, report["shapes"])),
-            notes=tuple(report["notes"]),
-            seconds=report["seconds"],
-        ),
-    )
+class _Version(msgspec.Struct):
+    """What the manifests of all formats have."""
+
+    format_version: int
 
 
-def _part(data: dict[str, Any]) -> Part:
-    inputs, outputs, weights = (tuple(data[name]) for name in ("inputs", "outputs", "weights"))
-    return Part(data["executor"], data["file"], inputs, outputs, weights, data["arena"])
+class _Record(msgspec.Struct):
+    """The file."""
+
+    format_version: int
+    digest: str
+    program: msgspec.Raw
 
 
-def _shapes(data: dict[str, list[int]]) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(shape) for name, shape in data.items()}
+def _damaged(contents: Contents, reason: str) -> ModelError:
+    return ModelError(f"{contents.where(FILE_NAME)} is damaged ({reason}); compile the model again")
 
 
-def _spec(data: dict[str, Any]) -> TensorSpec:
-    shape = data["shape"]
-    return TensorSpec(data["name"], data["dtype"], None if shape is None else tuple(shape))
+def _mistake(manifest: Manifest) -> str:
+    """Return what in a manifest does not fit together; nothing where all does."""
+    inputs = {spec.name for spec in manifest.inputs}
+    if strange := set(manifest.batched) - inputs:
+        return f"there is no input {min(strange)!r}"
+    if manifest.variants and manifest.machine is None:
+        return "native code is for no machine"
+    for variant in manifest.variants:
+        if variant.shapes.keys() != inputs:
+            return "the shapes of native code are not those of the inputs"
+        known = set(inputs)
+        for part in variant.parts:
+            if part.file not in manifest.files or (part.weights and WEIGHTS not in manifest.files):
+                return f"it has no digest for what {part.file!r} needs"
+            if missing := set(part.inputs) - known:
+                return f"nothing makes {min(missing)!r}, which {part.file!r} reads"
+            known.update(part.outputs)
+        if missing := {spec.name for spec in manifest.outputs} - known:
+            return f"nothing makes the output {min(missing)!r}"
+    return "" if WHOLE_MODEL in manifest.files else f"it has no digest for {WHOLE_MODEL!r}"

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import functools
-import shutil
+import platform
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from graphopt.backends.ort.session import Session
+from graphopt.backends.tvm.abi import tvm_version
 from graphopt.errors import RunError, TargetError
-from graphopt.files import atomic_path
 from graphopt.runtime import feeds as feeding
 from graphopt.runtime import integrity
 from graphopt.runtime.benchmark import Timing, measure
+from graphopt.runtime.contents import Contents
 from graphopt.runtime.dispatch import DispatchTable, Step
-from graphopt.runtime.manifest import WEIGHTS, WHOLE_MODEL, CompileReport, Manifest, Part
+from graphopt.runtime.forms import open_program, write_program
+from graphopt.runtime.manifest import FILE_NAME, WEIGHTS, WHOLE_MODEL, CompileReport, Manifest, Part, Provenance
 from graphopt.targets import host
 from graphopt.tensors import Array, TensorSpec
 
+if TYPE_CHECKING:
+    from graphopt.backends.ort.session import Session
+
 _Call = Callable[[Sequence[Array]], Sequence[Array]]
+_NAMED = 4
+"""How many missing extensions of a processor a sentence names."""
 
 
 class CompiledModule:
@@ -32,21 +40,21 @@ class CompiledModule:
     names of the model's outputs. Outputs are the caller's to keep.
     """
 
-    def __init__(self, folder: Path, *, owner: TemporaryDirectory[str] | None = None, lazily: bool = False) -> None:
-        """Load the program in a directory; `owner` keeps a temporary one alive as long as the module.
+    def __init__(self, path: Path, *, owner: TemporaryDirectory[str] | None = None, lazily: bool = False) -> None:
+        """Load the program at a path; `owner` keeps a temporary directory alive as long as the module.
 
         `lazily`, the whole model, a file as large as all weights, is checked when a run needs it first.
         """
-        self._folder = folder
+        self._contents = open_program(path)
         self._owner = owner
-        self._manifest = Manifest.read(folder)
-        _check_processor(self._manifest)
-        integrity.check_presence(folder, self._manifest.files)
+        self._manifest = Manifest.read(self._contents)
+        _check_machine(self._manifest)
+        integrity.check_presence(self._contents, self._manifest.files, (FILE_NAME,))
         for name in self._manifest.files.keys() - ({WHOLE_MODEL} if lazily else set()):
             self._check_content(name)
-        variants = self._manifest.variants
+        variants, threads = self._manifest.variants, self._manifest.threads
         self._table = DispatchTable([variant.shapes for variant in variants], self._manifest.batched)
-        self._calls = [[_load(folder, part, self._manifest.threads) for part in variant.parts] for variant in variants]
+        self._calls = [[_load(self._contents, part, threads) for part in variant.parts] for variant in variants]
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -81,6 +89,11 @@ class CompiledModule:
     def report(self) -> CompileReport:
         """How the program came to be: passes, placements, seconds."""
         return self._manifest.report
+
+    @property
+    def provenance(self) -> Provenance:
+        """Where the model came from, and what it may be used for, as it says."""
+        return self._manifest.provenance
 
     @property
     def target(self) -> str:
@@ -125,10 +138,11 @@ class CompiledModule:
         return measure(lambda: self.run(feeds), repeats=repeats, warm_up=warm_up)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Copy the program to a directory from which `graphopt.load` reads it; raises OutputError."""
-        with atomic_path(Path(path)) as temporary:
-            temporary.mkdir()  # copytree alone would make the folders above it as well
-            shutil.copytree(self._folder, temporary, dirs_exist_ok=True)
+        """Write the program where `graphopt.load` reads it; raises OutputError.
+
+        `NAME.gopt` is one file, any other path a directory of the same files.
+        """
+        write_program(self._contents, (FILE_NAME, *self._manifest.files), Path(path))
 
     def __repr__(self) -> str:
         inputs, outputs = ", ".join(map(str, self.inputs)), ", ".join(map(str, self.outputs))
@@ -151,20 +165,20 @@ class CompiledModule:
         return f"; native code is there for {' or '.join(map(describe, self.variants))}{sums}"
 
     def _check_content(self, name: str) -> None:
-        integrity.check_content(self._folder / name, self._manifest.files[name])
+        integrity.check_content(self._contents, name, self._manifest.files[name])
 
     @functools.cached_property
     def _whole_model(self) -> Session:
         self._check_content(WHOLE_MODEL)
-        return Session(self._folder / WHOLE_MODEL, threads=self._manifest.threads)
+        return _session(self._contents, WHOLE_MODEL, self._manifest.threads)
 
 
 def load(path: str | PathLike[str]) -> CompiledModule:
     """Load a program that `CompiledModule.save` or `graphopt compile` wrote.
 
     Raises:
-        ModelError: the directory holds no program, or one of another format or damaged.
-        TargetError: it was compiled for a processor that this machine is not.
+        ModelError: there is no program, or one of another format or damaged.
+        TargetError: it was compiled for another machine or version of TVM, or what runs it is not installed.
 
     """
     return CompiledModule(Path(path))
@@ -175,26 +189,52 @@ def describe(shapes: Mapping[str, tuple[int, ...]]) -> str:
     return ", ".join(f"{name}: {list(shape)}" for name, shape in shapes.items())
 
 
-def _check_processor(manifest: Manifest) -> None:
-    if missing := sorted(set(manifest.features) - host().features):
+def _check_machine(manifest: Manifest) -> None:
+    """Raise TargetError where this machine cannot run a program's native code."""
+    needed = manifest.machine
+    if needed is None:
+        return
+    again = "; compile the model again here"
+    here = sys.platform, platform.machine()
+    if here != (needed.system, needed.architecture):
+        made_for = f"{needed.architecture} under {needed.system}"
+        raise TargetError(f"the program was compiled for {made_for}, this machine is {here[1]} under {here[0]}{again}")
+    if missing := sorted(set(needed.features) - host().features):
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
         raise TargetError(
-            f"the program was compiled for {manifest.target} and uses {', '.join(missing)},"
-            " which this processor lacks; compile the model again here"
+            f"the program was compiled for {manifest.target} and uses {', '.join(missing[:_NAMED])}{more},"
+            f" which this processor lacks{again}"
+        )
+    if needed.tvm_version != (found := tvm_version()):
+        raise TargetError(
+            f"the program was compiled for TVM {needed.tvm_version}, and {found} is installed;"
+            " install that version, or compile the model again"
         )
 
 
-def _load(folder: Path, part: Part, threads: int) -> _Call:
-    path = folder / part.file
+def _load(contents: Contents, part: Part, threads: int) -> _Call:
     if part.executor == "tvm":
         from graphopt.backends.tvm.executor import Library, TvmExecutor  # noqa: PLC0415  # not every program needs TVM
         from graphopt.backends.tvm.weights import read_weights  # noqa: PLC0415  # likewise
 
-        weights = read_weights(np.memmap(folder / WEIGHTS, np.uint8, mode="c"), part.weights) if part.weights else []
-        return TvmExecutor(Library(path, weights), threads).run
-    session = Session(path, threads=threads)
+        weights = read_weights(contents.view(WEIGHTS), part.weights) if part.weights else []
+        with contents.file(part.file) as path:
+            return TvmExecutor(Library(path, weights), threads).run
+    session = _session(contents, part.file, threads)
 
     def call(arrays: Sequence[Array]) -> list[Array]:
         results = session.run(dict(zip(part.inputs, arrays, strict=True)))
         return [results[name] for name in part.outputs]
 
     return call
+
+
+def _session(contents: Contents, name: str, threads: int) -> Session:
+    try:
+        from graphopt.backends.ort.session import Session  # noqa: PLC0415  # not every program needs onnxruntime
+    except ModuleNotFoundError as error:
+        raise TargetError(
+            f"{contents.where(name)} runs in onnxruntime, which is not installed; run: pip install onnxruntime"
+        ) from error
+    model, beside = contents.model(name)
+    return Session(model, beside=beside, threads=threads)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,7 @@ class Session:
 
     Args:
         model: a file, or the serialized bytes of a model.
+        beside: by name the files of external data that serialized bytes refer to; onnxruntime copies what it needs.
         threads: how many threads one operator may use; 0 means as many as this process may run on.
         optimize: False runs the graph as it is written, which makes it a reference for correctness.
         keep_memory: False gives what a run needed back to the system, rather than keep it for the next one.
@@ -36,7 +39,13 @@ class Session:
     """
 
     def __init__(
-        self, model: Path | bytes, *, threads: int = 0, optimize: bool = True, keep_memory: bool = True
+        self,
+        model: Path | bytes,
+        *,
+        beside: Mapping[str, Array] = MappingProxyType({}),
+        threads: int = 0,
+        optimize: bool = True,
+        keep_memory: bool = True,
     ) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or available_cores()
@@ -49,6 +58,9 @@ class Session:
         options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
         source = str(model) if isinstance(model, Path) else model
         try:
+            options.add_external_initializers_from_files_in_memory(
+                list(beside), list(beside.values()), [content.nbytes for content in beside.values()]
+            )
             self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its exceptions share no base class but this one
             raise ModelError(f"onnxruntime does not accept the model: {_reason(error)}") from error
