@@ -101,7 +101,15 @@ _HOMES = {
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'graphopt' has no attribute {name!r}")
-    return getattr(import_module(_HOMES.get(name, "graphopt.errors")), name)
+    home = _HOMES.get(name, "graphopt.errors")
+    try:
+        return getattr(import_module(home), name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not home.startswith(error.name):
+            raise
+        raise ImportError(
+            f"graphopt-runtime only runs programs, and has no {name}; run: pip install graphopt"
+        ) from error
 
 
 def __dir__() -> list[str]:
