@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import zipfile
 from pathlib import Path
@@ -21,6 +22,7 @@ from graphopt.errors import GraphoptError, OutputError
 from graphopt.runtime import module as runtime
 from graphopt.runtime.archive import Archive
 from graphopt.runtime.manifest import FILE_NAME
+from tests.benchmarks import concurrency
 from tests.hostile_artifacts import ARTIFACTS, Artifact, members
 from tests.networks import network
 
@@ -165,3 +167,26 @@ def test_a_file_cut_anywhere_is_refused(artifact: Path, tmp_path: Path) -> None:
         path.write_bytes(data[:length])
         with pytest.raises(GraphoptError, match="no compiled program, or is truncated"):
             graphopt.load(path)
+
+
+def test_processes_and_threads_share_one_artifact(tmp_path: Path) -> None:
+    program = concurrency.compiled(tmp_path / "wide.gopt")
+    found = concurrency.run(program, seconds=1)
+    assert concurrency.passed(found, program), found
+    weights = 4 * 1024 * 2048
+    assert all(one.resident > weights for one in found)  # so that it is the weights that are shared
+
+
+def test_programs_come_and_go_without_a_trace(artifact: Path) -> None:
+    def mapped() -> list[str]:
+        return [
+            line
+            for line in Path("/proc/self/maps").read_text().splitlines()
+            if "graphopt-" in line or str(artifact) in line
+        ]
+
+    for _ in range(30):
+        outputs = graphopt.load(artifact)(X)
+    gc.collect()
+    assert mapped() == []
+    np.testing.assert_array_equal(outputs["y"], graphopt.load(artifact)(X)["y"])
