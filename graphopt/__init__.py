@@ -40,12 +40,14 @@ if TYPE_CHECKING:
     from graphopt.ir.rename import rename
     from graphopt.pipeline.numeric_check import NumericCheck
     from graphopt.pipeline.rewrite_check import RewriteCheck
+    from graphopt.runtime.inference_session import InferenceSession
     from graphopt.runtime.module import CompiledModule, load
 
 __all__ = [
     "CalibrationError",
     "CompiledModule",
     "GraphoptError",
+    "InferenceSession",
     "MeasurementError",
     "ModelError",
     "NumericCheck",
@@ -77,6 +79,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "CompiledModule": "graphopt.runtime.module",
+    "InferenceSession": "graphopt.runtime.inference_session",
     "NumericCheck": "graphopt.pipeline.numeric_check",
     "RewriteCheck": "graphopt.pipeline.rewrite_check",
     "bisect": "graphopt.compiler.bisect",

@@ -21,7 +21,8 @@ def provenance(model: ir.Model, source: Source) -> Provenance:
     lower = {key.lower(): value for key, value in metadata.items()}
     return Provenance(
         sha256=_sha256(source),
-        producer=" ".join(filter(None, (model.producer_name, model.producer_version))),
+        producer=model.producer_name or "",
+        producer_version=model.producer_version or "",
         graph=model.graph.name or "",
         licence=next((lower[key] for key in _LICENCE_KEYS if key in lower), ""),
         metadata=metadata,

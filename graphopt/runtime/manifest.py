@@ -125,7 +125,7 @@ class Provenance:
 
     Attributes:
         sha256: of the model's file; empty where it was given otherwise.
-        producer: what wrote the model, with its version.
+        producer, producer_version: what wrote the model.
         graph: the model's name.
         licence: its text, name or address.
         metadata: all that the model says of itself by keys of its own (ONNX's MetadataProps.md).
@@ -134,6 +134,7 @@ class Provenance:
 
     sha256: str = ""
     producer: str = ""
+    producer_version: str = ""
     graph: str = ""
     licence: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
