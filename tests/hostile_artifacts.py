@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -13,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from graphopt.digests import digest
 from graphopt.errors import GraphoptError, ModelError, TargetError
 from graphopt.runtime.archive import Archive, write_archive
-from graphopt.runtime.folder import Folder
 from graphopt.runtime.manifest import FILE_NAME, Manifest
 
 Damage = Callable[[Path], object]
@@ -40,12 +39,7 @@ def members(at: Path) -> dict[str, bytes]:
 
 def write(at: Path, files: dict[str, bytes]) -> None:
     """Write an archive as graphopt does, whatever is in it."""
-    folder = at.with_name("unpacked")
-    folder.mkdir()
-    for name, data in files.items():
-        (folder / name).write_bytes(data)
-    write_archive(Folder(folder), files, at)
-    shutil.rmtree(folder)
+    write_archive({name: np.frombuffer(data, np.uint8) for name, data in files.items()}, at)
 
 
 def altered(name: str) -> Damage:

@@ -45,6 +45,10 @@ ProgramOutput = Annotated[
     ),
 ]
 
+SigningKey = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE.pem", help="Sign the program with this private Ed25519 key.", show_default=False),
+]
 CalibrationPath = Annotated[
     Path | None,
     typer.Option(
@@ -69,6 +73,7 @@ def compile_model(
     calibration: CalibrationPath = None,
     preprocess: PreprocessText = None,
     no_cache: NoCache = False,
+    signing_key: SigningKey = None,
     explain: Explain = False,
     json: Json = False,
 ) -> None:
@@ -84,15 +89,19 @@ def compile_model(
       graphopt compile model.onnx -o program --input-shape x:8,3,224,224 --threads 2
       graphopt compile model.onnx -o program --input-shape x:1,3,224,224 --input-shape x:8,3,224,224
       graphopt compile model.onnx -o program --precision auto
+      graphopt compile model.onnx -o model.gopt --signing-key private.pem
       graphopt compile model.onnx -o program --calibration samples.npz
       graphopt compile model.onnx -o program --target onnxruntime --explain
 
     """
     from graphopt.compiler import tuned
     from graphopt.compiler.compile import QUANTIZING, compile
+    from graphopt.runtime.signature import private_key
 
     text, shapes = pipeline_text(pipeline, preset), shape_table_of(input_shape)
     check_program(output)
+    if signing_key:
+        private_key(signing_key)
     if damage := tuned.read().damage:
         say(f"warning: {damage}: kernels are scheduled by analysis")
     stages: list[str] = []
@@ -115,7 +124,7 @@ def compile_model(
             on_stage=on_stage,
         )
         step("saving")
-        module.save(output)
+        module.save(output, signing_key=signing_key)
     cached = all(stage.startswith(QUANTIZING) for stage in stages)
     if json:
         report = module.report.to_dict()

@@ -32,6 +32,10 @@ Inputs = Annotated[
         show_default=False,
     ),
 ]
+TrustedKey = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE.pem", help="Run the program only if this public key signed it.", show_default=False),
+]
 OutputFile = Annotated[
     Path | None, typer.Option("-o", "--output", metavar="OUT.npz", help="Where outputs go.", show_default=False)
 ]
@@ -45,6 +49,7 @@ def run_program(
     target: TargetText = "cpu",
     input_shape: InputShapes = None,
     threads: Threads = None,
+    trusted_key: TrustedKey = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
@@ -65,10 +70,12 @@ def run_program(
     shapes = shapes_of(input_shape)
     if is_program(program) and (shapes or threads or target != "cpu"):
         raise typer.BadParameter("a compiled program has its target, shapes and threads; give its ONNX file instead")
+    if trusted_key and not is_program(program):
+        raise typer.BadParameter("a model has no signature that --trusted-key could tell; give a program")
     if output:
         check_file(output)
     given = read_feeds(inputs) if inputs else None
-    module = _open(program, target, shapes, threads)
+    module = _open(program, target, shapes, threads, trusted_key)
     feeds = given if given is not None else random_feeds_of(module, seed=seed)
     results = module.run(feeds)
     if output:
@@ -88,13 +95,15 @@ def run_program(
         show("", f"{output}: written")
 
 
-def _open(program: Path, target: str, shapes: Shapes | None, threads: int | None) -> CompiledModule:
+def _open(
+    program: Path, target: str, shapes: Shapes | None, threads: int | None, trusted_key: Path | None
+) -> CompiledModule:
     from graphopt.runtime.forms import is_program
 
     if is_program(program):
         from graphopt.runtime.module import load
 
-        return load(program)
+        return load(program, trusted_key=trusted_key)
     from graphopt.compiler.compile import compile
 
     with progress("compiling") as step:

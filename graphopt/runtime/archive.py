@@ -111,14 +111,14 @@ class Archive(Contents):
         raise ModelError(f"{self.where(name)} is truncated; compile the model again")
 
 
-def write_archive(contents: Contents, names: Collection[str], path: Path) -> None:
-    """Write files of a program into one; raises OSError."""
+def write_archive(files: Mapping[str, Array], path: Path) -> None:
+    """Write the files of a program into one; raises OSError."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as file:
-        for name in sorted(names):
+        for name in sorted(files):
             member = zipfile.ZipInfo(name)
             member.extra = _padding(file.start_dir + _LOCAL_HEADER.size + len(name.encode()) + _ZIP64_BYTES)
             with file.open(member, "w", force_zip64=True) as target:
-                target.write(contents.view(name).data)
+                target.write(files[name].data)
 
 
 def _padding(position: int) -> bytes:

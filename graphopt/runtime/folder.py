@@ -45,8 +45,8 @@ class Folder(Contents):
         return repr(str(self.path / name))
 
 
-def write_folder(contents: Contents, names: Collection[str], path: Path) -> None:
-    """Write files of a program into a new directory; raises OSError."""
+def write_folder(files: Mapping[str, Array], path: Path) -> None:
+    """Write the files of a program into a new directory; raises OSError."""
     path.mkdir()
-    for name in names:
-        (path / name).write_bytes(contents.view(name).data)
+    for name, content in files.items():
+        (path / name).write_bytes(content.data)

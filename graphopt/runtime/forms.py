@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from pathlib import Path
 
 from graphopt.files import atomic_path
 from graphopt.runtime.archive import Archive, write_archive
 from graphopt.runtime.contents import Contents
 from graphopt.runtime.folder import Folder, write_folder
+from graphopt.tensors import Array
 
 SUFFIX = ".gopt"
 
@@ -23,8 +24,8 @@ def open_program(path: Path) -> Contents:
     return Archive(path) if path.is_file() else Folder(path)
 
 
-def write_program(contents: Contents, names: Collection[str], path: Path) -> None:
-    """Write files of a program in the form that the path has; raises OutputError."""
+def write_program(files: Mapping[str, Array], path: Path) -> None:
+    """Write the files of a program, each uint8, in the form that the path has; raises OutputError."""
     write = write_archive if path.suffix == SUFFIX else write_folder
     with atomic_path(path) as temporary:
-        write(contents, names, temporary)
+        write(files, temporary)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from graphopt.backends.tvm.abi import tvm_version
-from graphopt.errors import RunError, TargetError
+from graphopt.errors import ModelError, RunError, TargetError
 from graphopt.runtime import feeds as feeding
-from graphopt.runtime import integrity
+from graphopt.runtime import integrity, signature
 from graphopt.runtime.benchmark import Timing, measure
 from graphopt.runtime.contents import Contents
 from graphopt.runtime.dispatch import DispatchTable, Step
@@ -40,16 +40,25 @@ class CompiledModule:
     names of the model's outputs. Outputs are the caller's to keep.
     """
 
-    def __init__(self, path: Path, *, owner: TemporaryDirectory[str] | None = None, lazily: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        owner: TemporaryDirectory[str] | None = None,
+        lazily: bool = False,
+        trusted_key: Path | None = None,
+    ) -> None:
         """Load the program at a path; `owner` keeps a temporary directory alive as long as the module.
 
-        `lazily`, the whole model, a file as large as all weights, is checked when a run needs it first.
+        `lazily`, the whole model, a file as large as all weights, is checked when a run needs it first. See `load`.
         """
         self._contents = open_program(path)
         self._owner = owner
         self._manifest = Manifest.read(self._contents)
         _check_machine(self._manifest)
-        integrity.check_presence(self._contents, self._manifest.files, (FILE_NAME,))
+        integrity.check_presence(self._contents, self._manifest.files, (FILE_NAME, signature.FILE_NAME))
+        if trusted_key is not None:
+            self._check_signature(trusted_key)
         for name in self._manifest.files.keys() - ({WHOLE_MODEL} if lazily else set()):
             self._check_content(name)
         variants, threads = self._manifest.variants, self._manifest.threads
@@ -137,12 +146,23 @@ class CompiledModule:
         feeds = feeding.bind(self.inputs, arguments)
         return measure(lambda: self.run(feeds), repeats=repeats, warm_up=warm_up)
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write the program where `graphopt.load` reads it; raises OutputError.
+    def save(self, path: str | PathLike[str], *, signing_key: str | PathLike[str] | None = None) -> None:
+        """Write the program where `graphopt.load` reads it.
 
-        `NAME.gopt` is one file, any other path a directory of the same files.
+        `NAME.gopt` is one file, any other path a directory of the same files. It is signed by the private key in a
+        file (`graphopt.runtime.signature`), or keeps the signature that it has.
+
+        Raises:
+            OutputError: it cannot be written there.
+            ModelError: the key is none.
+
         """
-        write_program(self._contents, (FILE_NAME, *self._manifest.files), Path(path))
+        files = self._files()
+        if signing_key is not None:
+            files[signature.FILE_NAME] = np.frombuffer(signature.sign(files, Path(signing_key)), np.uint8)
+        elif self._contents.holds(signature.FILE_NAME):
+            files[signature.FILE_NAME] = self._contents.view(signature.FILE_NAME)
+        write_program(files, Path(path))
 
     def __repr__(self) -> str:
         inputs, outputs = ", ".join(map(str, self.inputs)), ", ".join(map(str, self.outputs))
@@ -164,6 +184,16 @@ class CompiledModule:
         sums = ", and for batches that are sums of these" if self.batched else ""
         return f"; native code is there for {' or '.join(map(describe, self.variants))}{sums}"
 
+    def _files(self) -> dict[str, Array]:
+        """Return the content of each file that makes up the program."""
+        return {name: self._contents.view(name) for name in (FILE_NAME, *self._manifest.files)}
+
+    def _check_signature(self, key: Path) -> None:
+        if not self._contents.holds(signature.FILE_NAME):
+            raise ModelError(f"the program {str(self._contents.path)!r} is not signed; save it with signing_key=")
+        place = self._contents.where(signature.FILE_NAME)
+        signature.verify(self._files(), self._contents.view(signature.FILE_NAME), key, place)
+
     def _check_content(self, name: str) -> None:
         integrity.check_content(self._contents, name, self._manifest.files[name])
 
@@ -173,15 +203,19 @@ class CompiledModule:
         return _session(self._contents, WHOLE_MODEL, self._manifest.threads)
 
 
-def load(path: str | PathLike[str]) -> CompiledModule:
+def load(path: str | PathLike[str], *, trusted_key: str | PathLike[str] | None = None) -> CompiledModule:
     """Load a program that `CompiledModule.save` or `graphopt compile` wrote.
 
+    Code is executed only after the digests of all files were found to be those of the manifest, and with
+    `trusted_key`, the public key in a file, only if that key signed it. Without one, a program is what any other is
+    that somebody gives you: trust its maker.
+
     Raises:
-        ModelError: there is no program, or one of another format or damaged.
+        ModelError: there is no program, one of another format or damaged, or it is not signed by the trusted key.
         TargetError: it was compiled for another machine or version of TVM, or what runs it is not installed.
 
     """
-    return CompiledModule(Path(path))
+    return CompiledModule(Path(path), trusted_key=None if trusted_key is None else Path(trusted_key))
 
 
 def describe(shapes: Mapping[str, tuple[int, ...]]) -> str:
