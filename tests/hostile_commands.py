@@ -39,6 +39,14 @@ def neighbour(name: str, data: bytes) -> Arrange:
     return write
 
 
+def folder_too(name: str) -> Arrange:
+    def make(folder: Path) -> Path:
+        (folder / name).mkdir()
+        return GOOD_FILE(folder)
+
+    return make
+
+
 OPTIMIZE = "optimize model.onnx -o out"
 RUN = "run model.onnx --target onnxruntime"
 
@@ -51,6 +59,11 @@ COMMANDS = [
     Command("shape-with-a-negative-size", 2, "is no dimension", f"{OPTIMIZE} --input-shape x:-1,3"),
     Command("shape-given-twice", 2, "given twice", f"{OPTIMIZE} --input-shape x:1,3 --input-shape x:2,3"),
     Command("pipeline-and-preset", 2, "exclude each other", f"{OPTIMIZE} --pipeline O1 --preset O2"),
+    Command(
+        "program-in-place-of-a-folder", 8, "it is a directory", "compile model.onnx -o a.gopt", folder_too("a.gopt")
+    ),
+    Command("program-that-is-a-model", 3, "no compiled program", "run a.gopt", neighbour("a.gopt", BYTES)),
+    Command("text-of-a-program", 2, "are for models", "inspect a.gopt --text", neighbour("a.gopt", BYTES)),
     Command("unknown-preset", 4, "unknown preset 'O9'", f"{OPTIMIZE} --preset O9"),
     Command("no-threads", 2, "threads", "compile model.onnx -o out --threads 0"),
     Command("npz-with-wrong-names", 7, "no input 'z'", f"{RUN} --input feeds.npz", feeds(z=X)),

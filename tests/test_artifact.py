@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import shutil
 import zipfile
 from pathlib import Path
@@ -123,6 +124,16 @@ def test_the_shell_compiles_runs_and_checks_one_file(tmp_path: Path) -> None:
     assert zipfile.is_zipfile(program)
     result = CliRunner().invoke(build_app(), ["run", program, "--threads", "2"])
     assert result.exit_code == 2
+
+
+def test_the_shell_says_what_a_program_is_without_running_it(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime.CompiledModule, "__init__", lambda *_: pytest.fail("it was loaded"))
+    result = CliRunner().invoke(build_app(), ["inspect", str(artifact)])
+    assert result.exit_code == 0, result.output
+    machine = json.loads(CliRunner().invoke(build_app(), ["inspect", str(artifact), "--json"]).stdout)["machine"]
+    for said in ("native for", "runs in", machine["architecture"], f"TVM {machine['tvm_version']}"):
+        assert said in result.output
+    assert CliRunner().invoke(build_app(), ["inspect", str(artifact), "--text"]).exit_code == 2
 
 
 @pytest.mark.parametrize("bad", ARTIFACTS, ids=lambda bad: bad.id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,9 +25,10 @@ from graphopt.cli.options import (
     shape_table_of,
 )
 from graphopt.cli.output import check_program
+from graphopt.cli.program import program_rows
 from graphopt.cli.render import fields
 from graphopt.cli.report import explanation
-from graphopt.cli.summary import quantity, summary
+from graphopt.cli.summary import summary
 
 if TYPE_CHECKING:
     from graphopt.runtime.manifest import Placement
@@ -139,24 +139,8 @@ def compile_model(
 
 
 def _program(module: CompiledModule, *, cached: bool) -> Table:
-    from graphopt.runtime.module import describe
-
-    report = module.report
-    native = [*map(describe, module.variants), *(["and batches that are sums of these"] if module.batched else [])]
-    executors = Counter(placement.executor for placement in report.placements)
-    seconds = ", ".join(f"{stage} {spent:.2f} s" for stage, spent in report.seconds.items())
-    memory = [quantity(size, "B") for size in module.arenas]
-    rows: dict[str, object] = {
-        "target": module.target,
-        "inputs": module.inputs,
-        "outputs": module.outputs,
-        "native for": native or ("no shape",),
-        **({"licence": licence.splitlines()[0]} if (licence := module.provenance.licence.strip()) else {}),
-        **({"memory": f"{', '.join(memory)} a run, beside weights, inputs and outputs"} if memory else {}),
-        "runs in": ", ".join(f"{executor}: {count} nodes" for executor, count in executors.most_common()),
-        "time": "found in the cache" if cached else seconds,
-    }
-    return fields(rows | ({"notes": report.notes} if report.notes else {}))
+    seconds = ", ".join(f"{stage} {spent:.2f} s" for stage, spent in module.report.seconds.items())
+    return fields(program_rows(module.manifest) | {"time": "found in the cache" if cached else seconds})
 
 
 def _placement_line(placement: Placement) -> str:

@@ -1,42 +1,52 @@
-"""`graphopt inspect`: what is in a model."""
+"""`graphopt inspect`: what is in a model, or in a program."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from graphopt.cli.console import show, show_json
-from graphopt.cli.options import InputShapes, Json, ModelPath, shapes_of
+from graphopt.cli.options import InputShapes, Json, shapes_of
+from graphopt.cli.program import origin_rows, program_rows
 from graphopt.cli.render import fields, table
 from graphopt.cli.summary import quantity
 
 if TYPE_CHECKING:
     from graphopt.inspect.statistics import Statistics
 
+Subject = Annotated[
+    Path, typer.Argument(metavar="MODEL|PROGRAM", help="An ONNX file, or a program.", show_default=False)
+]
 AsText = Annotated[bool, typer.Option("--text", help="Print the whole graph in ONNX's textual form.")]
 
 
-def inspect_model(
-    model: ModelPath, *, input_shape: InputShapes = None, text: AsText = False, json: Json = False
-) -> None:
+def inspect_model(model: Subject, *, input_shape: InputShapes = None, text: AsText = False, json: Json = False) -> None:
     """Say what is in a model: inputs, outputs, nodes, parameters, operations.
 
-    Operations are counted where shapes are static: fix free dimensions with --input-shape.
+    Operations are counted where shapes are static: fix free dimensions with --input-shape. A program says what it
+    asks of a machine and where its model came from; nothing of it is executed.
 
     Examples:
       graphopt inspect model.onnx
       graphopt inspect model.onnx --input-shape x:1,3,224,224 --json
       graphopt inspect model.onnx --text | less
+      graphopt inspect model.gopt
 
     """
     from graphopt.inspect.statistics import statistics
     from graphopt.ir.load import load
     from graphopt.ir.shapes import infer_shapes
     from graphopt.ir.text.printer import format_model
+    from graphopt.runtime.forms import is_program
 
     if text and json:
         raise typer.BadParameter("--text and --json exclude each other")
+    if is_program(model):
+        _show_program(model, json=json, as_model=bool(text or input_shape))
+        return
     loaded = load(model, shapes=shapes_of(input_shape))
     infer_shapes(loaded)
     if text:
@@ -47,6 +57,19 @@ def inspect_model(
         show_json(found.to_dict())
     else:
         show(fields(_summary(found)), "", table(("operator", ">nodes"), found.ops.items()))
+
+
+def _show_program(path: Path, *, json: bool, as_model: bool) -> None:
+    from graphopt.runtime.forms import open_program
+    from graphopt.runtime.manifest import Manifest
+
+    if as_model:
+        raise typer.BadParameter("--text and --input-shape are for models; give the ONNX file instead")
+    manifest = Manifest.read(open_program(path))
+    if json:
+        show_json(asdict(manifest))
+    else:
+        show(fields(program_rows(manifest) | origin_rows(manifest)))
 
 
 def _nodes(found: Statistics) -> str:

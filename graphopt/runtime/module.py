@@ -100,6 +100,11 @@ class CompiledModule:
         return self._manifest.report
 
     @property
+    def manifest(self) -> Manifest:
+        """All that the program says of itself, of which the other properties are parts."""
+        return self._manifest
+
+    @property
     def provenance(self) -> Provenance:
         """Where the model came from, and what it may be used for, as it says."""
         return self._manifest.provenance
