@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -27,6 +28,8 @@ import graphopt
 from graphopt.tensors import Feeds
 
 PROCESSES, THREADS = 4, 8
+PATIENCE = 300.0
+"""Seconds that a process waits for the others to start or to end."""
 GROWTH = 4 << 20
 """Bytes of memory that are no leak: what allocators keep for each thread."""
 WIDE = "g (float[N,1024] x) => (float[N,2048] y) <float[1024,2048] w> { y = MatMul (x, w) }"
@@ -80,9 +83,9 @@ def compiled(path: Path) -> Path:
 def run(program: Path, seconds: float) -> list[Found]:
     """Run a program in all processes at once."""
     context = multiprocessing.get_context("spawn")
-    barrier = context.Barrier(PROCESSES)
-    with context.Pool(PROCESSES, _begin, (barrier,)) as pool:
-        return pool.map(_work, [(program, seconds)] * PROCESSES, chunksize=1)
+    barrier = context.Barrier(PROCESSES, timeout=seconds + PATIENCE)  # broken where one of them has crashed
+    with ProcessPoolExecutor(PROCESSES, context, _begin, (barrier,)) as pool:
+        return list(pool.map(_work, [program] * PROCESSES, [seconds] * PROCESSES))
 
 
 def passed(found: Sequence[Found], program: Path) -> bool:
@@ -97,8 +100,7 @@ def _begin(barrier: Barrier) -> None:
     sys.modules.setdefault("torch", None)  # type: ignore[arg-type]  # tvm_ffi takes seconds for it where it is
 
 
-def _work(task: tuple[Path, float]) -> Found:
-    program, seconds = task
+def _work(program: Path, seconds: float) -> Found:
     module = graphopt.load(program)
     feeds = [_feeds(module, seed) for seed in range(THREADS)]
     answers = [module.run(feed) for feed in feeds]
