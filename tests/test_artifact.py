@@ -182,7 +182,7 @@ def test_a_file_cut_anywhere_is_refused(artifact: Path, tmp_path: Path) -> None:
 
 
 def test_processes_and_threads_share_one_artifact(tmp_path: Path) -> None:
-    program = concurrency.compiled(tmp_path / "wide.gopt")
+    program = concurrency.compiled(tmp_path / "wide.gopt", threads=1)
     found = concurrency.run(program, seconds=1)
     assert concurrency.passed(found, program), found
     weights = 4 * 1024 * 2048

@@ -72,11 +72,11 @@ def main() -> int:
         return int(not passed(found, program))
 
 
-def compiled(path: Path) -> Path:
-    """Compile a network to a program in one file."""
+def compiled(path: Path, threads: int | None = None) -> Path:
+    """Compile a network to a program in one file, whose operators take some threads of each thread that calls them."""
     from tests.networks import network  # the processes need none
 
-    graphopt.compile(network(WIDE), cache=False).save(path)
+    graphopt.compile(network(WIDE), threads=threads, cache=False).save(path)
     return path
 
 
