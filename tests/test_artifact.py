@@ -43,15 +43,24 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_program_in_one_file_gives_the_same_answers(tmp_path: Path) -> None:
-    for text, batch_axis in ((NATIVE, 0), (MIXED, 1)):
-        module = graphopt.compile(network(text), cache=False)
-        module.save(tmp_path / "model.gopt")
-        loaded = graphopt.load(tmp_path / "model.gopt")
-        for batch in (1, 3):  # of 3 no native code
-            shape = [batch if axis == batch_axis else dim for axis, dim in enumerate(module.inputs[0].shape or ())]
-            x = np.random.default_rng(batch).standard_normal(shape).astype(np.float32)
-            np.testing.assert_array_equal(loaded(x)["y"], module(x)["y"])
+@pytest.mark.parametrize(
+    ("text", "shapes", "executors"),
+    [
+        (NATIVE, [[1, 4], [3, 4], [5, 4]], {"tvm"}),
+        (MIXED, [[5, 1, 16], [5, 2, 16], [5, 3, 16]], {"tvm", "onnxruntime"}),
+    ],
+    ids=["native", "mixed"],
+)
+def test_a_program_in_one_file_gives_the_same_answers(
+    text: str, shapes: list[list[int]], executors: set[str], tmp_path: Path
+) -> None:
+    module = graphopt.compile(network(text), shapes=[{"x": shape} for shape in shapes[:2]], cache=False)
+    assert {place.executor for place in module.report.placements} == executors
+    module.save(tmp_path / "model.gopt")
+    loaded = graphopt.load(tmp_path / "model.gopt")
+    for shape in shapes:  # of the last no native code
+        x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+        np.testing.assert_array_equal(loaded(x)["y"], module(x)["y"])
 
 
 def test_the_forms_turn_into_each_other_byte_by_byte(artifact: Path, tmp_path: Path) -> None:
