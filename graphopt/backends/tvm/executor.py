@@ -107,9 +107,13 @@ class TvmExecutor:
         try:
             return self._idle.pop()
         except IndexError:
-            machine = self._code["vm_load_executable"]()
-            machine["vm_initialization"](_CPU, 0, _POOLED)
-            return Machine(machine["main"])
+            return self._made()
+
+    def _made(self) -> Machine:
+        """Return a machine for one more run at once."""
+        machine = self._code["vm_load_executable"]()
+        machine["vm_initialization"](_CPU, 0, _POOLED)
+        return Machine(machine["main"])
 
     def _input(self, machine: Machine, index: int, array: Array) -> Any:
         """Return an input that kernels can read: numpy aligns to 16 bytes, and new memory costs more than a copy."""
