@@ -36,7 +36,7 @@ from graphopt.backends.tvm.lower.shaping import lower_gather, lower_reshape, low
 from graphopt.backends.tvm.lower.transposed import lower_conv_transpose
 from graphopt.ir.walk import STANDARD_DOMAINS
 
-_FINITE_UNARY = ("Erf", "Gelu", "HardSwish", "LeakyRelu", "Sigmoid", "Tanh")
+_FINITE_UNARY = ("Erf", "Gelu", "LeakyRelu", "Sigmoid", "Tanh")
 _MOVED_BY_TVM = ("DepthToSpace", "Expand", "Pad", "Slice", "SpaceToDepth", "Tile")
 _VARIADIC = ("Max", "Min", "Sum")
 
