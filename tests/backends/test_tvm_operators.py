@@ -17,15 +17,21 @@ from graphopt.ir.constants import is_constant
 from graphopt.targets import parse_target
 
 
-def run_both(text: str, seed: int = 0) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Run a model given as ONNX text through TVM and through onnxruntime, weights and inputs random."""
+def parse_with_weights(text: str, rng: np.random.Generator) -> onnx.ModelProto:
+    """Parse a model whose declared values are weights, and draw them."""
     proto = onnx.parser.parse_model(text)
-    rng = np.random.default_rng(seed)
     for weight in proto.graph.value_info:
         shape = [dim.dim_value for dim in weight.type.tensor_type.shape.dim]
         values = rng.standard_normal(shape, dtype=np.float32)
         proto.graph.initializer.append(onnx.numpy_helper.from_array(values, weight.name))
     del proto.graph.value_info[:]
+    return proto
+
+
+def run_both(text: str, seed: int = 0) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Run a model given as ONNX text through TVM and through onnxruntime, weights and inputs random."""
+    rng = np.random.default_rng(seed)
+    proto = parse_with_weights(text, rng)
     session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
     feeds = {value.name: rng.standard_normal(value.shape, dtype=np.float32) for value in session.get_inputs()}
     model = ir.from_proto(onnx.shape_inference.infer_shapes(proto))
@@ -286,3 +292,32 @@ def test_what_the_importer_lowers_shares_a_kernel_with_what_follows() -> None:
     target = parse_target("cpu")
     module = schedule(lower(list(graph), list(graph.inputs), list(graph.outputs), target), target)
     assert "fused_tir_exp_tir_negative" in {name.name_hint for name in module.functions}
+
+
+KERNELS = {
+    "transposed": (
+        {"pack", "fused_conv_transpose_add_hardswish", "unpack"},
+        "float[1,20,14,10] y",
+        "c = ConvTranspose <strides=[2,2], pads=[1,1,1,1]> (x, w, b) y = HardSwish (c)",
+        "float[1,24,7,5] x",
+        "float[24,20,4,4] w, float[20] b",
+    ),
+    "resized": (
+        {"pack", "max_pool", "resize", "max_pool1", "unpack"},
+        "float[1,20,11,13] y",
+        """s = Constant <value = float[4] {1,1,2,2}> () c = MaxPool <kernel_shape=[1,1]> (x)
+        r = Resize <mode="linear"> (c, , s) y = MaxPool <kernel_shape=[2,2]> (r)""",
+        "float[1,20,6,7] x",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_what_changes_the_size_stays_in_blocks_of_channels(name: str) -> None:
+    kernels, *parts = KERNELS[name]
+    proto = parse_with_weights(wrap(*parts), np.random.default_rng(0))
+    graph = ir.from_proto(onnx.shape_inference.infer_shapes(proto)).graph
+    target = parse_target("cpu")
+    inputs = [value for value in graph.inputs if not is_constant(value)]
+    module = schedule(lower(list(graph), inputs, list(graph.outputs), target), target)
+    assert {name.name_hint for name in module.functions} - {"main"} == kernels
