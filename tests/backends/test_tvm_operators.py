@@ -176,6 +176,12 @@ CASES = {
         "float[2,24,7,5] x",
         "float[24,3,4,4] w, float[3] b",
     ),
+    "transposed into few channels, more phases than a vector": (
+        "float[1,3,28,20] y",
+        "y = ConvTranspose <strides=[4,4], pads=[2,2,2,2]> (x, w, b)",
+        "float[1,24,7,5] x",
+        "float[24,3,8,8] w, float[3] b",
+    ),
     "transposed to a given shape": (
         "float[1,20,14,11] y",
         "y = ConvTranspose <strides=[2,2], output_shape=[14,11]> (x, w)",

@@ -39,6 +39,9 @@ from graphopt.backends.tvm.lower.types import dtype_of, shape_of
 from graphopt.backends.tvm.lower.window import Window
 from graphopt.tensors import Array
 
+_FEW = 4
+"""How many times the output channels fit into a vector where they are few."""
+
 
 def lower_conv_transpose(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     """Lower a ConvTranspose; weights that are no constants, and other dtypes, go through the importer."""
@@ -51,7 +54,7 @@ def lower_conv_transpose(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     phases, declared = phases_of(node, shape_of(data)[2:], array.shape[2:], output_shape[2:])
     weights = _by_outputs(array, groups, declared, phases)
     layout = Layout(lowering.lanes)
-    if groups == 1 and output_shape[1] * math.prod(phases.strides) <= lowering.lanes:
+    if groups == 1 and _FEW * output_shape[1] <= lowering.lanes:
         layout, result = PLAIN, _few(lowering, data, weights, phases, output_shape)
     elif is_depthwise(weights, groups):
         result = _depthwise(lowering, data, weights, phases, output_shape)
