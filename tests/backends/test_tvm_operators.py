@@ -17,15 +17,21 @@ from graphopt.ir.constants import is_constant
 from graphopt.targets import parse_target
 
 
-def run_both(text: str, seed: int = 0) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Run a model given as ONNX text through TVM and through onnxruntime, weights and inputs random."""
+def parse_with_weights(text: str, rng: np.random.Generator) -> onnx.ModelProto:
+    """Parse a model whose declared values are weights, and draw them."""
     proto = onnx.parser.parse_model(text)
-    rng = np.random.default_rng(seed)
     for weight in proto.graph.value_info:
         shape = [dim.dim_value for dim in weight.type.tensor_type.shape.dim]
         values = rng.standard_normal(shape, dtype=np.float32)
         proto.graph.initializer.append(onnx.numpy_helper.from_array(values, weight.name))
     del proto.graph.value_info[:]
+    return proto
+
+
+def run_both(text: str, seed: int = 0) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Run a model given as ONNX text through TVM and through onnxruntime, weights and inputs random."""
+    rng = np.random.default_rng(seed)
+    proto = parse_with_weights(text, rng)
     session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
     feeds = {value.name: rng.standard_normal(value.shape, dtype=np.float32) for value in session.get_inputs()}
     model = ir.from_proto(onnx.shape_inference.infer_shapes(proto))
@@ -128,11 +134,71 @@ CASES = {
         "float[1,24,7,5] x",
         "float[24,20,2,2] w, float[20] b",
     ),
-    "transposed, overlapping": (
-        "float[1,20,14,10] y",
-        "y = ConvTranspose <strides=[2,2], pads=[1,1,1,1], output_padding=[1,1]> (x, w)",
+    "transposed, windows that overlap": (
+        "float[1,20,13,10] y",
+        "c = ConvTranspose <strides=[2,2], pads=[1,1,1,1], output_padding=[0,1]> (x, w, b) y = HardSwish (c)",
         "float[1,24,7,5] x",
-        "float[24,20,3,3] w",
+        "float[24,20,3,3] w, float[20] b",
+    ),
+    "transposed, more columns than a tile": (
+        "float[2,40,26,46] y",
+        "y = ConvTranspose <strides=[2,2], pads=[1,1,1,1]> (x, w)",
+        "float[2,24,13,23] x",
+        "float[24,40,4,4] w",
+    ),
+    "transposed, gaps between outputs": (
+        "float[1,20,11,9] y",
+        "y = ConvTranspose <strides=[3,2], output_padding=[1,0]> (x, w, b)",
+        "float[1,24,4,5] x",
+        "float[24,20,1,1] w, float[20] b",
+    ),
+    "transposed, dilated": (
+        "float[1,20,17,13] y",
+        "y = ConvTranspose <strides=[2,1], dilations=[2,3], pads=[0,1,0,2]> (x, w)",
+        "float[1,24,7,7] x",
+        "float[24,20,3,4] w",
+    ),
+    "transposed in groups": (
+        "float[1,57,14,10] y",
+        "y = ConvTranspose <strides=[2,2], group=3> (x, w, b)",
+        "float[1,24,7,5] x",
+        "float[24,19,2,2] w, float[57] b",
+    ),
+    "transposed depthwise": (
+        "float[1,20,14,10] y",
+        "c = ConvTranspose <strides=[2,2], pads=[1,1,1,1], group=20> (x, w) y = Relu (c)",
+        "float[1,20,7,5] x",
+        "float[20,1,4,4] w",
+    ),
+    "transposed into few channels": (
+        "float[2,3,14,10] y",
+        "c = ConvTranspose <strides=[2,2], pads=[1,1,1,1]> (x, w, b) y = Sigmoid (c)",
+        "float[2,24,7,5] x",
+        "float[24,3,4,4] w, float[3] b",
+    ),
+    "transposed into few channels, more phases than a vector": (
+        "float[1,3,28,20] y",
+        "y = ConvTranspose <strides=[4,4], pads=[2,2,2,2]> (x, w, b)",
+        "float[1,24,7,5] x",
+        "float[24,3,8,8] w, float[3] b",
+    ),
+    "transposed to a given shape": (
+        "float[1,20,14,11] y",
+        "y = ConvTranspose <strides=[2,2], output_shape=[14,11]> (x, w)",
+        "float[1,24,7,5] x",
+        "float[24,20,3,4] w",
+    ),
+    "transposed along one axis": (
+        "float[1,2,21] y",
+        'y = ConvTranspose <strides=[3], auto_pad="SAME_UPPER"> (x, w)',
+        "float[1,5,7] x",
+        "float[5,2,5] w",
+    ),
+    "transposed in three dimensions": (
+        "float[1,20,6,7,8] y",
+        "y = ConvTranspose <strides=[2,1,2]> (x, w)",
+        "float[1,4,3,5,4] x",
+        "float[4,20,2,3,2] w",
     ),
     "softplus and mish": ("float[3,40] y", "s = Softplus (x) m = Mish (x) y = Sub (s, m)", "float[3,40] x", ""),
     "clip between inputs": ("float[3,40] y", "y = Clip (x, l, h)", "float[3,40] x, float l, float h", ""),
@@ -232,3 +298,32 @@ def test_what_the_importer_lowers_shares_a_kernel_with_what_follows() -> None:
     target = parse_target("cpu")
     module = schedule(lower(list(graph), list(graph.inputs), list(graph.outputs), target), target)
     assert "fused_tir_exp_tir_negative" in {name.name_hint for name in module.functions}
+
+
+KERNELS = {
+    "transposed": (
+        {"pack", "fused_conv_transpose_add_hardswish", "unpack"},
+        "float[1,20,14,10] y",
+        "c = ConvTranspose <strides=[2,2], pads=[1,1,1,1]> (x, w, b) y = HardSwish (c)",
+        "float[1,24,7,5] x",
+        "float[24,20,4,4] w, float[20] b",
+    ),
+    "resized": (
+        {"pack", "max_pool", "resize", "max_pool1", "unpack"},
+        "float[1,20,11,13] y",
+        """s = Constant <value = float[4] {1,1,2,2}> () c = MaxPool <kernel_shape=[1,1]> (x)
+        r = Resize <mode="linear"> (c, , s) y = MaxPool <kernel_shape=[2,2]> (r)""",
+        "float[1,20,6,7] x",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_what_changes_the_size_stays_in_blocks_of_channels(name: str) -> None:
+    kernels, *parts = KERNELS[name]
+    proto = parse_with_weights(wrap(*parts), np.random.default_rng(0))
+    graph = ir.from_proto(onnx.shape_inference.infer_shapes(proto)).graph
+    target = parse_target("cpu")
+    inputs = [value for value in graph.inputs if not is_constant(value)]
+    module = schedule(lower(list(graph), inputs, list(graph.outputs), target), target)
+    assert {name.name_hint for name in module.functions} - {"main"} == kernels

@@ -216,6 +216,14 @@ def test_tiles_take_whole_blocks_and_fit_the_registers(blocks: int, columns: int
     assert tile.registers < target.vector_registers
 
 
+@pytest.mark.parametrize(("columns", "phases"), [(56, 2), (57, 3), (1, 2), (2, 3), (64, 32)])
+def test_tiles_take_whole_turns_of_phases_where_these_fit(columns: int, phases: int) -> None:
+    target = parse_target("cpu{mcpu=haswell}")
+    tile = choose_tile(4, columns, target, phases=phases)
+    assert tile.columns % phases == 0 or phases > min(columns, target.vector_registers * 5 // 8)
+    assert tile.registers < target.vector_registers
+
+
 def test_of_tiles_that_take_as_long_the_one_that_loads_less_is_chosen() -> None:
     target = parse_target("cpu{mcpu=haswell}")
     assert str(choose_tile(64, 7, target)) == "5x2", "one block of seven columns loads its inputs twice as often"

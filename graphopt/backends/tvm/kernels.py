@@ -14,6 +14,8 @@ from tvm import s_tir, tirx
 _NUMBER = re.compile(r"\d+(?=_|$)")
 _FUSED = "fused_"
 KERNEL = "graphopt.kernel"
+PHASES = "graphopt.phases"
+"""The annotation of how many neighbouring columns of a block's result are summed from different weights each."""
 STORED = {"graphopt.stored": "true"}
 """The annotation of a block whose results several elements of the next one share: it is not computed in place."""
 
@@ -26,6 +28,9 @@ class Kernel(StrEnum):
 
     CONV = "conv"
     """[n, o, *s, l] reduced over [c, *k, i]: lower/convolution.py."""
+
+    CONV_TRANSPOSE = "conv-transpose"
+    """[n, o, *s, l] reduced over [c, *j, i], the columns in turns of phases: lower/transposed.py."""
 
     POINTWISE_CONV = "pointwise-conv"
     """The same of one tap that moves by one."""
@@ -46,6 +51,11 @@ class Kernel(StrEnum):
 def mark(kernel: Kernel) -> dict[str, str]:
     """Return the block annotation of a kernel."""
     return {KERNEL: kernel.value}
+
+
+def mark_phases(kernel: Kernel, count: int) -> dict[str, str]:
+    """Return the block annotation of a kernel whose columns are of so many phases, one after the other."""
+    return {**mark(kernel), PHASES: str(count)}
 
 
 def is_schedulable(function: tirx.PrimFunc) -> bool:

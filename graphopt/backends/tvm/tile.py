@@ -51,13 +51,20 @@ class Tile:
 
 
 def choose_tile(
-    blocks: int, columns: int, target: Target, images: int | None = None, *, bytewise: bool = False
+    blocks: int,
+    columns: int,
+    target: Target,
+    images: int | None = None,
+    *,
+    bytewise: bool = False,
+    phases: int = 1,
 ) -> Tile:
     """Choose the tile for rows of `columns` outputs of `blocks` blocks: fewest cycles, loads, then narrow tiles.
 
     Five registers of eight hold the sums; LLVM spills some where more are asked for, since it loads several inputs
     ahead. Of products of bytes it loads the weights of several steps as well, and 7 of 16 are left. With `images`,
-    tasks are tiles of channels of so many images, and cores that have none count.
+    tasks are tiles of channels of so many images, and cores that have none count. Columns in turns of `phases` come in
+    whole turns, where registers allow it.
     """
 
     def cost(tile: Tile) -> tuple[float, float, int]:
@@ -67,17 +74,19 @@ def choose_tile(
 
     counts = _ODD if blocks % 2 else _PAIRS
     registers = target.vector_registers * 7 // 16 if bytewise else target.vector_registers * 5 // 8
-    return min(_candidates(blocks, columns, registers, counts), key=cost)
+    return min(_candidates(blocks, columns, registers, counts, phases), key=cost)
 
 
-def tiles(blocks: int, columns: int, target: Target) -> Iterator[Tile]:
+def tiles(blocks: int, columns: int, target: Target, phases: int = 1) -> Iterator[Tile]:
     """Yield what a measurement may prefer to `choose_tile`: tiles that use the registers, even if some are spilled."""
-    for tile in _candidates(blocks, columns, target.vector_registers - 2, _BLOCKS_TO_TRY):
+    for tile in _candidates(blocks, columns, target.vector_registers - 2, _BLOCKS_TO_TRY, phases):
         if tile.columns == columns or tile.registers >= target.vector_registers // 4:
             yield tile
 
 
-def _candidates(blocks: int, columns: int, registers: int, counts: Sequence[int]) -> Iterator[Tile]:
+def _candidates(blocks: int, columns: int, registers: int, counts: Sequence[int], phases: int) -> Iterator[Tile]:
     for count in (count for count in counts if blocks % count == 0):
-        for width in range(1, min(columns, registers // count) + 1):
+        most = min(columns, registers // count)
+        step = phases if phases <= most else 1
+        for width in range(step, most + 1, step):
             yield Tile(width, count)

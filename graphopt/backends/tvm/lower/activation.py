@@ -55,6 +55,11 @@ def _hard_sigmoid(x: tirx.Expr, const: Const, node: ir.Node) -> tirx.Expr:
     return tirx.max(const(0), tirx.min(const(1), slope * x + offset))
 
 
+def _hard_swish(x: tirx.Expr, const: Const, _: ir.Node) -> tirx.Expr:
+    """Return x · max(0, min(1, x / 6 + 1/2)) by a product with 1/6, as ONNX defines it: division takes its time."""
+    return x * tirx.max(const(0), tirx.min(const(1), const(1 / 6) * x + const(0.5)))
+
+
 def _sign(x: tirx.Expr, const: Const, _: ir.Node) -> tirx.Expr:
     return tirx.Select(x > const(0), const(1), tirx.Select(x < const(0), const(-1), tirx.abs(x)))
 
@@ -71,6 +76,7 @@ def _thresholded_relu(x: tirx.Expr, const: Const, node: ir.Node) -> tirx.Expr:
 FORMULAS: Mapping[str, Formula] = {
     "Elu": _elu,
     "HardSigmoid": _hard_sigmoid,
+    "HardSwish": _hard_swish,
     "Selu": _selu,
     "Sign": _sign,
     "Softplus": _softplus,

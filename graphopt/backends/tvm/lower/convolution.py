@@ -40,7 +40,7 @@ from graphopt.backends.tvm.lower.winograd import te_winograd_conv, transform_wei
 from graphopt.backends.tvm.narrow import NARROW, group_depth
 from graphopt.tensors import Array
 
-_SUMMED_AS_IS = frozenset({"float32", "float64"})
+SUMMED_AS_IS = frozenset({"float32", "float64"})
 """Dtypes in which products can be summed; float16 would lose digits in long sums."""
 
 
@@ -48,7 +48,7 @@ def lower_conv(lowering: Lowering, node: ir.Node) -> list[Lowered]:
     """Lower a Conv; weights that are no constants, and other dtypes, go through the importer."""
     data, weights, *bias = node.inputs
     array = known(weights)
-    if data is None or array is None or dtype_of(data) not in _SUMMED_AS_IS:
+    if data is None or array is None or dtype_of(data) not in SUMMED_AS_IS:
         return importer.convert(lowering, node)
     window = window_of(node, shape_of(data)[2:], array.shape[2:])
     groups = node.attributes.get_int("group", 1)
@@ -148,7 +148,7 @@ def _depthwise(
     def compute(source: te.Tensor, taps: te.Tensor) -> te.Tensor:
         return te_depthwise_conv(source, taps, window, shape)
 
-    taps = _pack_taps(weights, layout, window)
+    taps = pack_taps(weights, layout)
     return lowering.kernel("depthwise_conv", compute, lowering.in_layout(data, layout), taps)
 
 
@@ -207,7 +207,7 @@ def _integer_depthwise(
 ) -> Lowered:
     layout = products.data.layout if products.data.layout.is_blocked else Layout(lowering.lanes)
     narrow = len(list(in_bytes(products.weights))) == 1
-    taps = _pack_taps(products.weights.astype(np.int8 if narrow else np.int16), layout, window)
+    taps = pack_taps(products.weights.astype(np.int8 if narrow else np.int16), layout)
     shape = layout.shape(output_shape)
 
     def compute(source: te.Tensor, factors: te.Tensor) -> te.Tensor:
@@ -217,9 +217,9 @@ def _integer_depthwise(
     return Lowered(sums, output_shape, layout, products.sums(axis=1))
 
 
-def _pack_taps(weights: Array, layout: Layout, window: Window) -> Array:
+def pack_taps(weights: Array, layout: Layout) -> Array:
     """Bring the weights [C, 1, *K] of a depthwise convolution into [C / v, *K, v]."""
-    packed = np.moveaxis(layout.arrange(weights[:, 0], 0).reshape(-1, layout.lanes, *window.kernel), 1, -1)
+    packed = np.moveaxis(layout.arrange(weights[:, 0], 0).reshape(-1, layout.lanes, *weights.shape[2:]), 1, -1)
     return np.ascontiguousarray(packed)
 
 

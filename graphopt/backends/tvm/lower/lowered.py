@@ -184,7 +184,7 @@ class Lowering:
         return self.kernel("pack", lambda source: te_pack(source, layout.lanes), expr)
 
     def channels(self, value: ir.Value, rank: int, layout: Layout) -> relax.Expr:
-        """Return a constant of one number a channel so that it broadcasts over a blocked value of rank `rank`.
+        """Return a constant of one number a channel so that it broadcasts over a value of rank `rank`.
 
         Raises:
             RefusalError: the value is no constant.
@@ -194,7 +194,8 @@ class Lowering:
         if array is None:
             raise RefusalError(f"{value.name!r} is no constant")
         ones = (1,) * (rank - 2)
-        return literal(pack_array(array.reshape(1, -1, *ones), layout))
+        column = array.reshape(1, -1, *ones)
+        return literal(pack_array(column, layout) if layout.is_blocked else column)
 
     def emit(self, expr: relax.Expr) -> relax.Var:
         """Bind an expression to a variable; a variable stays, since Relax fuses nothing across a second name."""

@@ -31,12 +31,13 @@ from graphopt.backends.tvm.lower.pooling import (
 from graphopt.backends.tvm.lower.quantization import lower_cast, lower_dequantize, lower_quantize
 from graphopt.backends.tvm.lower.quantized_operators import DEFINITIONS, by_definition
 from graphopt.backends.tvm.lower.refusal import RefusalError
+from graphopt.backends.tvm.lower.resize import lower_resize
 from graphopt.backends.tvm.lower.shaping import lower_gather, lower_reshape, lower_shape, lower_transpose
 from graphopt.backends.tvm.lower.transposed import lower_conv_transpose
 from graphopt.ir.walk import STANDARD_DOMAINS
 
-_FINITE_UNARY = ("Erf", "Gelu", "HardSwish", "LeakyRelu", "Sigmoid", "Tanh")
-_MOVED_BY_TVM = ("DepthToSpace", "Expand", "Pad", "Resize", "Slice", "SpaceToDepth", "Tile")
+_FINITE_UNARY = ("Erf", "Gelu", "LeakyRelu", "Sigmoid", "Tanh")
+_MOVED_BY_TVM = ("DepthToSpace", "Expand", "Pad", "Slice", "SpaceToDepth", "Tile")
 _VARIADIC = ("Max", "Min", "Sum")
 
 _MOVING: EmitterTable = {
@@ -47,10 +48,12 @@ _MOVING: EmitterTable = {
     "Identity": lower_identity,
     "MaxPool": lower_max_pool,
     "Reshape": lower_reshape,
+    "Resize": lower_resize,
     "Split": lower_split,
     "Squeeze": lower_reshape,
     "Transpose": lower_transpose,
     "Unsqueeze": lower_reshape,
+    "Upsample": lower_resize,
     **dict.fromkeys(_MOVED_BY_TVM, importer.convert),
 }
 OPERATORS: EmitterTable = {

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import tvm
 from tvm import tirx
 
+from graphopt.backends.tvm.kernels import PHASES
 from graphopt.backends.tvm.machine import busy_share, repeated_cycles
 from graphopt.backends.tvm.schedule.generic import schedule_block
 from graphopt.backends.tvm.schedule.kernel import (
@@ -77,10 +78,10 @@ def _schedule(kernel: KernelSchedule, block: Block, output: Block, chunk: int | 
     n, blocks, *rows, column, lane = schedule.get_loops(output)
     if not rows:
         rows = [schedule.add_unit_loop(column)]
-    shape = kernel.extent(blocks), kernel.extent(column), kernel.target
+    shape, phases = (kernel.extent(blocks), kernel.extent(column), kernel.target), _phases(kernel, block)
     images = kernel.extent(n) if chunk is None else None
-    default = choose_tile(*shape, images, bytewise=_is_bytewise(kernel, block))
-    tile = kernel.choose("tile", tiles(*shape), default)
+    default = choose_tile(*shape, images, bytewise=_is_bytewise(kernel, block), phases=phases)
+    tile = kernel.choose("tile", tiles(*shape, phases), default)
     blocks, block_inner = schedule.split(blocks, [None, tile.blocks])
     column, column_inner = schedule.split(column, [None, tile.columns])
     registers = [block_inner, column_inner, lane]
@@ -93,12 +94,18 @@ def _schedule(kernel: KernelSchedule, block: Block, output: Block, chunk: int | 
     keep_in_registers(kernel, registers)
     tasks = schedule.fuse(*outer)
     schedule.parallel(tasks)
-    mark_turns(kernel, tasks if chunk is None else blocks)
+    if PHASES not in schedule.get(block).annotations:  # rows would have weights of their own, too
+        mark_turns(kernel, tasks if chunk is None else blocks)
     peel_last(kernel, column)
     schedule.compute_at(block, column, preserve_unit_loops=True)
     sum_in_registers(kernel, block, partial, depth=1 + len(inner))
     for producer in producers:
         schedule_block(kernel, producer)
+
+
+def _phases(kernel: KernelSchedule, block: Block) -> int:
+    """Return how many columns in a row have weights of their own: a tile of whole turns finds each at a fixed place."""
+    return int(kernel.schedule.get(block).annotations.get(PHASES, 1))
 
 
 def _is_bytewise(kernel: KernelSchedule, block: Block) -> bool:
@@ -107,7 +114,8 @@ def _is_bytewise(kernel: KernelSchedule, block: Block) -> bool:
 
 def _rows_of_a_task(kernel: KernelSchedule, block: Block) -> int | None:
     batch, blocks, *rows, columns, _ = kernel.shape(block)
-    tile = choose_tile(blocks, columns, kernel.target, batch, bytewise=_is_bytewise(kernel, block))
+    shape = blocks, columns, kernel.target, batch
+    tile = choose_tile(*shape, bytewise=_is_bytewise(kernel, block), phases=_phases(kernel, block))
     data, weights = (
         math.prod(map(int, region.source.shape)) * tvm.DataType(region.source.dtype).bits // 8
         for region in kernel.schedule.get(block).reads

@@ -14,6 +14,7 @@ from graphopt.backends.tvm.schedule.winograd import schedule_winograd
 
 TEMPLATES: Mapping[Kernel, Callable[[KernelSchedule, Block], bool]] = {
     Kernel.CONV: schedule_conv,
+    Kernel.CONV_TRANSPOSE: schedule_conv,
     Kernel.DEPTHWISE_CONV: schedule_channelwise,
     Kernel.DENSE: schedule_dense,
     Kernel.POINTWISE_CONV: schedule_pointwise_conv,
