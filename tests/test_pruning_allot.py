@@ -88,8 +88,8 @@ def test_curves_rise_towards_fewer_channels() -> None:
     curve = Curve.of(16, {12: 0.1, 8: 0.05, 4: 0.5})
     assert curve.errors == (0.5, 0.1, 0.1, 0.0)
     assert curve(16) == 0
-    assert curve(14) == 0.05
-    assert curve(6) == 0.3
+    assert curve(14) == 0.1
+    assert 0.1 < curve(6) < 0.3
     assert curve(2) > curve(4)
     scores = by_scores(np.array([4.0, 1.0, 2.0, 1.0]), (4, 3, 2, 1))
     assert np.allclose([scores(width) for width in (3, 2, 1)], -np.log([7 / 8, 6 / 8, 4 / 8]))
@@ -103,6 +103,7 @@ def test_widths_are_multiples() -> None:
     assert Snap(16, 16).widths(10) == (10,)
     assert Snap(1, 1).widths(3) == (3, 2, 1)
     assert widths_to_measure((64, 48, 32, 16), 2) == (48, 16)
+    assert widths_to_measure(tuple(range(17, 0, -1)), 3) == (16, 13, 1)
     assert widths_to_measure((16,), 4) == ()
     assert [Snap(16, 4).of(channels) for channels in (64, 63, 32, 31, 16, 3)] == [16, 8, 8, 4, 4, 4]
     assert str(Snap(16, 4)) == "16 or 8 or 4"

@@ -13,10 +13,13 @@ from typer.testing import CliRunner
 import graphopt
 from graphopt.backends.ort.reference import evaluate
 from graphopt.backends.ort.session import Session
+from graphopt.calibration.source import Samples, open_samples
+from graphopt.calibration.split import split
 from graphopt.cli import main as cli
+from graphopt.compiler import sparsify as driver
 from graphopt.compiler.sparsify import Sparse
 from graphopt.errors import CalibrationError, ModelError, PipelineError, TrainingError
-from graphopt.inspect.fidelity import compare
+from graphopt.inspect.fidelity import Judge, compare
 from graphopt.ir.load import load
 from graphopt.ir.save import save
 from graphopt.ir.text.parser import parse_model
@@ -92,6 +95,23 @@ def test_least_squares_lessen_the_error_and_keep_zeros() -> None:
     assert report.recovered is not None
     assert report.recovered.error < report.sparse.error
     hold_pattern(fitted, Pattern(1, 4), {layer.name for layer in report.layers if layer.zeros})
+
+
+def test_layers_are_tried_on_samples_from_all_over_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data are often sorted by what they show: the first ones of those held out show one thing alone."""
+    monkeypatch.setattr(driver, "TRIED", 6)
+    tried: list[str] = []
+
+    def judge(model: ir.Model, samples: Samples, *, threads: int) -> Judge:
+        tried.extend(name for batch in samples for name in batch.names)
+        return Judge(model, samples, threads=threads)
+
+    monkeypatch.setattr(driver, "Judge", judge)
+    graphopt.sparsify(DIGITS, DATA, fraction=0.5, recover="none", threads=1)
+    held_out = [name for batch in split(open_samples(DATA, load(DIGITS))).held_out for name in batch.names]
+    assert len(tried) == 6
+    assert set(tried) < set(held_out)
+    assert tried != held_out[:6]
 
 
 def hold_pattern(model: ir.Model, pattern: Pattern, names: set[str]) -> None:

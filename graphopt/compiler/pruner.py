@@ -12,6 +12,7 @@ import onnx_ir as ir
 from graphopt.calibration.collect import collect
 from graphopt.calibration.drawn import draw
 from graphopt.calibration.statistics import Statistics
+from graphopt.calibration.views import with_views
 from graphopt.compiler.recovery import Recovery
 from graphopt.compiler.subject import Subject
 from graphopt.coupling.couple import couple
@@ -132,8 +133,8 @@ class Pruner:
         is_wanted = self.request.criterion in NEEDS_GRAMS or self.request.recovery is not Recovery.NONE
         if data is None or not is_wanted:
             return Statistics()
-        samples = draw(data.fitted, RANKED, seed=self.request.seed)
-        with subject.steps.step("calibrate", min(data.count - data.held, RANKED)) as done:
+        samples = with_views(draw(data.fitted, RANKED, seed=self.request.seed))
+        with subject.steps.step("calibrate", samples.count) as done:
             return collect(subject.model, samples, (), measured(coupling), threads=subject.threads, progress=done)
 
     def _choose(self, ranked: _Ranked) -> _Chosen:
@@ -211,7 +212,7 @@ class Pruner:
                 fitted,
                 coupling,
                 plan.removal,
-                data.fitted,
+                with_views(data.fitted),
                 threads=subject.threads,
                 on_progress=partial(subject.steps.on_progress, "fit layers"),
             )

@@ -11,6 +11,7 @@ from graphopt.calibration.labels import Labels
 from graphopt.calibration.preprocessing import Preprocessing, take_preprocessing
 from graphopt.calibration.source import Data, open_samples
 from graphopt.calibration.split import Split, split
+from graphopt.calibration.views import with_views
 from graphopt.compiler.optimize import Shapes, optimize
 from graphopt.compiler.recovery import Recovery
 from graphopt.compiler.steps import Steps
@@ -80,7 +81,7 @@ class Subject:
         fitted = changed.clone()
         with self.steps.step("fit layers"):
             told = partial(self.steps.on_progress, "fit layers")
-            refit(self.model, fitted, data.fitted, threads=self.threads, on_progress=told)
+            refit(self.model, fitted, with_views(data.fitted), threads=self.threads, on_progress=told)
         return self.distilled(fitted, recipe, data) if recovery is Recovery.DISTILL else fitted
 
     def distilled(self, student: ir.Model, recipe: Recipe, data: Split) -> ir.Model:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+
+from graphopt.growth import grown
 
 Float64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Curve:
-    """The error at some widths of a group; between them it is taken to be straight.
+    """The error at some widths of a group; between them it grows as `graphopt.growth` says.
 
     Attributes:
         widths: ascending; the last is that of all channels.
@@ -35,12 +37,15 @@ class Curve:
         return Curve(tuple(widths), tuple(reversed(errors)))
 
     def __call__(self, width: int) -> float:
-        """Return the error at a width; that of the narrowest measured one below it grows as the last stretch does."""
-        if width >= self.widths[-1]:
-            return 0.0
-        index = max(bisect_left(self.widths, width), 1)
-        (low, high), (worse, better) = self.widths[index - 1 : index + 1], self.errors[index - 1 : index + 1]
-        return worse + (better - worse) * (width - low) / (high - low)
+        """Return the error at a width."""
+        gone, errors = self._growth
+        left = self.widths[-1] - width
+        return grown(left, gone, errors) if left > 0 else 0.0
+
+    @cached_property
+    def _growth(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """How many channels are gone at the measured widths, ascending, and the errors."""
+        return tuple(self.widths[-1] - width for width in self.widths[-2::-1]), self.errors[-2::-1]
 
 
 def by_scores(scores: Float64, widths: Sequence[int]) -> Curve:
@@ -57,9 +62,12 @@ def by_scores(scores: Float64, widths: Sequence[int]) -> Curve:
 
 
 def widths_to_measure(widths: Sequence[int], levels: int) -> tuple[int, ...]:
-    """Return at most so many of a group's widths: the widest but for all of it, others evenly, and the narrowest."""
+    """Return at most so many of a group's widths: the widest but for all of it, and the narrowest.
+
+    Those between leave out by the same factor more each: few channels leave most groups, and errors grow as powers.
+    """
     narrower = widths[1:]
     if len(narrower) <= levels:
         return tuple(narrower)
-    places = np.unique(np.linspace(0, len(narrower) - 1, levels).round().astype(int))
-    return tuple(narrower[place] for place in places)
+    counts = np.unique(np.geomspace(1, len(narrower), levels).round().astype(int))
+    return tuple(narrower[count - 1] for count in counts)
