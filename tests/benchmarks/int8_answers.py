@@ -25,7 +25,7 @@ import graphopt
 from graphopt.backends.ort.reference import reference_session
 from graphopt.ir.load import load
 from graphopt.tensors import Array
-from tests.benchmarks.names import chosen
+from tests.benchmarks.names import calibrated, chosen
 from tests.benchmarks.text_regions import absent, text_regions
 from tests.onnxruntime_graph import in_integers
 from tests.shared_models import SHARED_MODELS, SharedModel
@@ -41,9 +41,8 @@ SCENES = 4
 
 def main(names: list[str]) -> None:
     """Write the tables, row by row as they are measured."""
-    present = [model for model in SHARED_MODELS if model.path.exists()]
-    classifiers = {model.name: model for model in present if model.calibration is not None}
-    detectors = {model.name: model for model in present if model.name == DETECTOR}
+    classifiers = calibrated()
+    detectors = {model.name: model for model in SHARED_MODELS if model.name == DETECTOR and model.path.exists()}
     wanted = chosen(names, [*classifiers, *detectors])
     if not detectors.keys() >= set(wanted):
         write(COLUMNS)

@@ -25,7 +25,8 @@ from graphopt.backends.ort.reference import reference_session
 from graphopt.ir.save import save
 from graphopt.quantization.weights import weights_of
 from graphopt.tensors import Array
-from tests.shared_models import SHARED_MODELS, SharedModel
+from tests.benchmarks.names import calibrated, chosen
+from tests.shared_models import SharedModel
 
 COLUMNS = "model", "what", "images", "same answer", "accuracy", "after", "points", "zeros", "MB", "after", "seconds"
 CALIBRATED = 2000
@@ -71,13 +72,13 @@ WAYS: dict[str, Compress] = {
 
 def main(names: list[str]) -> None:
     """Write the table, row by row as it is measured."""
+    known = calibrated()
+    wanted = chosen(names, known)
     sys.stdout.write(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|\n")
-    known = [model for model in SHARED_MODELS if model.calibration is not None and model.path.exists()]
-    for model in known:
-        if not names or model.name in names:
-            for row in rows(model):
-                sys.stdout.write(f"| {' | '.join((model.name, *row))} |\n")
-                sys.stdout.flush()
+    for name in wanted:
+        for row in rows(known[name]):
+            sys.stdout.write(f"| {' | '.join((name, *row))} |\n")
+            sys.stdout.flush()
 
 
 def rows(model: SharedModel) -> Iterator[tuple[str, ...]]:
