@@ -10,6 +10,7 @@ from typing import NamedTuple
 import onnx_ir as ir
 
 from graphopt.calibration.collect import collect
+from graphopt.calibration.drawn import draw
 from graphopt.calibration.gram import Gram
 from graphopt.calibration.labels import Labels
 from graphopt.calibration.preprocessing import Preprocessing
@@ -41,7 +42,7 @@ from graphopt.pruning.cost import count
 from graphopt.targets import Target, parse_target
 
 TRIED = 64
-"""How many held-out samples tell better forms from worse, the first ones."""
+"""How many held-out samples tell better forms from worse, drawn from all of these."""
 
 
 class Factored(NamedTuple):
@@ -195,7 +196,7 @@ def _found(
 
 
 def _by_answers(subject: Subject, data: Split) -> Judge:
-    fidelity = Fidelities(subject.model, data.held_out.part(0, TRIED), threads=subject.threads)
+    fidelity = Fidelities(subject.model, draw(data.held_out, TRIED), threads=subject.threads)
 
     def judge(layer: Layer, chain: Chain, share: float) -> float:  # noqa: ARG001  # the answers say more
         changed = subject.model.clone()

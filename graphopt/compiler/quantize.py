@@ -8,6 +8,7 @@ from typing import NamedTuple
 import onnx_ir as ir
 
 from graphopt.calibration.collect import collect
+from graphopt.calibration.drawn import draw
 from graphopt.calibration.parallel import collect_in_parts
 from graphopt.calibration.preprocessing import Preprocessing, take_preprocessing
 from graphopt.calibration.ranges import RangeMethod
@@ -35,7 +36,7 @@ METADATA_KEY = "graphopt.quantization"
 """Where a quantized model says by which scheme it was."""
 
 JUDGED = 256
-"""How many samples the answers are compared on at most: the first ones."""
+"""How many samples the answers are compared on at most, drawn from all of them."""
 
 
 class Quantized(NamedTuple):
@@ -172,11 +173,11 @@ class _Work:
         """Spare the nodes that keep the answers from the goal."""
         if samples is None or not self.goal:
             return whole
-        sparer = Sparer(model, self.scheme, samples.part(0, JUDGED), self.threads, self.steps)
+        sparer = Sparer(model, self.scheme, draw(samples, JUDGED), self.threads, self.steps)
         return sparer.spare(whole.plan, whole.selection, self.goal)
 
     def _judge(self, model: ir.Model, quantized: ir.Model, samples: Samples) -> Fidelity | None:
-        judged = samples.part(0, JUDGED)
+        judged = draw(samples, JUDGED)
         with self.steps.step("compare", judged.count) as done:
             return compare(model, quantized, judged, threads=self.threads, on_samples=done)
 

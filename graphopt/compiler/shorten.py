@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import onnx_ir as ir
 
+from graphopt.calibration.drawn import draw
 from graphopt.calibration.labels import Labels
 from graphopt.calibration.preprocessing import Preprocessing
 from graphopt.calibration.source import Data
@@ -32,7 +33,7 @@ from graphopt.pruning.report import State
 from graphopt.targets import parse_target
 
 TRIED = 64
-"""How many held-out samples tell dear blocks from cheap ones, the first ones."""
+"""How many held-out samples tell dear blocks from cheap ones, drawn from all of these."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,7 @@ def _chosen(subject: Subject, data: Split, budget: Budget) -> list[Removed]:
             f"nothing can be left out of model {subject.model.graph.name!r}: no node that costs {budget.measure} makes "
             "what has the shape of what it reads; prune channels instead"
         )
-    judge = Judge(subject.model, data.held_out.part(0, TRIED), threads=subject.threads)
+    judge = Judge(subject.model, draw(data.held_out, TRIED), threads=subject.threads)
     network = Network(subject.model, static, cost, lambda shorter: judge.error(shorter) ** 2)
     with subject.steps.step("try blocks") as done:
         removed = choose(network, found, limit, done)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import onnx_ir as ir
 
+from graphopt.calibration.drawn import draw
 from graphopt.calibration.gram import Gram
 from graphopt.calibration.preprocessing import Preprocessing
 from graphopt.calibration.source import Data
@@ -41,7 +42,7 @@ from graphopt.sparsity.request import Request, request
 from graphopt.sparsity.thinning import Method, Thin, at_random, by_elimination, by_magnitude
 
 TRIED = 64
-"""How many held-out samples tell which layers can spare weights, the first ones."""
+"""How many held-out samples tell which layers can spare weights, drawn from all of these."""
 
 AUTO = "auto"
 
@@ -179,7 +180,7 @@ class _Work:
         return allot(curves, sum(counts.values()))
 
     def _measure(self, subject: Subject, data: Split, thins: Mapping[str, Thin], grams: Mapping[str, Gram]) -> _Measure:
-        judge = Judge(subject.model, data.held_out.part(0, TRIED), threads=self.threads)
+        judge = Judge(subject.model, draw(data.held_out, TRIED), threads=self.threads)
 
         def measure(counts: Mapping[str, list[int]]) -> dict[str, list[Level]]:
             curves: dict[str, list[Level]] = {name: [] for name in counts}

@@ -43,7 +43,7 @@ from graphopt.pruning.width import vector_width
 from graphopt.targets import Target, host
 from models import TOPOLOGIES
 from tests.benchmarks.names import calibrated, chosen, opened
-from tests.shared_models import SHARED_MODELS, Sample, SharedModel
+from tests.shared_models import SHARED_MODELS, Sample, SharedModel, spread
 
 RECIPE = "distill{epochs=150 rate=0.05 augment=flip,crop:4,mixup}"
 COMPACT = "distill{epochs=20 batch=32 rate=0.005 augment=flip,crop:16,mixup}"
@@ -183,7 +183,7 @@ def compose(_: list[str], threads: int) -> Iterator[tuple[str, ...]]:
     yield "as trained", *net.cells(net.model)
     yield (
         "int8",
-        *net.cells(graphopt.quantize(net.model, net.data[:: len(net.data) // QUANTIZED], threads=threads).model),
+        *net.cells(graphopt.quantize(net.model, spread(net.data, QUANTIZED), threads=threads).model),
     )
     pruned = graphopt.prune(
         net.model, net.data, macs="-30%", recover="distill", recipe=RECIPE, target=net.target, threads=threads
@@ -191,7 +191,7 @@ def compose(_: list[str], threads: int) -> Iterator[tuple[str, ...]]:
     yield "-30 % MACs, distilled", *net.cells(pruned)
     yield (
         "that in int8",
-        *net.cells(graphopt.quantize(pruned, net.data[:: len(net.data) // QUANTIZED], threads=threads).model),
+        *net.cells(graphopt.quantize(pruned, spread(net.data, QUANTIZED), threads=threads).model),
     )
 
 

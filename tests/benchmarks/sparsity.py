@@ -9,7 +9,6 @@ takes as long as before.
 
 from __future__ import annotations
 
-import itertools
 import sys
 import tempfile
 import time
@@ -26,11 +25,11 @@ from graphopt.ir.save import save
 from graphopt.quantization.weights import weights_of
 from graphopt.tensors import Array
 from tests.benchmarks.names import calibrated, chosen
-from tests.shared_models import SharedModel
+from tests.shared_models import SharedModel, spread
 
 COLUMNS = "model", "what", "images", "same answer", "accuracy", "after", "points", "zeros", "MB", "after", "seconds"
 CALIBRATED = 2000
-"""Samples that a network is compressed on at most."""
+"""Samples that a network is compressed on at most, spread over all there are."""
 
 RECIPE = "distill{epochs=8 rate=0.001 weight-decay=0 loss=mse augment=flip}"
 """How networks are trained where they are: the default, and pictures flipped too."""
@@ -85,7 +84,7 @@ def rows(model: SharedModel) -> Iterator[tuple[str, ...]]:
     """Yield the cells of each row, behind the name."""
     before, _ = graphopt.optimize(model.path)
     name = str(before.graph.inputs[0].name)
-    data = [{name: x} for x, _ in itertools.islice(model.calibration() if model.calibration else (), CALIBRATED)]
+    data = spread([{name: x} for x, _ in (model.calibration or list)()], CALIBRATED)
     samples = list(model.samples())
     labels, images = np.array([label for _, label in samples]), [{name: x} for x, _ in samples]
     expected = answers(before, images)
