@@ -118,9 +118,13 @@ class TvmExecutor:
         try:
             return self._idle.pop()
         except IndexError:
-            from tvm.runtime.vm import VirtualMachine  # noqa: PLC0415  # as TVM itself: only where something is run
+            return self._made()
 
-            return Machine(VirtualMachine(self._code, self._tvm.cpu())["main"])
+    def _made(self) -> Machine:
+        """Return a machine for one more run at once."""
+        from tvm.runtime.vm import VirtualMachine  # noqa: PLC0415  # as TVM itself: only where something is run
+
+        return Machine(VirtualMachine(self._code, self._tvm.cpu())["main"])
 
     def _input(self, machine: Machine, index: int, array: Array) -> Any:
         """Return an input that kernels can read: numpy aligns to 16 bytes, and new memory costs more than a copy."""

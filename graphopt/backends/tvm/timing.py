@@ -50,9 +50,7 @@ class TimingExecutor(TvmExecutor):
         outputs = self.run(arrays)
         return outputs, self._calls
 
-    def _take(self) -> Machine:
-        if self._idle:
-            return self._idle.pop()
+    def _made(self) -> Machine:
         machine = VirtualMachine(self._code, tvm.cpu())
         machine.set_instrument(self._instrument)
         return Machine(machine["main"])
