@@ -82,6 +82,7 @@ def distill(  # noqa: PLR0913  # all that can be asked of it
     pipeline: str = DEFAULT_PRESET,
     checkpoint: CheckpointFile | None = None,
     threads: int = 0,
+    workers: int = 1,
     on_progress: Progress | None = None,
 ) -> Distilled:
     """Train a model to answer as another does; what is given stays untouched.
@@ -103,6 +104,10 @@ def distill(  # noqa: PLR0913  # all that can be asked of it
         checkpoint: where the training is kept, to be gone on with.
         threads: of PyTorch and onnxruntime; 0 means as many as this process may run on. With the same number, the same
             seed and the same machine the result is the same, bit by bit.
+        workers: processes that train together, of one machine or of several: torchrun, which comes with PyTorch, starts
+            a script that asks for as many as it starts. Each computes a part of every batch (`threads` for each), and
+            all return the same model, that of one process but for rounding. What is not a sum over samples cannot be
+            parted: features, answers that are no scores of classes, Dropout, statistics of the batch.
         on_progress: told of each step how far it is.
 
     Raises:
@@ -134,6 +139,7 @@ def distill(  # noqa: PLR0913  # all that can be asked of it
         labels=labels,
         checkpoint=checkpoint,
         threads=threads,
+        workers=workers,
         on_progress=report,
     )
     result = _with_weights(learner, free_learner, trained)
