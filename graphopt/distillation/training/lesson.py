@@ -80,8 +80,9 @@ class Lesson:
         if self.part.of > 1:
             self.loss.check_adds_up(made)
             loss = loss * (batch.count / min(self.recipe.batch, self.samples.count))
+        value: float = loss.item()
         loss.backward()
-        return float(loss)
+        return value
 
     def _check(self, changes: Sequence[Augmentation], has_others: bool) -> None:
         """Refuse changes that make no sense for these samples; raises TrainingError."""
