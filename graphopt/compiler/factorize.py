@@ -125,7 +125,7 @@ def factorize(  # noqa: PLR0913  # all that it can be asked
         pipeline=pipeline,
         target=facts,
         threads=threads,
-        steps=Steps(on_progress or (lambda *_: None)),
+        steps=Steps.of(on_progress),
     )
     return _factored(subject, request)
 

@@ -147,7 +147,7 @@ def shorten(  # noqa: PLR0913  # all that it can be asked
         pipeline=pipeline,
         target=parse_target("cpu"),
         threads=threads,
-        steps=Steps(on_progress or (lambda *_: None)),
+        steps=Steps.of(on_progress),
     )
     if subject.data is None:
         raise ValueError("there are no samples")

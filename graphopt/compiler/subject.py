@@ -8,17 +8,18 @@ from functools import partial
 import onnx_ir as ir
 
 from graphopt.calibration.labels import Labels
-from graphopt.calibration.preprocessing import Preprocessing, take_preprocessing
+from graphopt.calibration.preprocessing import Preprocessing
 from graphopt.calibration.source import Data, open_samples
 from graphopt.calibration.split import Split, split
-from graphopt.compiler.optimize import Shapes, optimize
+from graphopt.compiler.opening import open_model
+from graphopt.compiler.optimize import Shapes
 from graphopt.compiler.recovery import Recovery
 from graphopt.compiler.steps import Steps
 from graphopt.distillation.distill import distill
 from graphopt.distillation.recipe import Recipe
 from graphopt.inspect.accuracy import accuracy
 from graphopt.inspect.fidelity import compare
-from graphopt.ir.load import Source, load
+from graphopt.ir.load import Source
 from graphopt.ir.shapes import free_dimensions, infer_shapes
 from graphopt.pruning.budget import Measure
 from graphopt.pruning.cost import count, counted
@@ -112,11 +113,7 @@ def open_subject(  # noqa: PLR0913  # all that a driver is asked
     seed: int = 0,
 ) -> Subject:
     """Put a model through its passes, and open its data; the drivers say what each argument means."""
-    loaded = load(model)
-    given = take_preprocessing(loaded, preprocessing)
-    with steps.step("optimize"):
-        optimized, _ = optimize(loaded, pipeline, target=target)
-        infer_shapes(optimized)  # whatever the pipeline: what has no type is left alone
+    optimized, given, _ = open_model(model, preprocessing, pipeline, steps, target=target)
     parts = None if data is None else split(open_samples(data, optimized, given), labels, limit, seed=seed)
     return Subject(optimized, parts, shapes or _shapes_of_first(optimized, parts), threads, steps)
 
