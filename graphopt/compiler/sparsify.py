@@ -167,7 +167,7 @@ class _Sparsifying:
         return allot(curves, sum(counts.values()))
 
     def _measure(self, data: Split, thins: Mapping[str, Thin], grams: Mapping[str, Gram]) -> _Measure:
-        judge = Judge(self.job.model, draw(data.held_out, TRIED), threads=self.job.threads)
+        judge = Judge(self.job.model, draw(data.held_out, TRIED, seed=self.seed), threads=self.job.threads)
 
         def measure(counts: Mapping[str, list[int]]) -> dict[str, list[Level]]:
             curves: dict[str, list[Level]] = {name: [] for name in counts}
