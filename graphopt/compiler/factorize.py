@@ -155,19 +155,14 @@ def _factored(subject: Subject, request: _Request) -> Factored:
     verify(factored)
     recovered = subject.recovered(factored, request.recovery, request.recipe)
     states = [subject.state(each) for each in (subject.model, factored, recovered) if each is not None]
-    data = subject.data
     report = FactorizationReport(
         request=str(request.budget),
         recovery=str(request.recovery),
         pipeline=request.pipeline,
-        samples=0 if data is None else data.count,
-        held_out=0 if data is None else data.held_out.count or 0,
-        before=states[0],
         factored=states[1],
-        recovered=states[2] if len(states) > 2 else None,
         layers=tuple(_reported(layers[name], one, request.budget.measure) for name, one in chosen.items()),
         refusals=refusals,
-        seconds=subject.steps.seconds,
+        **subject.outcome(states),
     )
     return Factored(recovered or factored, report)
 

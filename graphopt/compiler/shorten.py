@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import onnx_ir as ir
 
@@ -29,39 +28,25 @@ from graphopt.pruning.blocks.choose import Network, Removed, choose
 from graphopt.pruning.blocks.find import find
 from graphopt.pruning.budget import Amount, Budget, Measure, one_budget
 from graphopt.pruning.cost import count
-from graphopt.pruning.report import State
+from graphopt.pruning.report import StagesReport, State
 from graphopt.targets import parse_target
 
 TRIED = 64
 """How many held-out samples tell dear blocks from cheap ones, drawn from all of these."""
 
 
-@dataclass(frozen=True)
-class ShorteningReport:
-    """What was asked for, done and found.
+@dataclass(frozen=True, kw_only=True)
+class ShorteningReport(StagesReport):
+    """What was left out; what is not said here, `StagesReport` says.
 
     Attributes:
-        request: the budget, as text.
-        recovery: how what is left was fitted.
-        pipeline: that the model went through before, and again behind, as text.
-        samples: how many the data have.
-        held_out: how many of these nothing was fitted to: answers are compared on them.
         removed: the blocks that left, in order.
-        before, shortened, recovered: the model at each stage; the last is None where nothing was fitted.
-        seconds: by step.
+        shortened: the model without them, through the pipeline again.
 
     """
 
-    request: str
-    recovery: str
-    pipeline: str
-    samples: int
-    held_out: int
     removed: tuple[Removed, ...]
-    before: State
     shortened: State
-    recovered: State | None
-    seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def after(self) -> State:
@@ -73,10 +58,6 @@ class ShorteningReport:
         """The pass that removes the same from the model behind the pipeline."""
         outputs, sources = zip(*(one.bypass for one in self.removed), strict=True)
         return f"remove-blocks{{outputs={','.join(outputs)} sources={','.join(sources)}}}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data."""
-        return asdict(self)
 
 
 class Shortened(NamedTuple):
@@ -163,13 +144,9 @@ def shorten(  # noqa: PLR0913  # all that it can be asked
         request=str(budget),
         recovery=str(recovery),
         pipeline=pipeline,
-        samples=subject.data.count,
-        held_out=subject.data.held_out.count or 0,
         removed=tuple(removed),
-        before=states[0],
         shortened=states[1],
-        recovered=states[2] if len(states) > 2 else None,
-        seconds=subject.steps.seconds,
+        **subject.outcome(states),
     )
     return Shortened(recovered or shortened, report)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import onnx_ir as ir
 
@@ -72,6 +74,16 @@ class Subject:
             if data.labels is not None:
                 right = accuracy(changed, data.held_out, data.labels, threads=self.threads)
         return replace(state, fidelity=fidelity, accuracy=right)
+
+    def outcome(self, states: Sequence[State]) -> dict[str, Any]:
+        """Return what every `StagesReport` says of how it went, by its attribute; of the model at each stage."""
+        return {
+            "samples": 0 if self.data is None else self.data.count,
+            "held_out": 0 if self.data is None else self.data.held,
+            "before": states[0],
+            "recovered": states[2] if len(states) > 2 else None,
+            "seconds": self.steps.seconds,
+        }
 
     def recovered(self, changed: ir.Model, recovery: Recovery, recipe: Recipe) -> ir.Model | None:
         """Return a copy of a model made of this one, fitted to its answers; None where that is not asked for."""
