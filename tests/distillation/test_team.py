@@ -74,7 +74,7 @@ def test_two_processes_train_as_one(tmp_path: Path):
 
 
 def test_workers_that_nobody_started():
-    with pytest.raises(TrainingError, match="2 workers are asked for, and 1 was started; torchrun starts them"):
+    with pytest.raises(TrainingError, match="2 workers are asked for, .* that were started are 1; torchrun"):
         graphopt.distill(teacher(), student(), {"x": images()}, RECIPE, workers=2)
 
 

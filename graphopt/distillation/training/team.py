@@ -36,8 +36,8 @@ def joined(workers: int) -> Iterator[Part]:
     started = int(os.environ["WORLD_SIZE"]) if distributed.is_torchelastic_launched() else 1
     if started != workers:
         raise TrainingError(
-            f"{workers} workers are asked for, and {started} was started; torchrun starts them, on every machine: "
-            f"torchrun --nproc-per-node {workers} -m graphopt distill … --workers {workers}"
+            f"{workers} workers are asked for, and the processes that were started are {started}; torchrun starts "
+            f"them, on one machine by: torchrun --nproc-per-node {workers} -m graphopt distill … --workers {workers}"
         )
     if workers == 1:
         yield WHOLE
