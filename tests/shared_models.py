@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import numpy.typing as npt
 import graphopt
 from graphopt.backends.ort.session import Session
 from graphopt.numerics import difference
+from graphopt.tensors import Feeds
 
 SHARED = Path(os.environ.get("GRAPHOPT_SHARED", Path(__file__).parents[2] / "shared")).absolute()
 TOLERANCE = 1e-4
@@ -98,6 +99,15 @@ def best_classes(scores: npt.NDArray[np.generic]) -> set[int]:
     """Return the class of the highest score, and those that tie with it within the tolerance."""
     flat = scores.astype(np.float64).reshape(-1)
     return set(np.flatnonzero(flat >= flat.max() - TOLERANCE * np.abs(flat).max()).tolist())
+
+
+def spread(samples: Sequence[Feeds], most: int) -> list[Feeds]:
+    """Return so many of the samples, or all where they are no more, as far from each other as they can be.
+
+    Files are sorted by class, some of them: the first samples are of few.
+    """
+    taken = min(most, len(samples))
+    return [samples[index * len(samples) // taken] for index in range(taken)]
 
 
 def _photographs(mean: tuple[float, ...], std: tuple[float, ...], part: str = "eval") -> Callable[[], Iterator[Sample]]:

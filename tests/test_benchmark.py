@@ -25,6 +25,7 @@ from graphopt.ir.save import save
 from graphopt.runtime.benchmark import BURST, SETTLING_RUNS
 from graphopt.targets import Precision, parse_target
 from graphopt.tensors import Feeds
+from tests.benchmarks import names
 from tests.benchmarks.names import chosen
 from tests.fake_runtimes import FAKES
 from tests.networks import network
@@ -280,3 +281,10 @@ def test_a_row_that_no_table_has_is_answered_with_those_there_are() -> None:
         chosen(["a", "c"], ["a", "b"])
     with pytest.raises(SystemExit, match="no row of this table can be measured; let GRAPHOPT_SHARED name a folder"):
         chosen([], [])
+
+
+def test_a_table_of_trained_networks_without_any_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names, "SHARED_MODELS", [names.SharedModel("absent", list, calibration=list)])
+    assert names.calibrated() == {}
+    with pytest.raises(SystemExit, match="let GRAPHOPT_SHARED name a folder that has the models"):
+        names.opened("absent")

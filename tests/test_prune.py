@@ -12,15 +12,10 @@ from typer.testing import CliRunner
 
 import graphopt
 from graphopt.backends.ort.reference import evaluate
-from graphopt.calibration.drawn import draw
-from graphopt.calibration.labels import read_labels
-from graphopt.calibration.source import open_samples
-from graphopt.calibration.split import split
 from graphopt.cli import main as cli
 from graphopt.compiler.pruner import Pruned
 from graphopt.coupling.couple import couple
 from graphopt.errors import CalibrationError, MeasurementError, ModelError, PipelineError, TargetError
-from graphopt.inspect.accuracy import accuracy
 from graphopt.ir.load import load
 from graphopt.ir.save import save
 from graphopt.pipeline.numeric_check import NumericCheck
@@ -231,74 +226,6 @@ def test_a_text_that_is_no_plan(text: str, sentence: str) -> None:
 def test_a_pass_that_is_asked_wrongly(options: str, sentence: str) -> None:
     with pytest.raises(PipelineError, match=sentence):
         graphopt.optimize(DIGITS, f"O1,prune-channels{options}")
-
-
-def test_samples_are_held_out() -> None:
-    model = load(DIGITS)
-    samples = open_samples({"image": images(slice(0, 20))}, model)
-    parts = split(samples, list(range(20)), 10)
-    assert (parts.count, parts.held, parts.fitted.count, parts.held_out.count) == (10, 2, 8, 2)
-    assert parts.fitted_labels is not None
-    assert parts.labels is not None
-    assert sorted([*parts.fitted_labels, *parts.labels]) == list(range(10))
-    for part, numbers in ((parts.fitted, parts.fitted_labels), (parts.held_out, parts.labels)):
-        rows = np.concatenate([batch["image"] for batch in part])
-        assert (rows == images(slice(0, 20))[numbers]).all()
-    again = split(samples, list(range(20)), 10, seed=1)
-    assert again.labels is not None
-    assert again.labels.tolist() != parts.labels.tolist()
-    single = split(samples, limit=1)
-    assert single.fitted.count == single.held_out.count == 1
-    spread = split(open_samples(_Countless(images(slice(0, 7))), model))
-    assert (spread.count, spread.held, sum(len(batch.names) for batch in spread.held_out)) == (7, 1, 1)
-
-
-def test_samples_are_drawn() -> None:
-    samples = open_samples({"image": images(slice(0, 50))}, load(DIGITS))
-    assert draw(samples, 50) is samples
-    few = np.concatenate([batch["image"] for batch in draw(samples.part(10, 50), 6)])
-    numbers = [int(np.flatnonzero((images(slice(0, 50)) == row).all(axis=(1, 2, 3)))[0]) for row in few]
-    assert len(numbers) == 6
-    assert numbers == sorted(numbers)
-    assert min(numbers) >= 10
-    assert max(numbers) > 20
-    assert draw(open_samples(_Countless(images(slice(0, 7))), load(DIGITS)), 3).stop == 3
-
-
-class _Countless:
-    """Samples that can be gone through again and again, and do not say how many they are."""
-
-    def __init__(self, arrays: Array) -> None:
-        self._arrays = arrays
-
-    def __iter__(self):
-        yield from self._arrays
-
-
-def test_labels_are_read(tmp_path: Path) -> None:
-    np.save(tmp_path / "labels.npy", np.array([3, 1], np.uint8))
-    np.savez(tmp_path / "both.npz", labels=np.array([3, 1]), other=np.zeros(2))
-    np.savez(tmp_path / "unclear.npz", one=np.array([3, 1]), other=np.zeros(2))
-    for given in (tmp_path / "labels.npy", tmp_path / "both.npz", [3, 1], np.array([3, 1])):
-        assert read_labels(given, 2).tolist() == [3, 1]
-    for wrong, sentence in (
-        (tmp_path / "unclear.npz", "name that of the labels 'labels'"),
-        ([1, 2, 3], "the array has 3 labels for 2 samples"),
-        ([0.5, 1.0], "holds no labels"),
-        ([-1, 1], "holds no labels"),
-        (tmp_path / "absent.npy", "cannot read"),
-    ):
-        with pytest.raises(CalibrationError, match=sentence):
-            read_labels(wrong, 2)
-
-
-def test_accuracy_needs_scores_of_the_classes() -> None:
-    model = load(DIGITS)
-    samples = open_samples({"image": images(slice(0, 10))}, model)
-    assert accuracy(model, samples, labels(slice(0, 10))) == 1.0
-    assert accuracy(model, samples, (labels(slice(0, 10)) + 1) % 10) == 0.0
-    with pytest.raises(CalibrationError, match="no scores of 11 classes"):
-        accuracy(model, samples, np.full(10, 10))
 
 
 def test_a_budget_of_latency_is_searched_by_what_programs_take() -> None:

@@ -71,6 +71,20 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data.npz"
 
 
+def test_answers_are_compared_on_samples_from_all_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of data that are sorted, black pictures first."""
+    judged = []
+    monkeypatch.setattr("graphopt.compiler.quantize.JUDGED", 20)
+    monkeypatch.setattr(
+        "graphopt.compiler.quantize.compare", lambda *given, **_: judged.extend(batch["image"] for batch in given[2])
+    )
+    sorted_images = np.concatenate([np.zeros((50, 1, 8, 8), np.float32), images(slice(0, 50))])
+    graphopt.quantize(DIGITS, {"image": sorted_images}, method="minmax")
+    seen = np.concatenate(judged)
+    assert len(seen) == 20
+    assert 0 < sum(bool(image.any()) for image in seen) < 20
+
+
 def test_a_trained_network_answers_the_same_on_other_data(digits) -> None:
     model, report = digits
     held_out = images(slice(60, None))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from graphopt.calibration.images import ImageFolder
 from graphopt.calibration.sample import Sample, Source
 from graphopt.calibration.source import Samples
 
@@ -41,26 +42,33 @@ class Selected:
 
 
 def select(samples: Samples, numbers: Sequence[int]) -> Samples:
-    """Return the samples with given numbers, counted within these, in rising order."""
+    """Return the samples with given numbers, counted within these, in rising order; other pictures are not decoded."""
     absolute = tuple(sorted(samples.start + number for number in numbers))
-    return replace(samples, source=Selected(samples.source, absolute), start=0, stop=None)
+    source = samples.source
+    chosen = (
+        replace(source, paths=tuple(source.paths[number] for number in absolute))
+        if isinstance(source, ImageFolder)
+        else Selected(source, absolute)
+    )
+    return replace(samples, source=chosen, start=0, stop=None)
 
 
-def draw(samples: Samples, limit: int, *, count: int | None = None, seed: int = 0) -> Samples:
+def draw(samples: Samples, limit: int, *, seed: int = 0) -> Samples:
     """Return so many of the samples by chance, all where they are no more.
 
-    Data in files are often sorted by what they show: the first ones say nothing of the others.
+    Data in files are often sorted by what they show: the first ones say nothing of the others. Only numbers are held,
+    and samples that do not know how many they are are gone through once to be counted.
 
     Args:
         samples: to draw from.
         limit: how many to take at most.
-        count: how many there are, where the samples themselves do not know; those that nobody knows are the first ones.
-        seed: equal ones draw equal numbers.
+        seed: equal ones draw equal numbers; of a smaller limit, some of those of a larger one.
+
+    Raises:
+        CalibrationError: the samples cannot be counted.
 
     """
-    whole = samples.count if count is None else count
-    if whole is None:
-        return samples.part(0, limit)
+    whole = samples.counted()
     if whole <= limit:
         return samples
     return select(samples, np.random.default_rng(seed).permutation(whole)[:limit].tolist())

@@ -60,6 +60,10 @@ class Samples:
             return None
         return len(range(whole)[self.start : self.stop])
 
+    def counted(self) -> int:
+        """Return how many there are, read through once where the source does not know; raises CalibrationError."""
+        return sum(1 for _ in self.source.read(self.start, self.stop)) if self.count is None else self.count
+
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches; raises CalibrationError for a bad sample, by its name, and where there is none at all."""
         pending: list[Row] = []

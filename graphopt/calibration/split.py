@@ -39,12 +39,10 @@ def split(samples: Samples, labels: Labels | None = None, limit: int | None = No
     """Hold out some of the samples, those beyond `limit` left aside; equal seeds hold out equal ones.
 
     Raises:
-        CalibrationError: a sample is bad where they have to be counted, or there are not as many labels.
+        CalibrationError: the samples cannot be counted, or there are not as many labels.
 
     """
-    whole = samples.count
-    if whole is None:
-        whole = sum(len(batch.names) for batch in samples)
+    whole = samples.counted()
     classes = None if labels is None else read_labels(labels, whole)
     count = whole if limit is None else min(whole, limit)
     held = min(max(count // SHARE, 1), MOST_HELD_OUT)

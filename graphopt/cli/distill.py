@@ -61,6 +61,15 @@ CheckpointPath = Annotated[
     ),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from --checkpoint.")]
+Workers = Annotated[
+    int,
+    typer.Option(
+        "--workers",
+        min=1,
+        metavar="N",
+        help="Train in N processes, each on a part of every batch; torchrun starts them, on one machine or on several.",
+    ),
+]
 CurvesPlot = Annotated[
     Path | None,
     typer.Option("--plot", metavar="FILE.png|.svg", help="Draw the curves of the training.", show_default=False),
@@ -83,6 +92,7 @@ def distill_model(
     resume: Resume = False,
     plot: CurvesPlot = None,
     threads: Threads = None,
+    workers: Workers = 1,
     external_data: ExternalData = None,
     external_threshold: ExternalThreshold = DEFAULT_THRESHOLD,
     json: Json = False,
@@ -94,6 +104,8 @@ def distill_model(
       graphopt distill model.onnx int8.onnx -o better.onnx --data samples.npz --recipe 'distill{epochs=10 rate=0.002}'
       graphopt distill model.onnx small.onnx -o better.onnx --data samples.npz --labels labels.npy --plot curves.svg
       graphopt distill model.onnx pruned.onnx -o better.onnx --data samples.npz --checkpoint training.pt --resume
+      torchrun --nproc-per-node 2 -m graphopt distill model.onnx small.onnx -o better.onnx --data images.npz \
+--workers 2
 
     """
     from graphopt.calibration.labels import read_labels
@@ -116,6 +128,7 @@ def distill_model(
                 pipeline=text,
                 checkpoint=None if checkpoint is None else CheckpointFile(checkpoint, resume),
                 threads=threads or 0,
+                workers=workers,
                 on_progress=step,
             )
             step("saving", 0, None)

@@ -14,7 +14,7 @@ from graphopt.cli.output import check_file
 from graphopt.cli.saving import DEFAULT_THRESHOLD, ExternalData, ExternalThreshold, OutputFile
 
 if TYPE_CHECKING:
-    from graphopt.sharing.report import SharingReport
+    from graphopt.compiler.sharing_report import SharingReport
 
 Values = Annotated[
     int, typer.Option("--values", min=2, max=256, metavar="N", help="How many different values; 16 take half a byte.")
@@ -83,7 +83,7 @@ def share_model(
         return
     if layers:
         from graphopt.cli.render import table
-        from graphopt.sharing.report import HEADS
+        from graphopt.compiler.sharing_report import HEADS
 
         show(table(HEADS, shared.report.rows()), "")
     show(f"{output}: written, {closing_line(shared.report)}")

@@ -14,7 +14,7 @@ from graphopt.cli.output import check_file
 from graphopt.cli.saving import DEFAULT_THRESHOLD, ExternalData, ExternalThreshold, OutputFile
 
 if TYPE_CHECKING:
-    from graphopt.sparsity.report import SparsityReport
+    from graphopt.compiler.sparsity_report import SparsityReport
 
 Fraction = Annotated[
     float | None,
@@ -108,7 +108,7 @@ def sparsify_model(
         return
     if layers:
         from graphopt.cli.render import table
-        from graphopt.sparsity.report import HEADS
+        from graphopt.compiler.sparsity_report import HEADS
 
         show(table(HEADS, sparse.report.rows()), "")
     show(f"{output}: written, {closing_line(sparse.report)}")

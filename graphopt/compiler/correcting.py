@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
 from graphopt.calibration.collect import collect
-from graphopt.calibration.source import Samples
 from graphopt.compiler.steps import Steps
 from graphopt.inspect.fidelity import Judge
 from graphopt.quantization.bias_correction import checkpoints, correct_biases, mean_sums
@@ -17,6 +17,7 @@ from graphopt.quantization.partial import results_of
 from graphopt.quantization.plan import Plan
 from graphopt.quantization.rows import Float64
 from graphopt.quantization.scheme import Scheme
+from graphopt.tensors import Feeds
 
 BEHIND = 1, 8
 """How many layers, spread evenly, are tried to correct. Each corrects what few samples say: of all layers together,
@@ -30,7 +31,7 @@ class Corrector:
     Attributes:
         model: in float32.
         scheme: of the plans.
-        seen: the samples that means are measured on.
+        seen: the samples that means are measured on, few: they are held.
         others: those that tell whether it helps.
         threads: of onnxruntime; 0 means as many as this process may run on.
         steps: told of it.
@@ -39,8 +40,8 @@ class Corrector:
 
     model: ir.Model
     scheme: Scheme
-    seen: Samples
-    others: Samples
+    seen: Sequence[Feeds]
+    others: Sequence[Feeds]
     threads: int
     steps: Steps
 

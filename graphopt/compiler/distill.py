@@ -11,6 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from graphopt.calibration.batch import Batch
+from graphopt.calibration.drawn import draw
 from graphopt.calibration.preprocessing import Preprocessing, take_preprocessing
 from graphopt.calibration.source import Data, Samples, open_samples
 from graphopt.compiler.optimize import optimize
@@ -34,7 +35,7 @@ METADATA_KEY = "graphopt.distillation"
 """Where a trained model says by which recipe it was."""
 
 JUDGED = 256
-"""How many samples the answers are compared on where none are held out: the first ones."""
+"""How many samples the answers are compared on where none are held out, drawn from all of them."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class DistillationReport:
     Attributes:
         pipeline: that both models went through before, as text.
         history: the training, epoch by epoch.
-        before, after: the student's answers compared with the teacher's, on the samples that were held out, or on the
-            first `JUDGED` where none were.
+        before, after: the student's answers compared with the teacher's, on the samples that were held out, or on
+            `JUDGED` of all where none were.
         seconds: all of it.
 
     """
@@ -81,6 +82,7 @@ def distill(  # noqa: PLR0913  # all that can be asked of it
     pipeline: str = DEFAULT_PRESET,
     checkpoint: CheckpointFile | None = None,
     threads: int = 0,
+    workers: int = 1,
     on_progress: Progress | None = None,
 ) -> Distilled:
     """Train a model to answer as another does; what is given stays untouched.
@@ -102,6 +104,10 @@ def distill(  # noqa: PLR0913  # all that can be asked of it
         checkpoint: where the training is kept, to be gone on with.
         threads: of PyTorch and onnxruntime; 0 means as many as this process may run on. With the same number, the same
             seed and the same machine the result is the same, bit by bit.
+        workers: processes that train together, of one machine or of several: torchrun, which comes with PyTorch, starts
+            a script that asks for as many as it starts. Each computes a part of every batch (`threads` for each), and
+            all return the same model, that of one process but for rounding. What is not a sum over samples cannot be
+            parted: features, answers that are no scores of classes, Dropout, statistics of the batch.
         on_progress: told of each step how far it is.
 
     Raises:
@@ -133,13 +139,15 @@ def distill(  # noqa: PLR0913  # all that can be asked of it
         labels=labels,
         checkpoint=checkpoint,
         threads=threads,
+        workers=workers,
         on_progress=report,
     )
     result = _with_weights(learner, free_learner, trained)
     result.metadata_props[METADATA_KEY] = str(read)
     verify(result)
     report("comparing", 0, None)
-    judged = _Judged(samples, frozenset(held_out_numbers(read, history.samples + history.held_out) or range(JUDGED)))
+    held = held_out_numbers(read, history.samples + history.held_out)
+    judged = _Judged(samples, frozenset(held)) if held else draw(samples, JUDGED)
     before, after = (compare(free_master, model, judged, threads=threads) for model in (free_learner, trained))
     seconds = time.perf_counter() - began
     return Distilled(result, DistillationReport(pipeline, history, before, after, seconds))

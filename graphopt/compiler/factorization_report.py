@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from graphopt.pruning.report import State
+from graphopt.pruning.report import StagesReport, State
 
 
 @dataclass(frozen=True)
@@ -33,40 +32,22 @@ class FactoredLayer:
     answers: float
 
 
-@dataclass(frozen=True)
-class FactorizationReport:
-    """What was asked for, done and found.
+@dataclass(frozen=True, kw_only=True)
+class FactorizationReport(StagesReport):
+    """What factoring did; what is not said here, `StagesReport` says.
 
     Attributes:
-        request: the budget, as text.
-        recovery: how the chains were fitted.
-        pipeline: that the model went through before, as text.
-        samples: how many the data have; 0 without.
-        held_out: how many of these nothing was fitted to: answers are compared on them.
-        before, factored, recovered: the model at each stage; the last is None where nothing was fitted.
+        factored: the model with chains.
         layers: those that became chains.
         refusals: why other layers could not, by their label.
-        seconds: by step.
 
     """
 
-    request: str
-    recovery: str
-    pipeline: str
-    samples: int
-    held_out: int
-    before: State
     factored: State
-    recovered: State | None
     layers: tuple[FactoredLayer, ...]
     refusals: Mapping[str, str]
-    seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def after(self) -> State:
         """The last stage."""
         return self.recovered or self.factored
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data."""
-        return asdict(self)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import onnx_ir as ir
 
 from graphopt.calibration.collect import collect
+from graphopt.calibration.drawn import draw
 from graphopt.calibration.gram import Gram
 from graphopt.calibration.labels import Labels
 from graphopt.calibration.preprocessing import Preprocessing
@@ -41,7 +42,7 @@ from graphopt.pruning.cost import count
 from graphopt.targets import Target, parse_target
 
 TRIED = 64
-"""How many held-out samples tell better forms from worse, the first ones."""
+"""How many held-out samples tell better forms from worse, drawn from all of these."""
 
 
 class Factored(NamedTuple):
@@ -124,7 +125,7 @@ def factorize(  # noqa: PLR0913  # all that it can be asked
         pipeline=pipeline,
         target=facts,
         threads=threads,
-        steps=Steps(on_progress or (lambda *_: None)),
+        steps=Steps.of(on_progress),
     )
     return _factored(subject, request)
 
@@ -154,19 +155,14 @@ def _factored(subject: Subject, request: _Request) -> Factored:
     verify(factored)
     recovered = subject.recovered(factored, request.recovery, request.recipe)
     states = [subject.state(each) for each in (subject.model, factored, recovered) if each is not None]
-    data = subject.data
     report = FactorizationReport(
         request=str(request.budget),
         recovery=str(request.recovery),
         pipeline=request.pipeline,
-        samples=0 if data is None else data.count,
-        held_out=0 if data is None else data.held_out.count or 0,
-        before=states[0],
         factored=states[1],
-        recovered=states[2] if len(states) > 2 else None,
         layers=tuple(_reported(layers[name], one, request.budget.measure) for name, one in chosen.items()),
         refusals=refusals,
-        seconds=subject.steps.seconds,
+        **subject.outcome(states),
     )
     return Factored(recovered or factored, report)
 
@@ -195,7 +191,7 @@ def _found(
 
 
 def _by_answers(subject: Subject, data: Split) -> Judge:
-    fidelity = Fidelities(subject.model, data.held_out.part(0, TRIED), threads=subject.threads)
+    fidelity = Fidelities(subject.model, draw(data.held_out, TRIED), threads=subject.threads)
 
     def judge(layer: Layer, chain: Chain, share: float) -> float:  # noqa: ARG001  # the answers say more
         changed = subject.model.clone()

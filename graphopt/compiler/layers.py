@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from graphopt.calibration.drawn import draw
 from graphopt.calibration.source import Data, open_samples
 from graphopt.compiler.optimize import optimize
 from graphopt.compiler.quantize import Quantized
@@ -15,7 +16,7 @@ from graphopt.quantization.scheme import parse_scheme
 from graphopt.quantization.sensitivity import costs_alone
 
 SAMPLES = 16
-"""How many are looked at: the first ones. Every layer is quantized alone once."""
+"""How many are looked at, drawn from all of them. Every layer is quantized alone once."""
 
 
 def layer_errors(
@@ -45,7 +46,7 @@ def layer_errors(
     model, _ = optimize(load(source), report.pipeline)
     infer_shapes(model)
     model.metadata_props.update(quantized.model.metadata_props)  # what pictures it takes
-    taken = open_samples(data, model).part(0, samples)
+    taken = draw(open_samples(data, model), samples)
     layers = results_of(model, report.plan)
     judge = Judge(model, taken, threads=threads)
     evaluate = answer_error(model, report.plan, parse_scheme(report.scheme).form, judge)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
+from graphopt.calibration.drawn import draw, select
 from graphopt.calibration.ranges import Range, RangeMethod, choose_range
 from graphopt.calibration.source import Samples
 from graphopt.calibration.statistics import Statistics
@@ -24,7 +25,7 @@ from graphopt.quantization.selection import Selection
 from graphopt.quantization.unsaturate import without_saturation
 
 TRIED = 32
-"""How many samples, the first ones, tell better ranges from worse."""
+"""How many samples, drawn from all of them, tell better ranges from worse."""
 
 FEWEST = 8
 """Of fewer samples, means say nothing, and errors little."""
@@ -62,7 +63,7 @@ class Planner:
         if samples is None or self.method is not RangeMethod.AUTO:
             return self._decided(candidates[next(iter(candidates))])
         first = self._decided(candidates[RangeMethod.MSE])
-        judge = Judge(self.model, samples.part(0, TRIED), threads=self.threads)
+        judge = Judge(self.model, draw(samples, TRIED), threads=self.threads)
         plan = min((first, self._fitted(first)), key=lambda one: self._error(one, judge))
         if not self.statistics.histograms:
             return plan
@@ -108,7 +109,8 @@ class Planner:
         count = min(TRIED, (samples.count or 0) // 2)
         if count < FEWEST:
             return plan
-        seen, others = samples.part(0, count), samples.part(count, 2 * count)
+        drawn = draw(samples, 2 * count)
+        seen, others = (list(select(drawn, range(first, 2 * count, 2))) for first in (0, 1))
         corrector = Corrector(self.model, self.scheme, seen, others, self.threads, self.steps)
         return corrector.correct(plan, measurable(self.selection))
 

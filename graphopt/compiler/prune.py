@@ -112,7 +112,7 @@ def prune(  # noqa: PLR0913  # all that it can be asked
         pipeline=pipeline,
         target=facts,
         threads=threads,
-        steps=Steps(on_progress or (lambda *_: None)),
+        steps=Steps.of(on_progress),
         seed=seed,
     )
     return Pruner(request, subject).run()

@@ -223,7 +223,7 @@ class Pruner:
     def _report(
         self, coupling: Coupling, chosen: _Chosen, plan: Plan, pruned: ir.Model, recovered: ir.Model | None
     ) -> PruningReport:
-        request, subject, data = self.request, self.subject, self.subject.data
+        request, subject = self.request, self.subject
         states = [subject.state(model) for model in (subject.model, pruned, recovered) if model is not None]
         if request.measure or request.budget.measure is Measure.LATENCY:
             times = self._milliseconds(recovered or pruned)
@@ -239,15 +239,11 @@ class Pruner:
             recovery=str(request.recovery),
             pipeline=request.pipeline,
             plan=plan,
-            samples=0 if data is None else data.count,
-            held_out=0 if data is None else data.held,
-            before=states[0],
             pruned=states[1],
-            recovered=states[2] if len(states) > 2 else None,
             layers=tuple(layers_changed(whole, smaller)),
             frozen=dict(frozen_layers(subject.model, coupling)),
             notes=chosen.notes,
-            seconds=subject.steps.seconds,
+            **subject.outcome(states),
         )
 
 

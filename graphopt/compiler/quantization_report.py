@@ -22,7 +22,7 @@ class QuantizationReport:
         samples: how many were observed; 0 where only weights were quantized, to the nearest.
         integers: how many nodes compute in integers, or read weights of integers.
         floats: why each other node does not, by its label.
-        fidelity: the answers compared with the model's, on the first `JUDGED` of the samples that were observed.
+        fidelity: the answers compared with the model's, on `JUDGED` of the samples that were observed, drawn from all.
         spared: the labels of the nodes among those that were spared for the answers' sake, the most costly first.
         before_sparing: the answers with them in integers, where some are.
         bytes_before, bytes_after: of all constants.

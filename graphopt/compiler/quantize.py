@@ -8,12 +8,13 @@ from typing import NamedTuple
 import onnx_ir as ir
 
 from graphopt.calibration.collect import collect
+from graphopt.calibration.drawn import draw
 from graphopt.calibration.parallel import collect_in_parts
-from graphopt.calibration.preprocessing import Preprocessing, take_preprocessing
+from graphopt.calibration.preprocessing import Preprocessing
 from graphopt.calibration.ranges import RangeMethod
 from graphopt.calibration.source import Data, Samples, open_samples
 from graphopt.calibration.statistics import Statistics
-from graphopt.compiler.optimize import optimize
+from graphopt.compiler.opening import Opset, open_model
 from graphopt.compiler.planning import Planner
 from graphopt.compiler.quantization_report import QuantizationReport
 from graphopt.compiler.sparing import Sparer, Sparing
@@ -21,9 +22,8 @@ from graphopt.compiler.steps import Progress, Steps
 from graphopt.errors import CalibrationError, ModelError
 from graphopt.inspect.fidelity import Fidelity, compare
 from graphopt.inspect.goal import Goal
-from graphopt.ir.load import Source, load
-from graphopt.ir.shapes import infer_shapes
-from graphopt.ir.tensors import slots
+from graphopt.ir.load import Source
+from graphopt.ir.tensors import constant_bytes
 from graphopt.ir.verify import verify
 from graphopt.pipeline.presets import DEFAULT_PRESET
 from graphopt.quantization.emit import emit
@@ -35,7 +35,7 @@ METADATA_KEY = "graphopt.quantization"
 """Where a quantized model says by which scheme it was."""
 
 JUDGED = 256
-"""How many samples the answers are compared on at most: the first ones."""
+"""How many samples the answers are compared on at most, drawn from all of them."""
 
 
 class Quantized(NamedTuple):
@@ -96,13 +96,9 @@ def quantize(  # noqa: PLR0913  # a keyword each that a user may say something b
     """
     scheme = target if isinstance(target, Scheme) else parse_scheme(target)
     goal = Goal(max_error, agreement)
-    work = _Work(scheme, _method(method), goal, workers, threads, Steps(on_progress or (lambda *_: None)))
-    loaded = load(model)
-    given = take_preprocessing(loaded, preprocessing)
-    text = _with_opset(loaded, scheme, pipeline)
-    with work.steps.step("optimize"):
-        optimized, _ = optimize(loaded, text)
-        infer_shapes(optimized)  # whatever the pipeline: what has no type is left alone
+    work = _Work(scheme, _method(method), goal, workers, threads, Steps.of(on_progress))
+    opset = Opset(scheme.opset, scheme.opset)
+    optimized, given, text = open_model(model, preprocessing, pipeline, work.steps, opset=opset)
     samples = None if data is None else open_samples(data, optimized, given)
     if samples is not None and limit is not None:
         samples = samples.part(0, limit)
@@ -150,8 +146,8 @@ class _Work:
                 fidelity=fidelity,
                 spared=sparing.spared,
                 before_sparing=sparing.before if sparing.spared else None,
-                bytes_before=_bytes(model),
-                bytes_after=_bytes(quantized),
+                bytes_before=constant_bytes(model),
+                bytes_after=constant_bytes(quantized),
                 seconds=self.steps.seconds,
             ),
         )
@@ -172,11 +168,11 @@ class _Work:
         """Spare the nodes that keep the answers from the goal."""
         if samples is None or not self.goal:
             return whole
-        sparer = Sparer(model, self.scheme, samples.part(0, JUDGED), self.threads, self.steps)
+        sparer = Sparer(model, self.scheme, draw(samples, JUDGED), self.threads, self.steps)
         return sparer.spare(whole.plan, whole.selection, self.goal)
 
     def _judge(self, model: ir.Model, quantized: ir.Model, samples: Samples) -> Fidelity | None:
-        judged = samples.part(0, JUDGED)
+        judged = draw(samples, JUDGED)
         with self.steps.step("compare", judged.count) as done:
             return compare(model, quantized, judged, threads=self.threads, on_samples=done)
 
@@ -190,17 +186,6 @@ def _method(method: str | RangeMethod) -> RangeMethod:
         ) from None
 
 
-def _with_opset(model: ir.Model, scheme: Scheme, pipeline: str) -> str:
-    """Return the pipeline, behind a conversion where the model's opset lacks what the scheme needs."""
-    if model.opset_imports.get("", scheme.opset) >= scheme.opset:
-        return pipeline
-    return ",".join(filter(None, (f"convert-opset{{version={scheme.opset}}}", pipeline)))
-
-
 def _why_nothing(model: ir.Model, selection: Selection) -> str:
     node, reason = next(iter(selection.refusals.items()), ("it", "it has no nodes"))
     return f"nothing in model {model.graph.name!r} can compute in integers ({node}: {reason}); leave it as it is"
-
-
-def _bytes(model: ir.Model) -> int:
-    return sum(slot.tensor.nbytes for slot in slots(model))

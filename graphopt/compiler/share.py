@@ -13,21 +13,11 @@ import onnx_ir as ir
 from graphopt.calibration.gram import Gram
 from graphopt.calibration.preprocessing import Preprocessing
 from graphopt.calibration.source import Data
-from graphopt.compiler.compression import (
-    GENTLE,
-    Finisher,
-    Storage,
-    Subject,
-    constant_bytes,
-    observe,
-    prepare,
-    spread_of,
-    with_rows,
-)
+from graphopt.compiler.compression import Compression, Storage, open_compression, spread_of, with_rows
 from graphopt.compiler.recovery import Recovery, chosen, recovery_of
-from graphopt.compiler.steps import Progress, Steps
+from graphopt.compiler.sharing_report import SharedLayer, SharingReport
+from graphopt.compiler.steps import Progress
 from graphopt.distillation.constraints import Codebook
-from graphopt.distillation.recipe import Recipe, parse_recipe
 from graphopt.errors import CalibrationError
 from graphopt.ir.load import Source
 from graphopt.pipeline.presets import DEFAULT_PRESET
@@ -35,7 +25,6 @@ from graphopt.quantization.rows import Float64
 from graphopt.quantization.weights import Weight, weights_of
 from graphopt.sharing.codebook import LARGEST_BOOK, is_shared, share_rows
 from graphopt.sharing.indices import shared_indices
-from graphopt.sharing.report import SharedLayer, SharingReport
 
 
 class Per(StrEnum):
@@ -101,47 +90,46 @@ def share(  # noqa: PLR0913  # a keyword each that a user may say something by
     recovery = recovery_of(recover, has_data=data is not None)
     if recovery is Recovery.LEAST_SQUARES:
         raise CalibrationError("values are fitted in the least squares anyway; recover none, or distill")
-    work = _Work(
-        values=values,
-        per=chosen(Per, per, "kind of sharing"),
+    which = chosen(Per, per, "kind of sharing")
+    job = open_compression(
+        model,
+        data,
         recovery=recovery,
-        recipe=GENTLE if recipe is None else parse_recipe(recipe),
-        storage=chosen(Storage, storage, "storage"),
+        recipe=recipe,
+        storage=storage,
+        preprocessing=preprocessing,
+        limit=limit,
+        pipeline=pipeline,
         threads=threads,
-        steps=Steps(on_progress or (lambda *_: None)),
+        on_progress=on_progress,
     )
-    return work.run(prepare(model, data, preprocessing, limit, pipeline, work.steps))
+    return _Sharing(job, values, which).run()
 
 
 @dataclass(frozen=True)
-class _Work:
-    """One job, step by step."""
+class _Sharing:
+    """The steps of the job."""
 
+    job: Compression
     values: int
     per: Per
-    recovery: Recovery
-    recipe: Recipe
-    storage: Storage
-    threads: int
-    steps: Steps
 
-    def run(self, subject: Subject) -> Shared:
-        finisher = Finisher(subject, self.threads, self.steps)
-        grams = observe(subject, self.threads, self.steps)
-        shared = with_rows(subject.model, self._rows(subject, grams), grams)
-        recovered = self._recovered(subject, shared, finisher)
-        stored = finisher.store(recovered or shared, self.storage)
-        return Shared(stored, self._report(subject, shared, recovered, stored, finisher))
+    def run(self) -> Shared:
+        grams = self.job.grams()
+        shared = with_rows(self.job.model, self._rows(grams), grams)
+        recovered = self._recovered(shared)
+        stored = self.job.store(recovered or shared)
+        return Shared(stored, self._report(shared, recovered, stored))
 
     @property
     def _by_row(self) -> bool:
         return self.per is Per.ROW
 
-    def _rows(self, subject: Subject, grams: Mapping[str, Gram]) -> dict[str, Float64]:
+    def _rows(self, grams: Mapping[str, Gram]) -> dict[str, Float64]:
         """Return new rows of the weights that have too many values, and are large enough to gain by fewer."""
         found: dict[str, Float64] = {}
-        with self.steps.step("share weights", len(subject.weights)) as done:
-            for count, weight in enumerate(subject.weights, start=1):
+        with self.job.steps.step("share weights", len(self.job.weights)) as done:
+            for count, weight in enumerate(self.job.weights, start=1):
                 rows = weight.rows
                 if self._gains(weight, rows) and not is_shared(rows, self.values, by_row=self._by_row):
                     moment = spread_of(weight, grams)
@@ -155,33 +143,22 @@ class _Work:
         width = weight.array.itemsize
         return books * self.values * width + rows.size < rows.size * width
 
-    def _recovered(self, subject: Subject, shared: ir.Model, finisher: Finisher) -> ir.Model | None:
-        if subject.data is None or self.recovery is Recovery.NONE:
+    def _recovered(self, shared: ir.Model) -> ir.Model | None:
+        if self.job.data is None or self.job.recovery is Recovery.NONE:
             return None
         books = {
             weight.name: Codebook(shared_indices(weight, by_row=self._by_row))
             for weight in weights_of(shared)
             if is_shared(weight.rows, self.values, by_row=self._by_row)
         }
-        return finisher.distill(shared, self.recipe, books, subject.data)
+        return self.job.distill(shared, books, self.job.data)
 
-    def _report(
-        self, subject: Subject, shared: ir.Model, recovered: ir.Model | None, stored: ir.Model, finisher: Finisher
-    ) -> SharingReport:
-        data = subject.data
+    def _report(self, shared: ir.Model, recovered: ir.Model | None, stored: ir.Model) -> SharingReport:
         result = weights_of(recovered or shared)
         return SharingReport(
             values=self.values,
             per=str(self.per),
-            recovery=str(self.recovery),
-            storage=str(self.storage),
-            pipeline=subject.pipeline,
-            samples=0 if data is None else data.count,
-            held_out=0 if data is None else data.held_out.count or 0,
             layers=tuple(SharedLayer(one.name, one.array.size, np.unique(one.array).size) for one in result),
-            shared=finisher.compare(shared),
-            recovered=None if recovered is None else finisher.compare(recovered),
-            bytes_before=constant_bytes(subject.model),
-            bytes_after=constant_bytes(stored),
-            seconds=self.steps.seconds,
+            shared=self.job.compare(shared),
+            **self.job.outcome(recovered, stored),
         )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import onnx_ir as ir
 
+from graphopt.calibration.drawn import draw
 from graphopt.calibration.labels import Labels
 from graphopt.calibration.preprocessing import Preprocessing
 from graphopt.calibration.source import Data
@@ -28,39 +28,25 @@ from graphopt.pruning.blocks.choose import Network, Removed, choose
 from graphopt.pruning.blocks.find import find
 from graphopt.pruning.budget import Amount, Budget, Measure, one_budget
 from graphopt.pruning.cost import count
-from graphopt.pruning.report import State
+from graphopt.pruning.report import StagesReport, State
 from graphopt.targets import parse_target
 
 TRIED = 64
-"""How many held-out samples tell dear blocks from cheap ones, the first ones."""
+"""How many held-out samples tell dear blocks from cheap ones, drawn from all of these."""
 
 
-@dataclass(frozen=True)
-class ShorteningReport:
-    """What was asked for, done and found.
+@dataclass(frozen=True, kw_only=True)
+class ShorteningReport(StagesReport):
+    """What was left out; what is not said here, `StagesReport` says.
 
     Attributes:
-        request: the budget, as text.
-        recovery: how what is left was fitted.
-        pipeline: that the model went through before, and again behind, as text.
-        samples: how many the data have.
-        held_out: how many of these nothing was fitted to: answers are compared on them.
         removed: the blocks that left, in order.
-        before, shortened, recovered: the model at each stage; the last is None where nothing was fitted.
-        seconds: by step.
+        shortened: the model without them, through the pipeline again.
 
     """
 
-    request: str
-    recovery: str
-    pipeline: str
-    samples: int
-    held_out: int
     removed: tuple[Removed, ...]
-    before: State
     shortened: State
-    recovered: State | None
-    seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def after(self) -> State:
@@ -72,10 +58,6 @@ class ShorteningReport:
         """The pass that removes the same from the model behind the pipeline."""
         outputs, sources = zip(*(one.bypass for one in self.removed), strict=True)
         return f"remove-blocks{{outputs={','.join(outputs)} sources={','.join(sources)}}}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data."""
-        return asdict(self)
 
 
 class Shortened(NamedTuple):
@@ -146,7 +128,7 @@ def shorten(  # noqa: PLR0913  # all that it can be asked
         pipeline=pipeline,
         target=parse_target("cpu"),
         threads=threads,
-        steps=Steps(on_progress or (lambda *_: None)),
+        steps=Steps.of(on_progress),
     )
     if subject.data is None:
         raise ValueError("there are no samples")
@@ -162,13 +144,9 @@ def shorten(  # noqa: PLR0913  # all that it can be asked
         request=str(budget),
         recovery=str(recovery),
         pipeline=pipeline,
-        samples=subject.data.count,
-        held_out=subject.data.held_out.count or 0,
         removed=tuple(removed),
-        before=states[0],
         shortened=states[1],
-        recovered=states[2] if len(states) > 2 else None,
-        seconds=subject.steps.seconds,
+        **subject.outcome(states),
     )
     return Shortened(recovered or shortened, report)
 
@@ -189,7 +167,7 @@ def _chosen(subject: Subject, data: Split, budget: Budget) -> list[Removed]:
             f"nothing can be left out of model {subject.model.graph.name!r}: no node that costs {budget.measure} makes "
             "what has the shape of what it reads; prune channels instead"
         )
-    judge = Judge(subject.model, data.held_out.part(0, TRIED), threads=subject.threads)
+    judge = Judge(subject.model, draw(data.held_out, TRIED), threads=subject.threads)
     network = Network(subject.model, static, cost, lambda shorter: judge.error(shorter) ** 2)
     with subject.steps.step("try blocks") as done:
         removed = choose(network, found, limit, done)

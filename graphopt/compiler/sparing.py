@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import onnx_ir as ir
 
+from graphopt.calibration.drawn import draw
 from graphopt.calibration.source import Samples
 from graphopt.compiler.planning import TRIED
 from graphopt.compiler.steps import Steps
@@ -86,7 +87,7 @@ class Sparer:
 
     def _ranking(self, plan: Plan, nodes: list[str]) -> list[str]:
         """Return the nodes, the most costly first, as measured on a few samples."""
-        judge = Judge(self.model, self.samples.part(0, TRIED), threads=self.threads)
+        judge = Judge(self.model, draw(self.samples, TRIED), threads=self.threads)
         with self.steps.step("rank nodes", len(nodes)) as done:
             costs = costs_alone(nodes, answer_error(self.model, plan, self.scheme.form, judge), done)
         return sorted(costs, key=lambda node: -costs[node])

@@ -15,21 +15,11 @@ from graphopt.calibration.gram import Gram
 from graphopt.calibration.preprocessing import Preprocessing
 from graphopt.calibration.source import Data
 from graphopt.calibration.split import Split
-from graphopt.compiler.compression import (
-    GENTLE,
-    Finisher,
-    Storage,
-    Subject,
-    constant_bytes,
-    observe,
-    prepare,
-    spread_of,
-    with_rows,
-)
+from graphopt.compiler.compression import Compression, Storage, open_compression, spread_of, with_rows
 from graphopt.compiler.recovery import Recovery, chosen, recovery_of
-from graphopt.compiler.steps import Progress, Steps
+from graphopt.compiler.sparsity_report import SparseLayer, SparsityReport
+from graphopt.compiler.steps import Progress
 from graphopt.distillation.constraints import Mask
-from graphopt.distillation.recipe import Recipe, parse_recipe
 from graphopt.errors import CalibrationError
 from graphopt.inspect.fidelity import Judge
 from graphopt.ir.load import Source
@@ -37,12 +27,11 @@ from graphopt.pipeline.presets import DEFAULT_PRESET
 from graphopt.pruning.recovery.recover import refit
 from graphopt.quantization.weights import Weight, weights_of
 from graphopt.sparsity.allotment import Level, allot, levels, staying
-from graphopt.sparsity.report import SparseLayer, SparsityReport
 from graphopt.sparsity.request import Request, request
 from graphopt.sparsity.thinning import Method, Thin, at_random, by_elimination, by_magnitude
 
 TRIED = 64
-"""How many held-out samples tell which layers can spare weights."""
+"""How many held-out samples tell which layers can spare weights, drawn from all of these."""
 
 AUTO = "auto"
 
@@ -110,47 +99,45 @@ def sparsify(  # noqa: PLR0913  # a keyword each that a user may say something b
         PassFailureError: a pass failed.
 
     """
-    work = _Work(
-        request=request(fraction, pattern, threshold),
-        method=_method(method, threshold, has_data=data is not None),
+    asked, how = request(fraction, pattern, threshold), _method(method, threshold, has_data=data is not None)
+    job = open_compression(
+        model,
+        data,
         recovery=recovery_of(recover, has_data=data is not None),
-        recipe=GENTLE if recipe is None else parse_recipe(recipe),
-        storage=chosen(Storage, storage, "storage"),
-        seed=seed,
+        recipe=recipe,
+        storage=storage,
+        preprocessing=preprocessing,
+        limit=limit,
+        pipeline=pipeline,
         threads=threads,
-        steps=Steps(on_progress or (lambda *_: None)),
+        on_progress=on_progress,
     )
-    return work.run(prepare(model, data, preprocessing, limit, pipeline, work.steps))
+    return _Sparsifying(job, asked, how, seed).run()
 
 
 @dataclass(frozen=True)
-class _Work:
-    """One job, step by step."""
+class _Sparsifying:
+    """The steps of the job."""
 
+    job: Compression
     request: Request
     method: Method
-    recovery: Recovery
-    recipe: Recipe
-    storage: Storage
     seed: int
-    threads: int
-    steps: Steps
 
-    def run(self, subject: Subject) -> Sparse:
-        finisher = Finisher(subject, self.threads, self.steps)
-        grams = observe(subject, self.threads, self.steps) if self.method is Method.OBC else {}
-        thins = self._thins(subject, grams)
-        zeros = self._allot(subject, thins, grams)
+    def run(self) -> Sparse:
+        grams = self.job.grams() if self.method is Method.OBC else {}
+        thins = self._thins(grams)
+        zeros = self._allot(thins, grams)
         rows = {name: thin(zeros[name]) for name, thin in thins.items() if zeros[name]}
-        sparse = with_rows(subject.model, rows, grams)
-        recovered = self._recovered(subject, sparse, finisher)
-        stored = finisher.store(recovered or sparse, self.storage)
-        return Sparse(stored, self._report(subject, sparse, recovered, stored, finisher))
+        sparse = with_rows(self.job.model, rows, grams)
+        recovered = self._recovered(sparse)
+        stored = self.job.store(recovered or sparse)
+        return Sparse(stored, self._report(sparse, recovered, stored))
 
-    def _thins(self, subject: Subject, grams: Mapping[str, Gram]) -> dict[str, Thin]:
+    def _thins(self, grams: Mapping[str, Gram]) -> dict[str, Thin]:
         rng, thins = np.random.default_rng(self.seed), {}
-        with self.steps.step("rank weights", len(subject.weights)) as done:
-            for count, weight in enumerate(subject.weights, start=1):
+        with self.job.steps.step("rank weights", len(self.job.weights)) as done:
+            for count, weight in enumerate(self.job.weights, start=1):
                 thins[weight.name] = self._thin(weight, grams, rng)
                 done(count)
         return thins
@@ -164,73 +151,62 @@ class _Work:
             at_random(rows, rng, pattern, taps) if self.method is Method.RANDOM else by_magnitude(rows, pattern, taps)
         )
 
-    def _allot(self, subject: Subject, thins: Mapping[str, Thin], grams: Mapping[str, Gram]) -> dict[str, int]:
+    def _allot(self, thins: Mapping[str, Thin], grams: Mapping[str, Gram]) -> dict[str, int]:
         """Return how many weights of each layer go; of a layer with a pattern, 0 or all that it asks for."""
-        arrays = {weight.name: weight.array for weight in subject.weights}
+        arrays = {weight.name: weight.array for weight in self.job.weights}
         sizes = {name: array.size for name, array in arrays.items()}
         request = self.request
         counts = request.counts(arrays)
-        if subject.data is None or request.threshold is not None:
+        if self.job.data is None or request.threshold is not None:
             return counts
-        measure = self._measure(subject, subject.data, thins, grams)
+        measure = self._measure(self.job.data, thins, grams)
         if request.fraction is None:
             curves = measure({name: [size] for name, size in sizes.items()})
             return counts | dict.fromkeys(staying({name: curve[0].error for name, curve in curves.items()}, sizes), 0)
         curves = measure({name: levels(size, request.fraction) for name, size in sizes.items()})
         return allot(curves, sum(counts.values()))
 
-    def _measure(self, subject: Subject, data: Split, thins: Mapping[str, Thin], grams: Mapping[str, Gram]) -> _Measure:
-        judge = Judge(subject.model, draw(data.held_out, TRIED, seed=self.seed), threads=self.threads)
+    def _measure(self, data: Split, thins: Mapping[str, Thin], grams: Mapping[str, Gram]) -> _Measure:
+        judge = Judge(self.job.model, draw(data.held_out, TRIED, seed=self.seed), threads=self.job.threads)
 
         def measure(counts: Mapping[str, list[int]]) -> dict[str, list[Level]]:
             curves: dict[str, list[Level]] = {name: [] for name in counts}
-            with self.steps.step("try layers", sum(map(len, counts.values()))) as done:
+            with self.job.steps.step("try layers", sum(map(len, counts.values()))) as done:
                 for name, zeros in ((name, zeros) for name, several in counts.items() for zeros in several):
-                    changed = with_rows(subject.model, {name: thins[name](zeros)}, grams)
+                    changed = with_rows(self.job.model, {name: thins[name](zeros)}, grams)
                     curves[name].append(Level(zeros, judge.error(changed) ** 2))
                     done(sum(map(len, curves.values())))
             return curves
 
         return measure
 
-    def _recovered(self, subject: Subject, sparse: ir.Model, finisher: Finisher) -> ir.Model | None:
-        data = subject.data
-        if data is None or self.recovery is Recovery.NONE:
+    def _recovered(self, sparse: ir.Model) -> ir.Model | None:
+        job = self.job
+        if job.data is None or job.recovery is Recovery.NONE:
             return None
         fitted = sparse.clone()
-        with self.steps.step("fit layers"):
+        with job.steps.step("fit layers"):
             refit(
-                subject.model,
+                job.model,
                 fitted,
-                data.fitted,
+                job.data.fitted,
                 keep_zeros=True,
-                threads=self.threads,
-                on_progress=partial(self.steps.on_progress, "fit layers"),
+                threads=job.threads,
+                on_progress=partial(job.steps.on_progress, "fit layers"),
             )
-        if self.recovery is Recovery.LEAST_SQUARES:
+        if job.recovery is Recovery.LEAST_SQUARES:
             return fitted
         masks = {weight.name: Mask(weight.array != 0) for weight in weights_of(fitted)}
-        return finisher.distill(fitted, self.recipe, masks, data)
+        return job.distill(fitted, masks, job.data)
 
-    def _report(
-        self, subject: Subject, sparse: ir.Model, recovered: ir.Model | None, stored: ir.Model, finisher: Finisher
-    ) -> SparsityReport:
-        data = subject.data
+    def _report(self, sparse: ir.Model, recovered: ir.Model | None, stored: ir.Model) -> SparsityReport:
         result = weights_of(recovered or sparse)
         return SparsityReport(
             request=str(self.request),
             method=str(self.method),
-            recovery=str(self.recovery),
-            storage=str(self.storage),
-            pipeline=subject.pipeline,
-            samples=0 if data is None else data.count,
-            held_out=0 if data is None else data.held_out.count or 0,
             layers=tuple(SparseLayer(one.name, one.array.size, int((one.array == 0).sum())) for one in result),
-            sparse=finisher.compare(sparse),
-            recovered=None if recovered is None else finisher.compare(recovered),
-            bytes_before=constant_bytes(subject.model),
-            bytes_after=constant_bytes(stored),
-            seconds=self.steps.seconds,
+            sparse=self.job.compare(sparse),
+            **self.job.outcome(recovered, stored),
         )
 
 

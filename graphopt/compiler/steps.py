@@ -24,6 +24,11 @@ class Steps:
     on_progress: Progress = lambda *_: None
     seconds: dict[str, float] = field(default_factory=dict)
 
+    @staticmethod
+    def of(on_progress: Progress | None) -> Steps:
+        """Return the steps of a job that is about to start, watched or not."""
+        return Steps() if on_progress is None else Steps(on_progress)
+
     @contextmanager
     def step(self, name: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
         """Measure a step; the body gets the function that says how much of it is done."""

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import onnx_ir as ir
 
 from graphopt.calibration.labels import Labels
-from graphopt.calibration.preprocessing import Preprocessing, take_preprocessing
+from graphopt.calibration.preprocessing import Preprocessing
 from graphopt.calibration.source import Data, open_samples
 from graphopt.calibration.split import Split, split
 from graphopt.calibration.views import with_views
-from graphopt.compiler.optimize import Shapes, optimize
+from graphopt.compiler.opening import open_model
+from graphopt.compiler.optimize import Shapes
 from graphopt.compiler.recovery import Recovery
 from graphopt.compiler.steps import Steps
 from graphopt.distillation.distill import distill
 from graphopt.distillation.recipe import Recipe
 from graphopt.inspect.accuracy import accuracy
 from graphopt.inspect.fidelity import compare
-from graphopt.ir.load import Source, load
+from graphopt.ir.load import Source
 from graphopt.ir.shapes import free_dimensions, infer_shapes
 from graphopt.pruning.budget import Measure
 from graphopt.pruning.cost import count, counted
@@ -73,6 +76,16 @@ class Subject:
                 right = accuracy(changed, data.held_out, data.labels, threads=self.threads)
         return replace(state, fidelity=fidelity, accuracy=right)
 
+    def outcome(self, states: Sequence[State]) -> dict[str, Any]:
+        """Return what every `StagesReport` says of how it went, by its attribute; of the model at each stage."""
+        return {
+            "samples": 0 if self.data is None else self.data.count,
+            "held_out": 0 if self.data is None else self.data.held,
+            "before": states[0],
+            "recovered": states[2] if len(states) > 2 else None,
+            "seconds": self.steps.seconds,
+        }
+
     def recovered(self, changed: ir.Model, recovery: Recovery, recipe: Recipe) -> ir.Model | None:
         """Return a copy of a model made of this one, fitted to its answers; None where that is not asked for."""
         data = self.data
@@ -113,11 +126,7 @@ def open_subject(  # noqa: PLR0913  # all that a driver is asked
     seed: int = 0,
 ) -> Subject:
     """Put a model through its passes, and open its data; the drivers say what each argument means."""
-    loaded = load(model)
-    given = take_preprocessing(loaded, preprocessing)
-    with steps.step("optimize"):
-        optimized, _ = optimize(loaded, pipeline, target=target)
-        infer_shapes(optimized)  # whatever the pipeline: what has no type is left alone
+    optimized, given, _ = open_model(model, preprocessing, pipeline, steps, target=target)
     parts = None if data is None else split(open_samples(data, optimized, given), labels, limit, seed=seed)
     return Subject(optimized, parts, shapes or _shapes_of_first(optimized, parts), threads, steps)
 

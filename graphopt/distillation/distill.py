@@ -27,7 +27,7 @@ class Distilled(NamedTuple):
     history: History
 
 
-def distill(
+def distill(  # noqa: PLR0913  # all that can be asked of it
     teacher: ir.Model | None,
     student: ir.Model,
     samples: Samples,
@@ -37,6 +37,7 @@ def distill(
     labels: Sequence[int] | Array | None = None,
     checkpoint: CheckpointFile | None = None,
     threads: int = 0,
+    workers: int = 1,
     on_progress: Progress | None = None,
 ) -> Distilled:
     """Train a copy of the student; the models stay as they are.
@@ -53,6 +54,8 @@ def distill(
         labels: the number of the class of each sample, in their order.
         checkpoint: where the training is kept.
         threads: of PyTorch and onnxruntime; 0 means as many as this process may run on.
+        workers: processes that train together, all of which call this; torchrun starts them. Each computes a part of
+            every batch, and all return the same; needs scores of classes, and no Dropout or batch statistics.
         on_progress: told of each step.
 
     Raises:
@@ -69,5 +72,5 @@ def distill(
 
     if teacher is None and labels is None:
         raise TrainingError("there is nothing to learn from; give a teacher, or labels")
-    session = Session(teacher, student, recipe or Recipe(), constraints or {}, threads)
+    session = Session(teacher, student, recipe or Recipe(), constraints or {}, threads, workers)
     return Distilled(*session.run(samples, labels, checkpoint, on_progress or (lambda *_: None)))

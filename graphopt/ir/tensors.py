@@ -158,3 +158,8 @@ def _checked_size(tensor: ir.TensorProtocol) -> int:
     if size > LARGEST_TENSOR:
         raise ModelError(f"tensor {tensor.name!r} of shape {shape} is larger than any memory; export it again")
     return size
+
+
+def constant_bytes(model: ir.Model) -> int:
+    """Return how many bytes all constants of a model take."""
+    return sum(slot.tensor.nbytes for slot in slots(model))

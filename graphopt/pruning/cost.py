@@ -20,7 +20,7 @@ from graphopt.errors import ModelError
 from graphopt.inspect.operations import UnknownShapeError, Work, count_operations, size_of, work_of
 from graphopt.inspect.statistics import count_parameters
 from graphopt.ir.shapes import ShapeSpec, bind_shapes
-from graphopt.ir.tensors import Slot, slots
+from graphopt.ir.tensors import Slot, constant_bytes, slots
 from graphopt.ir.walk import label, nodes
 from graphopt.pruning.budget import Measure
 
@@ -227,7 +227,7 @@ def count(measure: Measure, model: ir.Model) -> int:
         case Measure.PARAMS:
             return count_parameters(model)
         case Measure.BYTES:
-            return sum(slot.tensor.nbytes for slot in slots(model))
+            return constant_bytes(model)
         case Measure.FLOPS:
             return count_operations(model).flops
         case _:

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import onnx_ir as ir
 
 from graphopt.coupling.groups import Coupling
 from graphopt.coupling.shrink import shrink
 from graphopt.errors import CalibrationError
-from graphopt.files import atomic_path
+from graphopt.plan import StoredPlan
 from graphopt.pruning.cost import Widths
 from graphopt.pruning.curves import Float64
 from graphopt.pruning.ranking import orders_of, removed
-
-FORMAT = 1
-"""The version of the text form; another one is refused."""
 
 METADATA_KEY = "graphopt.pruning"
 """Where a pruned model says what was asked for."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(StoredPlan):
     """What leaves a model, by groups of its coupling (`graphopt.coupling`); they are named after values.
 
     Attributes:
@@ -36,6 +32,9 @@ class Plan:
         request: what was asked for, as text.
 
     """
+
+    KIND: ClassVar[str] = "pruning"
+    KEY: ClassVar[str] = "graphopt-pruning-plan"
 
     removal: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     channels: Mapping[str, int] = field(default_factory=dict)
@@ -81,62 +80,25 @@ class Plan:
         model.metadata_props[METADATA_KEY] = self.request
         return sum(map(len, self.removal.values()))
 
-    def to_json(self) -> str:
-        """Return the text form: a group's name, how many channels it has, and which of them leave."""
+    def to_data(self) -> dict[str, Any]:
+        """Return a group's name, how many channels it has, and which of them leave."""
         groups = {
             name: {"channels": self.channels[name], "remove": list(numbers)} for name, numbers in self.removal.items()
         }
-        return json.dumps(
-            {
-                "graphopt-pruning-plan": FORMAT,
-                "request": self.request,
-                "criterion": self.criterion,
-                "groups": groups,
-            },
-            indent=1,
-            ensure_ascii=False,
+        return {"request": self.request, "criterion": self.criterion, "groups": groups}
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Self:
+        """Read them back; raises ValueError, KeyError, TypeError or AttributeError where they are others."""
+        groups = {str(name): (int(held["channels"]), held["remove"]) for name, held in data["groups"].items()}
+        for name, (channels, numbers) in groups.items():
+            _check_numbers(name, channels, numbers)
+        return cls(
+            removal={name: tuple(sorted(numbers)) for name, (_, numbers) in groups.items()},
+            channels={name: channels for name, (channels, _) in groups.items()},
+            criterion=str(data["criterion"]),
+            request=str(data["request"]),
         )
-
-    @classmethod
-    def from_json(cls, text: str) -> Plan:
-        """Read the text form back.
-
-        Raises:
-            CalibrationError: it is another text.
-
-        """
-        try:
-            data = json.loads(text)
-            if data["graphopt-pruning-plan"] != FORMAT:
-                raise CalibrationError(
-                    f"the plan is of form {data['graphopt-pruning-plan']}, not {FORMAT}; make it anew"
-                )
-            groups = {str(name): (int(held["channels"]), held["remove"]) for name, held in data["groups"].items()}
-            for name, (channels, numbers) in groups.items():
-                _check_numbers(name, channels, numbers)
-            return cls(
-                removal={name: tuple(sorted(numbers)) for name, (_, numbers) in groups.items()},
-                channels={name: channels for name, (channels, _) in groups.items()},
-                criterion=str(data["criterion"]),
-                request=str(data["request"]),
-            )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CalibrationError(f"the text is no plan of a pruning ({error}); make it anew") from error
-
-    def save(self, path: Path) -> None:
-        """Write the text form to a file, whole or not at all; raises OutputError."""
-        with atomic_path(path) as temporary:
-            temporary.write_text(self.to_json(), encoding="utf-8")
-
-    @classmethod
-    def load(cls, path: Path) -> Plan:
-        """Read a file that `save` wrote; raises CalibrationError naming it."""
-        try:
-            return cls.from_json(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise CalibrationError(f"cannot read the plan {str(path)!r}: {error}; name one that was saved") from error
-        except CalibrationError as error:
-            raise CalibrationError(f"{str(path)!r}: {error}") from error
 
 
 def _check_numbers(name: str, channels: int, numbers: list[int]) -> None:

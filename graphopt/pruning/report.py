@@ -60,42 +60,57 @@ class Layer:
     macs_after: int
 
 
-@dataclass(frozen=True)
-class PruningReport:
-    """What was asked for, done and found.
+@dataclass(frozen=True, kw_only=True)
+class StagesReport:
+    """What was asked for, done and found when a model was made smaller, whatever left it.
 
     Attributes:
         request: the budget, as text.
-        criterion: by which channels were chosen.
-        snap: what narrower widths are multiples of.
         recovery: how what is left was fitted.
-        pipeline: that the model went through before, as text: the plan is for the model behind it.
-        plan: which channels left.
+        pipeline: that the model went through before, as text: what was decided is for the model behind it.
         samples: how many the data have; 0 without.
         held_out: how many of these nothing was fitted to: answers are compared on them.
-        before, pruned, recovered: the model at each stage; the last is None where nothing was fitted.
-        layers: those that became smaller.
-        frozen: why a layer had to make all its channels, by the layer's label.
-        notes: what a user should know, a sentence each.
+        before, recovered: the model at the first stage and at the last; None where nothing was fitted.
         seconds: by step.
 
     """
 
     request: str
-    criterion: str
-    snap: Snap
     recovery: str
     pipeline: str
-    plan: Plan
     samples: int
     held_out: int
     before: State
-    pruned: State
     recovered: State | None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruningReport(StagesReport):
+    """What pruning did; what is not said here, `StagesReport` says.
+
+    Attributes:
+        criterion: by which channels were chosen.
+        snap: what narrower widths are multiples of.
+        plan: which channels left.
+        pruned: the model without them.
+        layers: those that became smaller.
+        frozen: why a layer had to make all its channels, by the layer's label.
+        notes: what a user should know, a sentence each.
+
+    """
+
+    criterion: str
+    snap: Snap
+    plan: Plan
+    pruned: State
     layers: tuple[Layer, ...]
     frozen: Mapping[str, str]
     notes: tuple[str, ...] = ()
-    seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def after(self) -> State:
@@ -105,7 +120,7 @@ class PruningReport:
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, of the plan how many channels each group lost."""
         lost = {name: len(numbers) for name, numbers in self.plan.removal.items()}
-        return {name: value for name, value in asdict(self).items() if name != "plan"} | {"removed": lost}
+        return {name: value for name, value in super().to_dict().items() if name != "plan"} | {"removed": lost}
 
 
 def layers_changed(before: ir.Model, after: ir.Model) -> Iterator[Layer]:

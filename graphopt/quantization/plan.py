@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
 from graphopt.errors import CalibrationError
-from graphopt.files import atomic_path
 from graphopt.ir.constants import is_constant
+from graphopt.plan import StoredPlan
 from graphopt.quantization.affine import Affine, Reals
 from graphopt.tensors import Array
 
-FORMAT = 1
-"""The version of the text form; another one is refused."""
-
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(StoredPlan):
     """What becomes an integer, and how. Keys are names of values of one model, whose names are unique after load.
 
     Attributes:
@@ -37,6 +32,9 @@ class Plan:
         nodes: those that compute in integers, by the name of their first output.
 
     """
+
+    KIND: ClassVar[str] = "quantization"
+    KEY: ClassVar[str] = "graphopt-plan"
 
     values: Mapping[str, Affine] = field(default_factory=dict)
     weights: Mapping[str, Affine] = field(default_factory=dict)
@@ -61,57 +59,26 @@ class Plan:
         _refuse_absent("bias", self.biases, constants | made.keys())
         _refuse_absent("node of output", self.nodes, made)
 
-    def to_json(self) -> str:
-        """Return the text form: readable but for integers, and exact."""
-        return json.dumps(
-            {
-                "graphopt-plan": FORMAT,
-                "nodes": sorted(self.nodes),
-                "values": {name: _affine_to_data(affine) for name, affine in self.values.items()},
-                "weights": {name: _affine_to_data(affine) for name, affine in self.weights.items()},
-                "integers": {name: _array_to_data(array) for name, array in self.integers.items()},
-                "biases": {name: _array_to_data(array) for name, array in self.biases.items()},
-            },
-            indent=1,
-            ensure_ascii=False,
+    def to_data(self) -> dict[str, Any]:
+        """Return the decisions as JSON has them: readable but for integers, and exact."""
+        return {
+            "nodes": sorted(self.nodes),
+            "values": {name: _affine_to_data(affine) for name, affine in self.values.items()},
+            "weights": {name: _affine_to_data(affine) for name, affine in self.weights.items()},
+            "integers": {name: _array_to_data(array) for name, array in self.integers.items()},
+            "biases": {name: _array_to_data(array) for name, array in self.biases.items()},
+        }
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Self:
+        """Read them back; raises ValueError, KeyError, TypeError or AttributeError where they are others."""
+        return cls(
+            values={name: _affine_from_data(held) for name, held in data["values"].items()},
+            weights={name: _affine_from_data(held) for name, held in data["weights"].items()},
+            integers={name: _array_from_data(held) for name, held in data["integers"].items()},
+            biases={name: _array_from_data(held).astype(np.float32) for name, held in data["biases"].items()},
+            nodes=frozenset(map(str, data["nodes"])),
         )
-
-    @classmethod
-    def from_json(cls, text: str) -> Plan:
-        """Read the text form back.
-
-        Raises:
-            CalibrationError: it is another text.
-
-        """
-        try:
-            data = json.loads(text)
-            if data["graphopt-plan"] != FORMAT:
-                raise CalibrationError(f"the plan is of form {data['graphopt-plan']}, not {FORMAT}; make it anew")
-            return cls(
-                values={name: _affine_from_data(held) for name, held in data["values"].items()},
-                weights={name: _affine_from_data(held) for name, held in data["weights"].items()},
-                integers={name: _array_from_data(held) for name, held in data["integers"].items()},
-                biases={name: _array_from_data(held).astype(np.float32) for name, held in data["biases"].items()},
-                nodes=frozenset(map(str, data["nodes"])),
-            )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CalibrationError(f"the text is no plan of a quantization ({error}); make it anew") from error
-
-    def save(self, path: Path) -> None:
-        """Write the text form to a file, whole or not at all; raises OutputError."""
-        with atomic_path(path) as temporary:
-            temporary.write_text(self.to_json(), encoding="utf-8")
-
-    @classmethod
-    def load(cls, path: Path) -> Plan:
-        """Read a file that `save` wrote; raises CalibrationError naming it."""
-        try:
-            return cls.from_json(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise CalibrationError(f"cannot read the plan {str(path)!r}: {error}; name one that was saved") from error
-        except CalibrationError as error:
-            raise CalibrationError(f"{str(path)!r}: {error}") from error
 
 
 def _refuse_absent(what: str, names: Iterable[str], known: Iterable[str]) -> None:

@@ -2,13 +2,14 @@
 
 With mask S, moments H and the row w that was, ŵ_S = H_SS⁻¹ (H w)_S: what optimal brain compression comes to, whatever
 the order in which weights went. Where the rows are too wide to solve for one after the other, all of them descend at
-once, by conjugate gradients (M. Hestenes, E. Stiefel, 1952), from where they are; each step lessens the error.
+once, by conjugate gradients, from where they are; each step lessens the error.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from graphopt.conjugate_gradients import conjugate_gradients
 from graphopt.quantization.rows import Float64
 from graphopt.sparsity.pattern import Mask
 
@@ -33,23 +34,5 @@ def refit(rows: Float64, mask: Mask, moment: Float64) -> Float64:
 
 
 def descend(start: Float64, rows: Float64, mask: Mask, moment: Float64) -> Float64:
-    """Return what `refit` tends to, from rows with this mask already; time grows with rows · columns².
-
-    The diagonal of the moments preconditions.
-    """
-    scale = mask / np.diagonal(moment, axis1=1, axis2=2)[:, None]
-    found = start.copy()
-    residual = ((rows - start) @ moment) * mask
-    direction = residual * scale
-    fall = (residual * direction).sum(-1, keepdims=True)
-    for _ in range(_STEPS):
-        image = (direction @ moment) * mask
-        curvature = (direction * image).sum(-1, keepdims=True)
-        step = np.divide(fall, curvature, out=np.zeros_like(fall), where=curvature > 0)
-        found += step * direction
-        residual -= step * image
-        ahead = residual * scale
-        rest = (residual * ahead).sum(-1, keepdims=True)
-        direction = ahead + np.divide(rest, fall, out=np.zeros_like(rest), where=fall > 0) * direction
-        fall = rest
-    return found
+    """Return what `refit` tends to, from rows with this mask already; time grows with rows · columns²."""
+    return start + conjugate_gradients(moment, (rows - start) @ moment, mask, _STEPS)

@@ -21,7 +21,8 @@ from graphopt.coupling.couple import couple
 from graphopt.coupling.groups import Channel
 from graphopt.coupling.shrink import shrink
 from graphopt.tensors import Array
-from tests.shared_models import SHARED, SHARED_MODELS
+from tests.benchmarks.names import opened
+from tests.shared_models import SharedModel
 
 COLUMNS = "student", "same answer", "after", "accuracy of the teacher", "before", "after", "seconds", "an epoch"
 LEAVING = 0.3
@@ -30,10 +31,11 @@ LEAVING = 0.3
 
 def main(arguments: argparse.Namespace) -> None:
     """Write the table, row by row as it is measured."""
+    shared = opened("cifar_resnet20")
     sys.stdout.write(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|\n")
-    teacher = graphopt.optimize(SHARED / "models" / "cifar_resnet20.onnx").model
+    teacher = graphopt.optimize(shared.path).model
     for name in arguments.students or STUDENTS:
-        cells = measure(teacher, STUDENTS[name](teacher), arguments.recipe, arguments.limit)
+        cells = measure(shared, teacher, STUDENTS[name](teacher), arguments)
         sys.stdout.write(f"| {' | '.join((name, *cells))} |\n")
         sys.stdout.flush()
 
@@ -64,12 +66,11 @@ def int4(teacher: ir.Model) -> ir.Model:
 STUDENTS: Mapping[str, Callable[[ir.Model], ir.Model]] = {"narrow": narrow, "int4": int4}
 
 
-def measure(teacher: ir.Model, student: ir.Model, recipe: str, limit: int | None) -> Iterator[str]:
+def measure(shared: SharedModel, teacher: ir.Model, student: ir.Model, arguments: argparse.Namespace) -> Iterator[str]:
     """Yield the cells of one row, behind the name."""
-    shared = next(model for model in SHARED_MODELS if model.name == "cifar_resnet20")
     assert shared.calibration is not None
     images = np.concatenate([x for x, _ in shared.calibration()])
-    result = graphopt.distill(teacher, student, {"image": images}, recipe, limit=limit)
+    result = graphopt.distill(teacher, student, {"image": images}, arguments.recipe, limit=arguments.limit)
     samples = list(shared.samples())
     judged, labels = np.concatenate([x for x, _ in samples]), np.array([label for _, label in samples])
     told, before, after = (answers(model, judged) for model in (teacher, student, result.model))

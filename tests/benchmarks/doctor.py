@@ -24,6 +24,7 @@ from graphopt.compiler.optimize import optimize
 from graphopt.compiler.quantize import quantize
 from graphopt.ir.load import load
 from graphopt.tensors import Array
+from tests.benchmarks.names import opened
 from tests.benchmarks.slow_networks import FORMS, write_slowly
 from tests.shared_models import SHARED
 
@@ -35,8 +36,9 @@ _HEADS = "| file | fused | after | ms | after | times as fast | answers apart | 
 
 def main(paths: list[str]) -> None:
     """Write the table, row by row as it is measured."""
+    models = map(_read, paths) if paths else _shared(opened("efficientnet_lite0").path)
     sys.stdout.write(f"{_HEADS}\n|---|---|---|---|---|---|---|---|\n")
-    for name, model in map(_read, paths) if paths else _shared():
+    for name, model in models:
         sys.stdout.write(f"| {name} | {' | '.join(measure(model))} |\n")
         sys.stdout.flush()
 
@@ -78,8 +80,8 @@ def _read(path: str) -> tuple[str, ir.Model]:
     return Path(path).name, load(path)
 
 
-def _shared() -> Iterator[tuple[str, ir.Model]]:
-    path, images = SHARED / "models" / "efficientnet_lite0.onnx", SHARED / "data" / "imagenet" / "calibration"
+def _shared(path: Path) -> Iterator[tuple[str, ir.Model]]:
+    images = SHARED / "data" / "imagenet" / "calibration"
     _, report = quantize(path, images, method="minmax", preprocessing=_PREPROCESSING, limit=_IMAGES)
     for name, form in FORMS.items():
         model, _ = optimize(path, report.pipeline)

@@ -22,7 +22,8 @@ from graphopt.backends.ort.reference import reference_session
 from graphopt.compiler.factorization_report import FactorizationReport
 from graphopt.ir.load import load
 from graphopt.tensors import Array
-from tests.shared_models import SHARED_MODELS, SharedModel
+from tests.benchmarks.names import calibrated, chosen
+from tests.shared_models import SharedModel
 
 COLUMNS = (
     *("model", "recovery", "multiply-adds", "bytes", "accuracy", "becomes", "same answer", "error"),
@@ -42,12 +43,13 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--forms", default="")
     parser.add_argument("--threads", type=int, default=0)
     asked = parser.parse_args(arguments)
+    known = calibrated()
+    wanted = chosen(asked.names, known)
     sys.stdout.write(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|\n")
-    for model in SHARED_MODELS:
-        if model.calibration is not None and model.path.exists() and model.name in asked.names:
-            for recovery in asked.recover or RECOVERIES:
-                sys.stdout.write(f"| {' | '.join((model.name, recovery, *measure(model, recovery, asked)))} |\n")
-                sys.stdout.flush()
+    for model in (known[name] for name in wanted):
+        for recovery in asked.recover or RECOVERIES:
+            sys.stdout.write(f"| {' | '.join((model.name, recovery, *measure(model, recovery, asked)))} |\n")
+            sys.stdout.flush()
 
 
 def measure(model: SharedModel, recovery: str, asked: argparse.Namespace) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """What int8 does to the answers of trained networks: python -m tests.benchmarks.int8_answers [NAME …].
 
-Each network of the shared folder that has data for calibration is quantized on the first of these, in the form `x64`
+Each network of the shared folder that has data for calibration is quantized on some of these, in the form `x64`
 with all defaults, and judged on the others in onnxruntime. Prints one Markdown row a network: for how many images the
 answer is the same, the error of the scores relative to their norm, the accuracy before and after, how many of the
 convolutions onnxruntime computes in integers, the seconds that quantization took, and for how many images our own
@@ -13,7 +13,6 @@ form `graphopt` by our own program. Prints how many regions there are, and how m
 
 from __future__ import annotations
 
-import itertools
 import sys
 import time
 from collections.abc import Iterator
@@ -25,14 +24,14 @@ import graphopt
 from graphopt.backends.ort.reference import reference_session
 from graphopt.ir.load import load
 from graphopt.tensors import Array
-from tests.benchmarks.names import chosen
+from tests.benchmarks.names import calibrated, chosen
 from tests.benchmarks.text_regions import absent, text_regions
 from tests.onnxruntime_graph import in_integers
-from tests.shared_models import SHARED_MODELS, SharedModel
+from tests.shared_models import SHARED_MODELS, SharedModel, spread
 
 COLUMNS = "model", "images", "same answer", "error", "accuracy", "in int8", "convolutions", "seconds", "as compiled"
 CALIBRATED = 200
-"""Samples that a network is quantized on at most."""
+"""Samples that a network is quantized on at most, spread over all there are."""
 DETECTOR = "ppocr_v4_det"
 REGIONS = "form", "scenes", "regions", "lost", "added", "error", "nodes in integers", "spared", "seconds"
 SCENES = 4
@@ -41,9 +40,8 @@ SCENES = 4
 
 def main(names: list[str]) -> None:
     """Write the tables, row by row as they are measured."""
-    present = [model for model in SHARED_MODELS if model.path.exists()]
-    classifiers = {model.name: model for model in present if model.calibration is not None}
-    detectors = {model.name: model for model in present if model.name == DETECTOR}
+    classifiers = calibrated()
+    detectors = {model.name: model for model in SHARED_MODELS if model.name == DETECTOR and model.path.exists()}
     wanted = chosen(names, [*classifiers, *detectors])
     if not detectors.keys() >= set(wanted):
         write(COLUMNS)
@@ -67,9 +65,8 @@ def write(cells: tuple[str, ...]) -> None:
 def measure(model: SharedModel) -> Iterator[str]:
     """Yield the cells of one row, behind the name."""
     before = load(model.path)
-    calibration = model.calibration() if model.calibration else iter(())
     name = str(before.graph.inputs[0].name)
-    feeds = [{name: x} for x, _ in itertools.islice(calibration, CALIBRATED)]
+    feeds = spread([{name: x} for x, _ in (model.calibration or list)()], CALIBRATED)
     start = time.perf_counter()
     quantized, _ = graphopt.quantize(before, feeds, "x64")
     seconds = time.perf_counter() - start

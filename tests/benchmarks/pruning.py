@@ -42,7 +42,8 @@ from graphopt.numerics import differences, one_unit_away
 from graphopt.pruning.width import vector_width
 from graphopt.targets import Target, host
 from models import TOPOLOGIES
-from tests.shared_models import SHARED_MODELS, Sample, SharedModel
+from tests.benchmarks.names import calibrated, chosen, opened
+from tests.shared_models import SHARED_MODELS, Sample, SharedModel, spread
 
 RECIPE = "distill{epochs=150 rate=0.05 augment=flip,crop:4,mixup}"
 COMPACT = "distill{epochs=20 batch=32 rate=0.005 augment=flip,crop:16,mixup}"
@@ -84,7 +85,7 @@ class Trained:
     @staticmethod
     def of(name: str, threads: int) -> Trained:
         """Open a network of the shared folder."""
-        shared = next(one for one in SHARED_MODELS if one.name == name)
+        shared = opened(name)
         assert shared.calibration is not None
         model = load(shared.path)
         return Trained(shared, model, feeds(model, shared.calibration()), threads)
@@ -133,9 +134,9 @@ def bytes_of(model: ir.Model) -> int:
 
 def cifar(requests: list[str], threads: int) -> Iterator[tuple[str, ...]]:
     """Yield a row for each share of the multiply-adds that is to stay, as in `60%` or, in multiples of 16, `60%/16`."""
+    net = Trained.of("cifar_resnet20", threads)
     yield "ResNet-20, CIFAR-10", "multiples of", "MACs", *ANSWERS, "minutes"
     yield ("---",) * 10
-    net = Trained.of("cifar_resnet20", threads)
     yield "as trained", "", "100%", *net.cells(net.model), ""
     vector = vector_width(net.target)
     for request in requests or ("60%", f"60%/{vector}", "50%"):
@@ -158,9 +159,10 @@ def cifar(requests: list[str], threads: int) -> Iterator[tuple[str, ...]]:
 
 def compact(names: list[str], threads: int) -> Iterator[tuple[str, ...]]:
     """Yield rows for each network: 10 % fewer multiply-adds, recovered in closed form, and distilled as well."""
+    wanted = chosen(names or ("mobilenet_v2", "efficientnet_lite0"), calibrated())
     yield "network", "recovery", "MACs", *ANSWERS, "minutes"
     yield ("---",) * 10
-    for name in names or ("mobilenet_v2", "efficientnet_lite0"):
+    for name in wanted:
         net = Trained.of(name, threads)
         yield name, "as trained", "100%", *net.cells(net.model), ""
         for recovery in ("least-squares", "distill"):
@@ -175,13 +177,13 @@ def compact(names: list[str], threads: int) -> Iterator[tuple[str, ...]]:
 
 def compose(_: list[str], threads: int) -> Iterator[tuple[str, ...]]:
     """Yield a row for what each step makes of ResNet-20, alone and after the other."""
+    net = Trained.of("cifar_resnet20", threads)
     yield "ResNet-20, CIFAR-10", *ANSWERS
     yield ("---",) * 7
-    net = Trained.of("cifar_resnet20", threads)
     yield "as trained", *net.cells(net.model)
     yield (
         "int8",
-        *net.cells(graphopt.quantize(net.model, net.data[:: len(net.data) // QUANTIZED], threads=threads).model),
+        *net.cells(graphopt.quantize(net.model, spread(net.data, QUANTIZED), threads=threads).model),
     )
     pruned = graphopt.prune(
         net.model, net.data, macs="-30%", recover="distill", recipe=RECIPE, target=net.target, threads=threads
@@ -189,16 +191,17 @@ def compose(_: list[str], threads: int) -> Iterator[tuple[str, ...]]:
     yield "-30 % MACs, distilled", *net.cells(pruned)
     yield (
         "that in int8",
-        *net.cells(graphopt.quantize(pruned, net.data[:: len(net.data) // QUANTIZED], threads=threads).model),
+        *net.cells(graphopt.quantize(pruned, spread(net.data, QUANTIZED), threads=threads).model),
     )
 
 
 def structure(names: list[str], threads: int) -> Iterator[tuple[str, ...]]:
     """Yield a row for each network."""
+    shared = {one.name: one.path for one in SHARED_MODELS if one.path.exists()}
+    wanted = chosen(names, [*TOPOLOGIES, *(f"{one} (trained)" for one in shared), "digits (trained)"])
     yield "network", "groups", "multiples of", "MACs", "smaller = masked", "one unit of input", "seconds", "remark"
     yield ("---",) * 8
-    shared = {one.name: one.path for one in SHARED_MODELS if one.path.exists()}
-    for name in names or (*TOPOLOGIES, *(f"{one} (trained)" for one in shared), "digits (trained)"):
+    for name in wanted:
         plain = name.removesuffix(" (trained)")
         if name == "digits (trained)":
             model = load(Path(__file__).parents[2] / "models" / "digits" / "digits.onnx")

@@ -9,7 +9,6 @@ takes as long as before.
 
 from __future__ import annotations
 
-import itertools
 import sys
 import tempfile
 import time
@@ -25,11 +24,12 @@ from graphopt.backends.ort.reference import reference_session
 from graphopt.ir.save import save
 from graphopt.quantization.weights import weights_of
 from graphopt.tensors import Array
-from tests.shared_models import SHARED_MODELS, SharedModel
+from tests.benchmarks.names import calibrated, chosen
+from tests.shared_models import SharedModel, spread
 
 COLUMNS = "model", "what", "images", "same answer", "accuracy", "after", "points", "zeros", "MB", "after", "seconds"
 CALIBRATED = 2000
-"""Samples that a network is compressed on at most."""
+"""Samples that a network is compressed on at most, spread over all there are."""
 
 RECIPE = "distill{epochs=8 rate=0.001 weight-decay=0 loss=mse augment=flip}"
 """How networks are trained where they are: the default, and pictures flipped too."""
@@ -71,20 +71,20 @@ WAYS: dict[str, Compress] = {
 
 def main(names: list[str]) -> None:
     """Write the table, row by row as it is measured."""
+    known = calibrated()
+    wanted = chosen(names, known)
     sys.stdout.write(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|\n")
-    known = [model for model in SHARED_MODELS if model.calibration is not None and model.path.exists()]
-    for model in known:
-        if not names or model.name in names:
-            for row in rows(model):
-                sys.stdout.write(f"| {' | '.join((model.name, *row))} |\n")
-                sys.stdout.flush()
+    for name in wanted:
+        for row in rows(known[name]):
+            sys.stdout.write(f"| {' | '.join((name, *row))} |\n")
+            sys.stdout.flush()
 
 
 def rows(model: SharedModel) -> Iterator[tuple[str, ...]]:
     """Yield the cells of each row, behind the name."""
     before, _ = graphopt.optimize(model.path)
     name = str(before.graph.inputs[0].name)
-    data = [{name: x} for x, _ in itertools.islice(model.calibration() if model.calibration else (), CALIBRATED)]
+    data = spread([{name: x} for x, _ in (model.calibration or list)()], CALIBRATED)
     samples = list(model.samples())
     labels, images = np.array([label for _, label in samples]), [{name: x} for x, _ in samples]
     expected = answers(before, images)

@@ -16,6 +16,7 @@ from graphopt.distillation.checkpoint_file import CheckpointFile
 from graphopt.distillation.constraints import Codebook, Frozen, Mask
 from graphopt.distillation.distill import Distilled, distill
 from graphopt.distillation.recipe import Recipe, parse_recipe
+from graphopt.distillation.training import interrupt
 from graphopt.errors import CalibrationError, ModelError, TargetError, TrainingError
 from graphopt.inspect.fidelity import compare
 from tests.distillation.students import QUICK, images, samples, student, teacher, weights
@@ -231,3 +232,14 @@ def test_without_pytorch_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("graphopt.distillation.engine.find_spec", lambda _name: None)
     with pytest.raises(TargetError, match=re.escape("run: pip install 'graphopt[distill]'")):
         train(student())
+
+
+def test_one_interrupt_may_come_twice_and_a_second_one_ends_at_once(monkeypatch: pytest.MonkeyPatch):
+    with interrupt.deferred_interrupt() as interrupted:
+        assert not interrupted()
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        assert interrupted()
+        monkeypatch.setattr(interrupt, "APART", 0.0)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)

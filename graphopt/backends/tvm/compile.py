@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from graphopt.backends.tvm.build import build, export
 from graphopt.backends.tvm.lower.region import KernelOf, lower
+from graphopt.backends.tvm.reason import reason_of
 from graphopt.backends.tvm.schedule.choices import ANALYSIS, DecisionTable
 from graphopt.backends.tvm.schedule.module import schedule
 from graphopt.backends.tvm.weights import WeightWriter
@@ -56,6 +57,5 @@ def compile_region(
     try:
         program = build(schedule(lower(nodes, inputs, outputs, target, kernel_of), target, decisions), target)
     except Exception as error:  # TVM raises Python's own classes, which share no closer base
-        reason = str(error).strip().rpartition("\n")[2]
-        raise CodegenError(f"{type(error).__name__}: {reason}") from error
+        raise CodegenError(f"{type(error).__name__}: {reason_of(error)}") from error
     return Region(export(program, path, weights), program.arena)

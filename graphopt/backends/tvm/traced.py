@@ -11,6 +11,7 @@ from graphopt.backends.tvm.build import Program, build
 from graphopt.backends.tvm.compile import CodegenError
 from graphopt.backends.tvm.lower.origins import lower_with_origins, origins, without_origins
 from graphopt.backends.tvm.lower.region import KernelOf
+from graphopt.backends.tvm.reason import reason_of
 from graphopt.backends.tvm.schedule.choices import ANALYSIS, DecisionTable
 from graphopt.backends.tvm.schedule.module import fuse, schedule_kernels
 from graphopt.targets import Target
@@ -37,6 +38,5 @@ def compile_traced(
         fused = fuse(lower_with_origins(nodes, inputs, outputs, target, kernel_of), target)
         program = build(schedule_kernels(without_origins(fused), target, decisions), target)
     except Exception as error:  # TVM raises Python's own classes, which share no closer base
-        reason = str(error).strip().rpartition("\n")[2]
-        raise CodegenError(f"{type(error).__name__}: {reason}") from error
+        raise CodegenError(f"{type(error).__name__}: {reason_of(error)}") from error
     return Traced(program, origins(fused))

@@ -33,15 +33,6 @@ class Checkpoint:
     path: Path
     identity: Mapping[str, str]
 
-    @staticmethod
-    def of(path: Path, recipe: Recipe, dataset: Dataset, state: State) -> Checkpoint:
-        """Make one for a training that starts with a state."""
-        weights = digest(
-            tensor.detach().numpy().tobytes() for tensor in (*state.free.values(), *state.statistics.values())
-        )
-        samples = digest(feed.numpy().tobytes() for feed in dataset.feeds.values())
-        return Checkpoint(path, {"recipe": str(recipe), "student": weights.hex(), "data": samples.hex()})
-
     def save(self, progress: Progress) -> None:
         """Write it in place of what was there; raises OutputError."""
         with atomic_path(self.path) as temporary:
@@ -73,3 +64,10 @@ class Checkpoint:
                     "or start anew without resuming"
                 )
         progress.restore(stored)
+
+
+def identity_of(recipe: Recipe, dataset: Dataset, state: State) -> dict[str, str]:
+    """Return what tells a training that starts with a state from others, by what a person calls it."""
+    weights = digest(tensor.detach().numpy().tobytes() for tensor in (*state.free.values(), *state.statistics.values()))
+    samples = digest(feed.numpy().tobytes() for feed in dataset.feeds.values())
+    return {"recipe": str(recipe), "student": weights.hex(), "data": samples.hex()}

@@ -15,6 +15,9 @@ from graphopt.calibration.source import Samples
 from graphopt.errors import CalibrationError
 from graphopt.tensors import Array
 
+TOGETHER = 256
+"""How many samples are answered at once where nothing is learnt from them."""
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:

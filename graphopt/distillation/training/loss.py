@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from graphopt.distillation.answers import Answer
 from graphopt.distillation.recipe import Recipe
-from graphopt.errors import CalibrationError, ModelError
+from graphopt.errors import CalibrationError, ModelError, TrainingError
 
 Values = Mapping[str, Tensor]
 
@@ -59,6 +59,15 @@ class Loss:
                 right = labels if told is None else told[answer.teacher].argmax(1)
                 return None if right is None else scores.argmax(1) == right
         return None
+
+    def check_adds_up(self, made: Values) -> None:
+        """Refuse losses that are no means over samples, and so not the sum of those of parts; raises TrainingError."""
+        whole = [*(one.student for one in self.answers if not is_scores(made[one.student])), *self.recipe.features]
+        if whole:
+            raise TrainingError(
+                f"{whole[0]!r} holds no scores of classes, and is compared over whole batches, which several workers "
+                "cannot; train with one"
+            )
 
     def _of_answer(self, made: Tensor, told: Tensor) -> Tensor:
         if not is_scores(made):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from graphopt.backends.ort.reference import reference_session
+from graphopt.distillation.training.dataset import TOGETHER, Dataset
 from graphopt.ir.extract import extract
 
 
@@ -24,3 +25,8 @@ class Teacher:
         """Return the values by name; raises RunError where the model does not run on these feeds."""
         needed = {spec.name: np.ascontiguousarray(feeds[spec.name].numpy()) for spec in self._session.inputs}
         return {name: torch.from_numpy(np.array(array)) for name, array in self._session.run(needed).items()}
+
+    def answers(self, dataset: Dataset) -> dict[str, Tensor]:
+        """Return the values of all samples as they are."""
+        found = [self.answer(part.feeds) for part in dataset.batches(TOGETHER)]
+        return {name: torch.cat([values[name] for values in found]) for name in found[0]}

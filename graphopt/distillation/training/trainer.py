@@ -4,32 +4,27 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
-from graphopt.distillation.augmentation import Augmentation, augmentations
-from graphopt.distillation.bridge.call import INFERENCE, Mode
+from graphopt.distillation.bridge.call import INFERENCE
 from graphopt.distillation.bridge.network import Network, State
 from graphopt.distillation.history import Epoch, History
 from graphopt.distillation.recipe import Recipe
 from graphopt.distillation.schedule import rate
-from graphopt.distillation.training.augment import Augmenter
 from graphopt.distillation.training.checkpoint import Checkpoint
-from graphopt.distillation.training.dataset import Dataset
+from graphopt.distillation.training.dataset import TOGETHER, Dataset
 from graphopt.distillation.training.interrupt import deferred_interrupt
+from graphopt.distillation.training.lesson import Lesson
 from graphopt.distillation.training.loss import Loss, Values
 from graphopt.distillation.training.optimizer import optimizer_of
 from graphopt.distillation.training.progress import Progress
-from graphopt.distillation.training.teacher import Teacher
 from graphopt.errors import TrainingError
 
 Report = Callable[[str, int, int | None], None]
 """Told what is done, how many steps of it are, and of how many."""
-
-_JUDGED = 256
-"""How many held-out samples are answered together."""
 
 
 @dataclass(eq=False)
@@ -40,8 +35,10 @@ class Trainer:
         network: the student.
         recipe: how.
         loss: of its answers.
-        teacher: who tells the right ones; None where labels do.
-        trained, held_out: the samples, those that are learnt from and those that tell how well.
+        lesson: what is learnt.
+        backward: adds the gradients of a step to those of a state, and returns the loss: `lesson.backward`, or what
+            does that in several processes.
+        held_out: the samples that tell how well.
         checkpoint: where the training is kept, if it is.
         report: told of the progress.
 
@@ -50,22 +47,16 @@ class Trainer:
     network: Network
     recipe: Recipe
     loss: Loss
-    teacher: Teacher | None
-    trained: Dataset
+    lesson: Lesson
+    backward: Callable[[State, int], float]
     held_out: Dataset | None
     checkpoint: Checkpoint | None
     report: Report
 
     def __post_init__(self) -> None:
-        self._input, *others = self.trained.feeds
-        shape = () if others else self.trained.feeds[self._input].shape
-        changes = augmentations(self.recipe.augment, shape, taught=self.teacher is not None)
-        self._check(changes, bool(others))
-        self._augment = Augmenter.of(changes, self.trained.feeds[self._input])
-        is_anew = changes or self.recipe.features  # features of all samples would fill the memory
-        self._fixed = None if is_anew else self._answers(self.trained)
-        self._told = None if self.held_out is None else self._answers(self.held_out)
-        self._mode = Mode(dropout=True, batch_statistics=self.recipe.batch_norm == "batch")
+        teacher = self.lesson.teacher
+        self._told = None if self.held_out is None or teacher is None else teacher.answers(self.held_out)
+        self._steps_per_epoch = self.lesson.steps_per_epoch
 
     def run(self, *, resume: bool = False) -> tuple[State, History]:
         """Train; return the best state and what the training was like.
@@ -88,21 +79,6 @@ class Trainer:
                     self._save(progress)
                     raise KeyboardInterrupt
         return progress.best, self._history(progress)
-
-    @property
-    def _steps_per_epoch(self) -> int:
-        """Whole batches only, but one at least: a small one would make a noisy step."""
-        return max(self.trained.count // self.recipe.batch, 1)
-
-    def _check(self, changes: Sequence[Augmentation], has_others: bool) -> None:
-        """Refuse changes that make no sense for these samples; raises TrainingError."""
-        if changes and has_others:
-            raise TrainingError(
-                f"augment={self.recipe.augment[0]} changes images where a model takes nothing else, and this one has "
-                f"{len(self.trained.feeds)} inputs; leave augment out"
-            )
-        if self.teacher is None and any(change.kind == "mixup" for change in changes):
-            raise TrainingError("mixup needs a teacher to say what a mixture is; leave it out of augment")
 
     @property
     def _held_out(self) -> int:
@@ -129,20 +105,14 @@ class Trainer:
         speed = rate(self.recipe, progress.steps, total)
         for group in progress.optimizer.param_groups:
             group["lr"] = speed
-        batch, told = self._batch(progress.steps)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self._seed(2, progress.steps))  # Dropout's
-            made = self.network.run(progress.state, batch.feeds, self.loss.student_values, self._mode)
-        loss = self.loss(made, told, batch.labels)
-        value = loss.item()
+        progress.optimizer.zero_grad()
+        value = self.backward(progress.state, progress.steps)
         if not math.isfinite(value):
             epoch = progress.steps // self._steps_per_epoch + 1
             raise TrainingError(
                 f"the loss is {value} in step {progress.steps + 1} (epoch {epoch}) at the rate {speed:.3g}; lower it, "
                 f"as in rate={self.recipe.rate / 4:.3g}, or cut gradients off with clip=1"
             )
-        progress.optimizer.zero_grad()
-        loss.backward()
         if self.recipe.clip:
             torch.nn.utils.clip_grad_norm_(list(progress.state.free.values()), self.recipe.clip)
         progress.optimizer.step()
@@ -150,26 +120,6 @@ class Trainer:
             self._follow(progress.average, progress)
         progress.steps += 1
         progress.losses += value
-
-    def _batch(self, step: int) -> tuple[Dataset, Values | None]:
-        """Return the samples of a step, changed, and what the teacher says of them."""
-        epoch, position = divmod(step, self._steps_per_epoch)
-        random = torch.Generator().manual_seed(self._seed(0, epoch))
-        order = torch.randperm(self.trained.count, generator=random)
-        chosen = order[position * self.recipe.batch : (position + 1) * self.recipe.batch]
-        batch = self.trained.take(chosen)
-        if self._fixed is not None:
-            return batch, {name: values[chosen] for name, values in self._fixed.items()}
-        random.manual_seed(self._seed(1, step))
-        feeds = {**batch.feeds, self._input: self._augment(batch.feeds[self._input], random)}
-        return Dataset(feeds, batch.labels), None if self.teacher is None else self.teacher.answer(feeds)
-
-    def _answers(self, dataset: Dataset) -> Values | None:
-        """Return what the teacher says of samples as they are."""
-        if self.teacher is None:
-            return None
-        found = [self.teacher.answer(part.feeds) for part in dataset.batches(_JUDGED)]
-        return {name: torch.cat([values[name] for values in found]) for name in found[0]}
 
     def _close(self, progress: Progress) -> None:
         """End an epoch."""
@@ -189,7 +139,7 @@ class Trainer:
 
     def _made(self, state: State, dataset: Dataset) -> Values:
         wanted = self.loss.student_values
-        found = [self.network.run(state, part.feeds, wanted, INFERENCE) for part in dataset.batches(_JUDGED)]
+        found = [self.network.run(state, part.feeds, wanted, INFERENCE) for part in dataset.batches(TOGETHER)]
         return {name: torch.cat([values[name] for values in found]) for name in wanted}
 
     def _follow(self, average: State, progress: Progress) -> None:
@@ -220,7 +170,7 @@ class Trainer:
     def _history(self, progress: Progress) -> History:
         return History(
             recipe=str(self.recipe),
-            samples=self.trained.count,
+            samples=self.lesson.samples.count,
             held_out=self._held_out,
             weights=sum(tensor.numel() for tensor in progress.state.free.values()),
             steps=progress.steps,
@@ -228,7 +178,3 @@ class Trainer:
             best=progress.best_epoch.number,
             seconds=progress.seconds,
         )
-
-    def _seed(self, purpose: int, number: int) -> int:
-        """Return the seed of the order of an epoch (0), the changes of a step (1), or the Dropout of one (2)."""
-        return ((self.recipe.seed << 40) + (purpose << 34) + number) % (1 << 63)

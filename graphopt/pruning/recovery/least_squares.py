@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from graphopt.conjugate_gradients import conjugate_gradients
 from graphopt.pruning.recovery.equations import Equations, total
 from graphopt.quantization.rows import Float64
 
@@ -24,7 +25,6 @@ UNJUDGED = 0.1
 """The ridge where nothing can be held out."""
 
 _STEPS = 100
-_PRECISION = 1e-12
 
 
 class Fit(NamedTuple):
@@ -64,7 +64,7 @@ def fit(equations: Equations, start: Fit, ridge: float, *, moves_bias: bool, sup
         if support is None:
             weight = weight + np.linalg.solve(damped, residual.transpose(0, 2, 1)).transpose(0, 2, 1)
         else:
-            weight = weight + _conjugate_gradient(damped, residual, support)
+            weight = weight + conjugate_gradients(damped, residual, support, _STEPS)
     if not moves_bias:
         return Fit(weight, start.bias)
     return Fit(weight, (equations.y - (weight @ equations.x[:, :, None])[:, :, 0]) / max(equations.count, 1))
@@ -129,28 +129,3 @@ def _damped(second: Float64, ridge: float) -> Float64:
     mean = np.clip(damped[:, index, index], 0, None).mean(axis=1, keepdims=True)
     damped[:, index, index] += ridge * np.where(mean > 0, mean, 1.0)
     return damped
-
-
-def _conjugate_gradient(second: Float64, residual: Float64, support: Support) -> Float64:
-    """Solve each row for the elements that may move: (Δ C)∘S = R∘S, Δ = Δ∘S.
-
-    The method of conjugate gradients, preconditioned by the diagonal, for all rows at once (M. Hestenes, E. Stiefel,
-    1952): a factorization for each row's own elements would cost K³ a row.
-    """
-    scale = np.diagonal(second, axis1=1, axis2=2)[:, None, :]
-    moved, left = np.zeros_like(residual), residual * support
-    steered = left / scale
-    direction, power = steered, (left * steered).sum(2, keepdims=True)
-    enough = _PRECISION * power
-    for _ in range(_STEPS):
-        pushed = (direction @ second) * support
-        bend = (direction * pushed).sum(2, keepdims=True)
-        length = np.divide(power, bend, out=np.zeros_like(power), where=bend > 0)
-        moved += length * direction
-        left = left - length * pushed
-        steered = left / scale
-        before, power = power, (left * steered).sum(2, keepdims=True)
-        if (power <= enough).all():
-            break
-        direction = steered + np.divide(power, before, out=np.zeros_like(power), where=before > 0) * direction
-    return moved

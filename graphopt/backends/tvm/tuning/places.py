@@ -17,6 +17,7 @@ import tvm
 from tvm import rpc
 
 from graphopt.backends.tvm.executor import BIG_CORES, announce_threads
+from graphopt.backends.tvm.reason import reason_of
 from graphopt.errors import MeasurementError
 
 _PATIENCE = 30.0
@@ -103,8 +104,9 @@ class TrackedMachines:
             server.get_function("runtime.config_threadpool")(BIG_CORES, threads)
             yield _There(server, server.cpu())
         except (OSError, RuntimeError) as error:  # TVM's own are of the latter
-            reason = str(error).strip().rpartition("\n")[2]
-            raise MeasurementError(f"a server with the key {self._key!r} failed: {reason}; look at its log") from error
+            raise MeasurementError(
+                f"a server with the key {self._key!r} failed: {reason_of(error)}; look at its log"
+            ) from error
 
     @contextmanager
     def _tracker(self) -> Iterator[Any]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
+from graphopt.compiler.compression_report import CompressionReport
 from graphopt.inspect.fidelity import Fidelity
 
 HEADS = ("layer", "weights", "zeros", "share")
@@ -20,37 +19,22 @@ class SparseLayer:
     zeros: int
 
 
-@dataclass(frozen=True)
-class SparsityReport:
-    """What became of a model.
+@dataclass(frozen=True, kw_only=True)
+class SparsityReport(CompressionReport):
+    """What became of a model; what is not said here, `CompressionReport` says.
 
     Attributes:
         request: what was asked for.
         method: what told which weights go.
-        recovery: how those that are left were fitted.
-        storage: how they lie in the file.
-        pipeline: that the model went through before, as text.
-        samples: how many there were, `held_out` of them for comparing alone; 0 without data.
         layers: in the order of the model.
-        sparse, recovered: answers to the held-out samples compared with the model's, before and after recovery.
-        bytes_before, bytes_after: of all constants.
-        seconds: by step.
+        sparse: answers to the held-out samples compared with the model's, before recovery; None without data.
 
     """
 
     request: str
     method: str
-    recovery: str
-    storage: str
-    pipeline: str
-    samples: int
-    held_out: int
     layers: tuple[SparseLayer, ...]
     sparse: Fidelity | None
-    recovered: Fidelity | None
-    bytes_before: int
-    bytes_after: int
-    seconds: Mapping[str, float]
 
     @property
     def weights(self) -> int:
@@ -73,7 +57,3 @@ class SparsityReport:
             (layer.name, str(layer.weights), str(layer.zeros), f"{layer.zeros / max(layer.weights, 1):.1%}")
             for layer in self.layers
         ]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data."""
-        return asdict(self)

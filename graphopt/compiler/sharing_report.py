@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
+from graphopt.compiler.compression_report import CompressionReport
 from graphopt.inspect.fidelity import Fidelity
 
 HEADS = ("layer", "weights", "values")
@@ -20,37 +19,22 @@ class SharedLayer:
     values: int
 
 
-@dataclass(frozen=True)
-class SharingReport:
-    """What became of a model.
+@dataclass(frozen=True, kw_only=True)
+class SharingReport(CompressionReport):
+    """What became of a model; what is not said here, `CompressionReport` says.
 
     Attributes:
         values: how many different ones a weight may have.
         per: which weights share them: those of a `tensor`, or of a `row` of it.
-        recovery: how they were fitted to the answers.
-        storage: how they lie in the file.
-        pipeline: that the model went through before, as text.
-        samples: how many there were, `held_out` of them for comparing alone; 0 without data.
         layers: in the order of the model.
-        shared, recovered: answers to the held-out samples compared with the model's, before and after recovery.
-        bytes_before, bytes_after: of all constants.
-        seconds: by step.
+        shared: answers to the held-out samples compared with the model's, before recovery; None without data.
 
     """
 
     values: int
     per: str
-    recovery: str
-    storage: str
-    pipeline: str
-    samples: int
-    held_out: int
     layers: tuple[SharedLayer, ...]
     shared: Fidelity | None
-    recovered: Fidelity | None
-    bytes_before: int
-    bytes_after: int
-    seconds: Mapping[str, float]
 
     @property
     def fidelity(self) -> Fidelity | None:
@@ -60,7 +44,3 @@ class SharingReport:
     def rows(self) -> list[tuple[str, ...]]:
         """Return a row a layer, under `HEADS`."""
         return [(layer.name, str(layer.weights), str(layer.values)) for layer in self.layers]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data."""
-        return asdict(self)
