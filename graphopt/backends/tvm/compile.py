@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,16 @@ class CodegenError(Exception):
     """TVM failed on nodes that it had accepted one by one; the message is its own."""
 
 
+@contextmanager
+def codegen_errors() -> Iterator[None]:
+    """Raise CodegenError for whatever TVM raises."""
+    try:
+        yield
+    except Exception as error:  # TVM raises Python's own classes, which share no closer base
+        reason = str(error).strip().rpartition("\n")[2]
+        raise CodegenError(f"{type(error).__name__}: {reason}") from error
+
+
 def compile_region(
     nodes: Sequence[ir.Node],
     inputs: Sequence[ir.Value],
@@ -53,9 +64,6 @@ def compile_region(
         CodegenError: TVM failed.
 
     """
-    try:
+    with codegen_errors():
         program = build(schedule(lower(nodes, inputs, outputs, target, kernel_of), target, decisions), target)
-    except Exception as error:  # TVM raises Python's own classes, which share no closer base
-        reason = str(error).strip().rpartition("\n")[2]
-        raise CodegenError(f"{type(error).__name__}: {reason}") from error
     return Region(export(program, path, weights), program.arena)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from graphopt.backends.tvm.build import Program, build
-from graphopt.backends.tvm.compile import CodegenError
+from graphopt.backends.tvm.compile import codegen_errors
 from graphopt.backends.tvm.lower.origins import lower_with_origins, origins, without_origins
 from graphopt.backends.tvm.lower.region import KernelOf
 from graphopt.backends.tvm.schedule.choices import ANALYSIS, DecisionTable
@@ -33,10 +33,7 @@ def compile_traced(
     decisions: DecisionTable = ANALYSIS,
 ) -> Traced:
     """Compile nodes in topological order as `compile.compile_region` does, in memory; raises CodegenError."""
-    try:
+    with codegen_errors():
         fused = fuse(lower_with_origins(nodes, inputs, outputs, target, kernel_of), target)
         program = build(schedule_kernels(without_origins(fused), target, decisions), target)
-    except Exception as error:  # TVM raises Python's own classes, which share no closer base
-        reason = str(error).strip().rpartition("\n")[2]
-        raise CodegenError(f"{type(error).__name__}: {reason}") from error
     return Traced(program, origins(fused))
