@@ -69,7 +69,8 @@ def compile_model(
 
     Native code is made for fixed shapes: say with --input-shape which, where the model leaves them free. A program
     may have code for several; the shapes of a run decide, and a batch that has none of its own runs in pieces.
-    The program lies in a directory that `graphopt run` and `graphopt.load` take.
+    The program lies in a directory that `graphopt run` and `graphopt.load` take. With --target c, or a target of
+    another machine, it holds sources and objects instead, which make builds there: one function, model_run of model.h.
 
     Examples:
       graphopt compile model.onnx -o program
@@ -78,6 +79,8 @@ def compile_model(
       graphopt compile model.onnx -o program --precision auto
       graphopt compile model.onnx -o program --calibration samples.npz
       graphopt compile model.onnx -o program --target onnxruntime --explain
+      graphopt compile model.onnx -o sources --target c
+      graphopt compile model.onnx -o board --target "cpu{mtriple=aarch64-linux-gnu mcpu=cortex-a72}"
 
     """
     from graphopt.compiler import tuned

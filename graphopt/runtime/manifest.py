@@ -14,6 +14,8 @@ FORMAT_VERSION = 4
 FILE_NAME = "manifest.json"
 WHOLE_MODEL = "optimized.onnx"
 WEIGHTS = "weights.bin"
+FREESTANDING = "freestanding"
+"""The executor of what is built and run on another machine, without any runtime of ours."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Part:
     """One call in the program: values by name in, values by name out.
 
     Attributes:
-        executor: "tvm" or "onnxruntime".
+        executor: "tvm", "onnxruntime" or `FREESTANDING`.
         file: its code, in the program's directory.
         weights: where the arrays that it takes begin in the program's file of weights, in bytes.
         arena: bytes that a run needs for what lies between inputs and outputs; of onnxruntime that is not known,
@@ -116,6 +118,11 @@ class Manifest:
     files: dict[str, str]
     report: CompileReport
     format_version: int = FORMAT_VERSION
+
+    @property
+    def is_freestanding(self) -> bool:
+        """Whether the program is to be built, and run, on another machine."""
+        return any(part.executor == FREESTANDING for variant in self.variants for part in variant.parts)
 
     def write(self, folder: Path) -> None:
         """Write the manifest into a program's directory."""

@@ -44,7 +44,7 @@ class CompiledModule:
         integrity.check_presence(folder, self._manifest.files)
         for name in self._manifest.files.keys() - ({WHOLE_MODEL} if lazily else set()):
             self._check_content(name)
-        variants = self._manifest.variants
+        variants = () if self._manifest.is_freestanding else self._manifest.variants
         self._table = DispatchTable([variant.shapes for variant in variants], self._manifest.batched)
         self._calls = [[_load(folder, part, self._manifest.threads) for part in variant.parts] for variant in variants]
 
@@ -104,8 +104,14 @@ class CompiledModule:
 
         Raises:
             RunError: a wrong name, count, dtype or shape.
+            TargetError: the program is for another machine.
 
         """
+        if self._manifest.is_freestanding:
+            raise TargetError(
+                f"the program is for {self.target}, and cannot run here: save it, build it with make in its directory, "
+                "and call model_run of its model.h there"
+            )
         values = feeding.check(self.inputs, feeds)
         try:
             feeding.check_shapes(self.inputs, values)
