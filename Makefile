@@ -24,7 +24,7 @@ lint: $(VENV)/.installed-dev
 
 runtime: $(VENV)/.installed-dev ## Run a program where nothing but graphopt-runtime is installed; print its size and time
 	rm -rf $(DEPLOYED) build
-	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir build distributions/runtime
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir build .distributions/runtime
 	$(BIN)/python -m venv $(DEPLOYED)
 	$(DEPLOYED)/bin/python -m pip install --quiet build/graphopt_runtime-*.whl
 	$(BIN)/python -m graphopt compile models/digits/digits.onnx -o build/digits.gopt

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import functools
 import os
 import platform
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 import archspec.cpu
 
+from graphopt import processors
 from graphopt.errors import TargetError
+from graphopt.processors import did_you_mean, llvm_name, vector_bits
 from graphopt.spec import Spec, SpecError, parse_spec
 
 _DOTS = frozenset({"avx512_vnni", "avx_vnni", "asimddp"})
@@ -49,6 +49,9 @@ class Target:
         l1_bytes, l2_bytes: data caches of one core.
         winograd: whether a convolution may be computed with fewer products that err by a few roundings more.
         precision: of the factors of long sums of products. It is a permission: what is faster otherwise stays exact.
+        mtriple: architecture, system and ABI of another machine, as LLVM writes them; empty for this one.
+        mattr: extensions that the processor has beyond those that its name says, as LLVM writes them: `+v,+zvl256b`.
+        weights: where a freestanding program has them, a key of `WEIGHTS`.
 
     """
 
@@ -61,6 +64,34 @@ class Target:
     l2_bytes: int
     winograd: bool = True
     precision: Precision = Precision.FP32
+    mtriple: str = ""
+    mattr: str = ""
+    weights: str = "blob"
+
+    @property
+    def architecture(self) -> str:
+        """The processor's family: `x86_64`, `aarch64`, `riscv64`, or empty for that of any C compiler."""
+        if self.kind == "c":
+            return ""
+        return self.mtriple.partition("-")[0] or platform.machine()
+
+    @property
+    def freestanding(self) -> bool:
+        """Whether a program is a C function and its kernels, for another machine, and needs no library of TVM there."""
+        return self.kind == "c" or bool(self.mtriple)
+
+    @property
+    def llvm(self) -> bool:
+        """Whether LLVM makes the code: kernels may then call its intrinsics, and functions in its own language."""
+        return self.kind != "c"
+
+    @property
+    def float16(self) -> bool:
+        """Whether a freestanding program may compute in float16.
+
+        C99 has no such type, and on RISC-V what TVM puts into objects to convert it takes it in other registers.
+        """
+        return self.llvm and self.architecture != "riscv64"
 
     @property
     def int8_dot(self) -> bool:
@@ -93,8 +124,10 @@ class Target:
 
     @property
     def vector_registers(self) -> int:
-        """How many vector registers code may use."""
-        return 32 if self.vector_bits == 512 or platform.machine() == "aarch64" else 16
+        """How many vector registers code may use; of numbers one by one, four are taken for a vector."""
+        if not self.architecture or (self.architecture == "riscv64" and "v" not in self.features):
+            return _SCALAR_REGISTERS * 32 // self.vector_bits
+        return 32 if self.vector_bits == 512 or self.architecture in {"aarch64", "riscv64"} else 16
 
     @property
     def vectors_per_cycle(self) -> int:
@@ -122,7 +155,11 @@ class Target:
         return self.vector_bits // bits
 
     def __str__(self) -> str:
+        if self.kind == "c":
+            return str(Spec(self.kind, {"weights": self.weights}))
         options = {"mcpu": self.mcpu, "cores": str(self.cores)}
+        if self.mtriple:
+            options = {"mtriple": self.mtriple, "mcpu": self.mcpu, **({"mattr": self.mattr} if self.mattr else {})}
         if not self.winograd:
             options["winograd"] = "false"
         if self.precision is not Precision.FP32:
@@ -131,20 +168,35 @@ class Target:
 
 
 KINDS = {
-    "cpu": "native code for this machine's processor, compiled by TVM through LLVM",
+    "cpu": "native code for this machine's processor, or with mtriple for another one, compiled by TVM through LLVM",
+    "c": "C99 sources that need no library, for any C compiler and any processor",
     "onnxruntime": "an optimized ONNX file, run by onnxruntime",
 }
-_OPTIONS = ("mcpu", "cores", "winograd", "precision")
+_OPTIONS: dict[str, tuple[str, ...]] = {
+    "cpu": ("mcpu", "cores", "winograd", "precision", "mtriple", "mattr"),
+    "c": ("weights",),
+    "onnxruntime": ("mcpu", "cores", "winograd", "precision"),
+}
+WEIGHTS = {
+    "arrays": "constant arrays in C sources, which any compiler takes",
+    "blob": "a binary file that the assembler includes, quick to write and to build",
+}
+_SCALAR_REGISTERS = 32
+"""For float32, of processors without vectors that have floats at all."""
+_NOT_ELF = "apple", "darwin", "windows"
+_SMALL_L1_BYTES, _SMALL_L2_BYTES = 32 << 10, 512 << 10
+"""The caches of a machine that nothing is known of."""
 
 
 def parse_target(text: str) -> Target:
     """Read a target such as `cpu`, `cpu{cores=1}` or `cpu{mcpu=haswell}`; what is not said is detected here.
 
     `cpu{winograd=false}` computes every product of a convolution, `cpu{precision=bf16}` multiplies in bfloat16.
+    `cpu{mtriple=aarch64-linux-gnu mcpu=cortex-a72}` and `c` are other machines, and programs for them freestanding.
 
     Raises:
-        TargetError: unknown kind, option or processor, or one that this machine cannot execute; bfloat16 where the
-            processor does not multiply it.
+        TargetError: unknown kind, option or processor, or one that this machine cannot execute, nor compile for;
+            bfloat16 where the processor does not multiply it.
 
     """
     try:
@@ -152,15 +204,12 @@ def parse_target(text: str) -> Target:
     except SpecError as error:
         raise TargetError(f"cannot read target: {error}; write for example cpu or cpu{{cores=2}}") from error
     if spec.name not in KINDS:
-        raise TargetError(f"unknown target {spec.name!r}{_suggest(spec.name, KINDS)}; there are {', '.join(KINDS)}")
+        raise TargetError(f"unknown target {spec.name!r}{did_you_mean(spec.name, KINDS)}; there are {', '.join(KINDS)}")
     for option in spec.options:
-        if option not in _OPTIONS:
-            raise TargetError(f"target {spec.name!r} has no option {option!r}; it has {', '.join(_OPTIONS)}")
-    target = host(spec.name)
-    if "mcpu" in spec.options:
-        target = _with_mcpu(target, spec.options["mcpu"])
-    if "cores" in spec.options:
-        target = dataclasses.replace(target, cores=_core_count(spec.options["cores"]))
+        if option not in _OPTIONS[spec.name]:
+            known = ", ".join(_OPTIONS[spec.name])
+            raise TargetError(f"target {spec.name!r} has no option {option!r}; it has {known}")
+    target = _machine(spec)
     if "winograd" in spec.options:
         target = dataclasses.replace(target, winograd=_truth("winograd", spec.options["winograd"]))
     return with_precision(target, spec.options["precision"]) if "precision" in spec.options else target
@@ -190,9 +239,9 @@ def host(kind: str = "cpu") -> Target:
     processor = archspec.cpu.host()
     return Target(
         kind=kind,
-        mcpu=_llvm_name(processor),
+        mcpu=llvm_name(processor),
         features=features,
-        vector_bits=_vector_bits(features),
+        vector_bits=vector_bits(features),
         cores=available_cores(),
         l1_bytes=_cache_bytes("index0", 32 << 10),
         l2_bytes=_cache_bytes("index2", 512 << 10),
@@ -212,37 +261,66 @@ def last_cache_bytes() -> int:
     return max((_cache_bytes(index, 0) for index in indices), default=0) or 32 << 20
 
 
+def _machine(spec: Spec) -> Target:
+    """Return the machine that a target is for, apart from how it computes."""
+    if spec.name == "c":
+        return _any_machine(spec.options.get("weights", "arrays"))
+    if "mtriple" in spec.options:
+        return _other_machine(spec.options)
+    if "mattr" in spec.options:
+        raise TargetError(
+            "option mattr of a target is for other machines; say which with mtriple, as in riscv64-linux-gnu"
+        )
+    target = host(spec.name)
+    if "mcpu" in spec.options:
+        target = _with_mcpu(target, spec.options["mcpu"])
+    return dataclasses.replace(target, cores=_core_count(spec.options["cores"])) if "cores" in spec.options else target
+
+
+def _any_machine(weights: str) -> Target:
+    """Return the machine of C: loops over four numbers, which compilers make vectors of where there are some.
+
+    Winograd takes several times the memory, which small machines have not.
+    """
+    if weights not in WEIGHTS:
+        raise TargetError(f"option weights={weights} of a target must be one of {', '.join(WEIGHTS)}")
+    caches = _SMALL_L1_BYTES, _SMALL_L2_BYTES
+    return Target("c", "generic", frozenset(), 128, 1, *caches, winograd=False, weights=weights)
+
+
+def _other_machine(options: Mapping[str, str]) -> Target:
+    """Return a machine that is not this one."""
+    mtriple = options["mtriple"]
+    architecture = mtriple.partition("-")[0]
+    if architecture not in processors.GENERIC or mtriple == architecture:
+        raise TargetError(
+            f"option mtriple={mtriple} of a target must begin with one of {', '.join(processors.GENERIC)}, and name a "
+            "system, as aarch64-linux-gnu does; for any other processor take target c"
+        )
+    if foreign := next((system for system in _NOT_ELF if system in mtriple), None):
+        raise TargetError(f"option mtriple={mtriple} of a target must be of a system with ELF objects, not {foreign}")
+    if options.get("cores", "1") != "1":
+        raise TargetError(f"option cores={options['cores']} of a target must be 1: programs for other machines use one")
+    mcpu = options.get("mcpu", processors.GENERIC[architecture])
+    mattr = options.get("mattr", "")
+    features = processors.features(architecture, mcpu) | processors.extensions(architecture, mattr)
+    caches = _SMALL_L1_BYTES, _SMALL_L2_BYTES
+    return Target("cpu", mcpu, features, vector_bits(features), 1, *caches, mtriple=mtriple, mattr=mattr)
+
+
 def _with_mcpu(target: Target, mcpu: str) -> Target:
     known = _processors()
     if mcpu == target.mcpu:
         return target
     if mcpu not in known:
-        raise TargetError(f"unknown processor {mcpu!r}{_suggest(mcpu, known)}")
+        raise TargetError(f"unknown processor {mcpu!r}{did_you_mean(mcpu, known)}")
     features = frozenset(known[mcpu].features)
     if missing := sorted(features - target.features):
-        raise TargetError(f"this machine cannot execute code for {mcpu!r}: it lacks {', '.join(missing)}")
-    return dataclasses.replace(target, mcpu=mcpu, features=features, vector_bits=_vector_bits(features))
-
-
-@functools.cache
-def _processors() -> dict[str, archspec.cpu.Microarchitecture]:
-    """Return the kinds of processors by the names that LLVM has for them."""
-    return {_llvm_name(processor): processor for processor in archspec.cpu.TARGETS.values()}
-
-
-def _llvm_name(processor: archspec.cpu.Microarchitecture) -> str:
-    try:
-        flags: str = processor.optimization_flags("clang", "18.0")
-    except archspec.cpu.UnsupportedMicroarchitecture:
-        return str(processor.name)
-    marks = [word.partition("=")[2] for word in flags.split() if word.startswith(("-mcpu=", "-march="))]
-    return marks[-1] if marks else str(processor.name)
-
-
-def _vector_bits(features: frozenset[str]) -> int:
-    if "avx512f" in features:
-        return 512
-    return 256 if "avx2" in features else 128
+        raise TargetError(
+            f"this machine cannot execute code for {mcpu!r}: it lacks {', '.join(missing)}; to compile for another "
+            "machine, say which with mtriple"
+        )
+    return dataclasses.replace(target, mcpu=mcpu, features=features, vector_bits=vector_bits(features))
 
 
 def _why_no_bf16(target: Target) -> str:
@@ -272,8 +350,3 @@ def _cache_bytes(index: str, default: int) -> int:
     except OSError:
         return default
     return int(text.removesuffix("K")) << 10 if text.endswith("K") else default
-
-
-def _suggest(name: str, known: Collection[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -18,7 +18,7 @@ from graphopt.errors import TargetError
 from tests.networks import network
 
 ROOT = Path(__file__).parent.parent
-RUNTIME = ROOT / "distributions" / "runtime"
+RUNTIME = ROOT / ".distributions" / "runtime"
 DEPENDENCIES = {"archspec", "msgspec", "numpy", "tvm_ffi", "xxhash"}
 OF_THOSE = {"_cython_3_3_0", "cython_runtime", "ml_dtypes", "typing_extensions"}
 """What those import in their turn, where it is installed."""

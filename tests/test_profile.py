@@ -102,6 +102,7 @@ def test_the_table_names_nodes_and_peaks() -> None:
     ("arguments", "code", "sentence"),
     [
         (["--target", "onnxruntime"], 5, "the target onnxruntime has none; take cpu"),
+        (["--target", "c"], 5, "a profile is of this machine, and target c{weights=arrays} is another; take cpu"),
         (["--batch", "2", "--input-shape", "x:1,3,8,8"], 3, "has the fixed batch 1"),
         (["--top", "0"], 2, "--top"),
     ],

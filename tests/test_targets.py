@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from graphopt import processors
 from graphopt.errors import TargetError
 from graphopt.targets import Precision, available_cores, host, parse_target, with_precision
 
@@ -28,20 +29,70 @@ def test_a_printed_target_parses_to_itself(text: str) -> None:
     [
         ("gpu", "unknown target 'gpu'"),
         ("cpuu", "did you mean 'cpu'"),
-        ("cpu{speed=9}", "has no option 'speed'; it has mcpu, cores, winograd, precision"),
+        ("cpu{speed=9}", "has no option 'speed'; it has mcpu, cores, winograd, precision, mtriple, mattr"),
         ("cpu{cores=0}", "must be a whole number of at least 1"),
         ("cpu{cores=two}", "must be a whole number"),
         ("cpu{winograd=off}", "option winograd=off of a target must be true or false"),
         ("cpu{precision=fp16}", "unknown precision 'fp16'; there are fp32, bf16, auto"),
         ("onnxruntime{precision=bf16}", "target 'onnxruntime' has no precision but that of the model"),
         ("cpu{mcpu=z80}", "unknown processor 'z80'"),
-        ("cpu{mcpu=a64fx}", "this machine cannot execute"),
+        ("cpu{mcpu=a64fx}", "this machine cannot execute.*to compile for another machine, say which with mtriple"),
+        ("cpu{mtriple=arm-none-eabi}", "must begin with one of aarch64, riscv64, x86_64.*take target c"),
+        ("cpu{mtriple=aarch64}", "and name a system, as aarch64-linux-gnu does"),
+        ("cpu{mtriple=aarch64-apple-darwin}", "must be of a system with ELF objects, not apple"),
+        ("cpu{mtriple=aarch64-linux-gnu mcpu=cortex-a27}", "unknown processor 'cortex-a27' of aarch64 .did you mean"),
+        ("cpu{mtriple=x86_64-linux-gnu mcpu=cortex-a72}", "unknown processor 'cortex-a72' of x86_64"),
+        ("cpu{mtriple=riscv64-linux-gnu mattr=+q}", r"unknown extension '\+q' of riscv64; there are \+v, \+zvl256b"),
+        ("cpu{mtriple=aarch64-linux-gnu cores=2}", "option cores=2 of a target must be 1"),
+        ("cpu{mattr=+v}", "option mattr of a target is for other machines"),
+        ("c{mcpu=cortex-m4}", "target 'c' has no option 'mcpu'; it has weights"),
+        ("c{weights=files}", "option weights=files of a target must be one of arrays, blob"),
         ("cpu{", "cannot read target"),
     ],
 )
 def test_a_bad_target_is_one_sentence(text: str, sentence: str) -> None:
     with pytest.raises(TargetError, match=sentence):
         parse_target(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "bits", "registers", "has", "lacks"),
+    [
+        ("cpu{mtriple=aarch64-linux-gnu mcpu=cortex-a72}", 128, 32, {"fma", "float16"}, {"int8_dot"}),
+        ("cpu{mtriple=aarch64-linux-gnu mcpu=cortex-a76}", 128, 32, {"fma", "int8_dot", "signed_dot"}, {"bf16"}),
+        ("cpu{mtriple=aarch64-linux-gnu mcpu=neoverse-v1}", 128, 32, {"int8_dot"}, {"signed_dot"}),
+        ("cpu{mtriple=aarch64-linux-gnu mattr=+dotprod}", 128, 32, {"int8_dot"}, set()),
+        ("cpu{mtriple=riscv64-linux-gnu}", 128, 8, {"llvm"}, {"int8_dot", "float16"}),
+        ("cpu{mtriple=riscv64-linux-gnu mattr=+v}", 128, 32, {"llvm"}, {"float16"}),
+        ("cpu{mtriple=riscv64-linux-gnu mcpu=spacemit-x60}", 256, 32, {"llvm"}, set()),
+        ("cpu{mtriple=riscv64-linux-gnu mcpu=sifive-x280}", 512, 32, {"llvm"}, set()),
+        ("cpu{mtriple=x86_64-linux-gnu mcpu=x86-64-v2}", 128, 16, {"llvm"}, {"fma"}),
+        ("cpu{mtriple=x86_64-linux-gnu mcpu=x86-64-v3}", 256, 16, {"fma"}, {"int8_dot"}),
+        ("cpu{mtriple=x86_64-linux-gnu mcpu=x86-64-v4}", 512, 32, {"fma"}, {"int8_dot"}),
+        ("cpu{mtriple=x86_64-linux-gnu mcpu=icelake-client}", 512, 32, {"int8_dot"}, {"bf16"}),
+        ("c", 128, 8, set(), {"llvm", "fma", "winograd", "float16"}),
+    ],
+)
+def test_another_machine_is_known_by_its_processor(
+    text: str, bits: int, registers: int, has: set[str], lacks: set[str]
+) -> None:
+    target = parse_target(text)
+    assert target.freestanding
+    assert (target.vector_bits, target.vector_registers, target.cores) == (bits, registers, 1)
+    assert all(getattr(target, fact) for fact in has)
+    assert not any(getattr(target, fact) for fact in lacks)
+    assert parse_target(str(target)) == target
+
+
+@pytest.mark.parametrize("architecture", ["aarch64", "riscv64"])
+def test_processors_have_what_llvm_says(architecture: str) -> None:
+    from tvm.target import Target, codegen
+
+    for mcpu in processors.names(architecture):
+        facts = {"kind": "llvm", "mtriple": f"{architecture}-linux-gnu", "mcpu": mcpu}
+        said = {str(feature) for feature in codegen.llvm_get_cpu_features(Target(facts))}
+        known = {linux for llvm, linux in processors.EXTENSIONS[architecture].items() if llvm in said}
+        assert processors.features(architecture, mcpu) - processors.BASELINE[architecture] == known, mcpu
 
 
 def test_an_older_processor_of_the_family_has_fewer_features() -> None:

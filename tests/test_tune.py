@@ -258,6 +258,7 @@ def test_a_cache_that_cannot_be_made_is_said_before_the_work(monkeypatch: pytest
         (["--tracker", "localhost:9190"], 2, "--tracker and --key belong together"),
         (["--tracker", "nowhere", "--key", "box"], 9, "'nowhere' is no address of a tracker; write HOST:PORT"),
         (["--target", "onnxruntime"], 5, "the target onnxruntime has none; take cpu"),
+        (["--target", "c"], 5, "tuning measures on this machine, and target c{weights=arrays} is another; take cpu"),
         (["--target", "cpu{colour=red}"], 5, "has no option 'colour'"),
         (["--batch", "2", "--input-shape", "x:1,8,9,9"], 3, "has the fixed batch 1"),
     ],

@@ -82,6 +82,8 @@ def compile_model(
     Native code is made for fixed shapes: say with --input-shape which, where the model leaves them free. A program
     may have code for several; the shapes of a run decide, and a batch that has none of its own runs in pieces.
     `graphopt run` and `graphopt.load` take the program as one file, NAME.gopt, or as a directory.
+    The program lies in a directory that `graphopt run` and `graphopt.load` take. With --target c, or a target of
+    another machine, it holds sources and objects instead, which make builds there: one function, model_run of model.h.
 
     Examples:
       graphopt compile model.onnx -o model.gopt
@@ -92,6 +94,8 @@ def compile_model(
       graphopt compile model.onnx -o model.gopt --signing-key private.pem
       graphopt compile model.onnx -o program --calibration samples.npz
       graphopt compile model.onnx -o program --target onnxruntime --explain
+      graphopt compile model.onnx -o sources --target c
+      graphopt compile model.onnx -o board --target "cpu{mtriple=aarch64-linux-gnu mcpu=cortex-a72}"
 
     """
     from graphopt.compiler import tuned

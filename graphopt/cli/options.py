@@ -145,7 +145,7 @@ PresetName = Annotated[
     ),
 ]
 TargetText = Annotated[
-    str, typer.Option("--target", metavar="TARGET", help="What to compile for: cpu, cpu{mcpu=haswell}, onnxruntime.")
+    str, typer.Option("--target", metavar="TARGET", help="What to compile for: cpu, cpu{mcpu=haswell}, c, onnxruntime.")
 ]
 Threads = Annotated[
     int | None,

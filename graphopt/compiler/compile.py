@@ -22,6 +22,7 @@ from graphopt.calibration.preprocessing import Preprocessing
 from graphopt.calibration.source import Data
 from graphopt.compiler import tuned
 from graphopt.compiler.emit import Emitted, emit
+from graphopt.compiler.freestanding import emit_freestanding
 from graphopt.compiler.identity import cache_key, with_external_data
 from graphopt.compiler.optimize import optimize
 from graphopt.compiler.package import Package
@@ -78,7 +79,9 @@ def compile(  # noqa: A001, PLR0913  # the name that the tool is known by, and a
 
     Args:
         model: a path, serialized bytes, a ModelProto or an IR model; it stays untouched.
-        target: what to compile for (`graphopt.targets`): `cpu` is this machine.
+        target: what to compile for (`graphopt.targets`): `cpu` is this machine. With `c`, or `cpu{mtriple=…}`, the
+            program is for another one: `save` writes sources and objects that `make` builds there, and a run is
+            refused.
         shapes: dimensions to fix, by input name, as in `{"x": [8, 3, 224, 224]}`; or a list of such sets,
             `[{"x": [1, 3, 224, 224]}, {"x": [8, 3, 224, 224]}]`, one a variant. The program takes no other size
             in a dimension where all sets say the same.
@@ -161,6 +164,8 @@ class _Build:
         """Emit each variant; rows that fix the same shapes make one."""
         if self.target.kind == "onnxruntime":
             return [_nothing_emitted(optimized, "the target is onnxruntime", ())]
+        if self.target.freestanding:
+            return [self._emit_freestanding(optimized, folder)]
         package = Package(folder)
         emitted: dict[tuple[tuple[int, ...], ...], Emitted] = {}
         for row in self.rows:
@@ -171,14 +176,28 @@ class _Build:
                 shapes = tuple(map(static_shape, specialization.model.graph.inputs))
                 if shapes in emitted:
                     continue
-                inline_kernels(specialization.model)  # other shapes may make other kernels
-                specialized, _ = optimize(specialization.model, SHAPE_FOLDING, target=self.target)
+                specialized = self._folded(specialization.model)
             with self._stage("generate code"):
                 emitted[shapes] = emit(specialized, self.target, package, self.decisions)
         return list(emitted.values())
 
+    def _emit_freestanding(self, optimized: ir.Model, folder: Path) -> Emitted:
+        if len(self.rows) > 1:
+            raise TargetError(f"target {self.target} takes one set of shapes, and {len(self.rows)} are given")
+        with self._stage("specialize"):
+            specialization = specialize(optimized, self.rows[0])
+            if specialization.model is None:
+                raise TargetError(f"target {self.target} needs fixed shapes: {specialization.obstacle}")
+            specialized = self._folded(specialization.model)
+        with self._stage("generate code"):
+            return emit_freestanding(specialized, self.target, folder, self.decisions)
+
+    def _folded(self, model: ir.Model) -> ir.Model:
+        inline_kernels(model)  # other shapes may make other kernels
+        return optimize(model, SHAPE_FOLDING, target=self.target)[0]
+
     def _prove(self, optimized: ir.Model, emitted: Sequence[Emitted]) -> Batchwise:
-        if not any(one.parts for one in emitted):
+        if self.target.freestanding or not any(one.parts for one in emitted):
             return Batchwise()
         with self._stage("specialize"):
             return prove_batchwise(optimized)
@@ -193,7 +212,7 @@ class _Build:
         return Manifest(
             graphopt_version=__version__,
             target=str(self.target),
-            machine=_machine(self.target) if variants else None,
+            machine=_machine(self.target) if variants and not self.target.freestanding else None,
             threads=self.target.cores,
             inputs=tuple(map(tensor_spec, self.model.graph.inputs)),
             outputs=tuple(map(tensor_spec, self.model.graph.outputs)),
@@ -258,4 +277,6 @@ def _quantized(
 def _with_threads(target: Target, threads: int) -> Target:
     if threads < 1:
         raise TargetError(f"threads={threads} must be at least 1")
+    if target.freestanding and threads > 1:
+        raise TargetError(f"threads={threads} must be 1 for target {target}: programs for other machines use one")
     return dataclasses.replace(target, cores=threads)

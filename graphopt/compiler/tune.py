@@ -129,6 +129,8 @@ def tune(
     facts = target if isinstance(target, Target) else parse_target(target)
     if facts.kind == "onnxruntime":
         raise TargetError("tuning is for native code, and the target onnxruntime has none; take cpu")
+    if facts.freestanding:
+        raise TargetError(f"tuning measures on this machine, and target {facts} is another; take cpu")
     begun = time.monotonic()
     place = TrackedMachines(tracker.address, tracker.key) if tracker else ThisMachine()
     tuned.check_place()

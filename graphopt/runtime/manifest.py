@@ -22,9 +22,11 @@ FORMAT_VERSION = 5
 FILE_NAME = "manifest.json"
 WHOLE_MODEL = "optimized.onnx"
 WEIGHTS = "weights.bin"
+FREESTANDING = "freestanding"
+"""The executor of what is built and run on another machine, without any runtime of ours."""
 
 _Size = Annotated[int, msgspec.Meta(ge=0)]
-_Executor = Annotated[str, msgspec.Meta(pattern="^(tvm|onnxruntime)$")]
+_Executor = Annotated[str, msgspec.Meta(pattern="^(tvm|onnxruntime|freestanding)$")]
 _Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -33,7 +35,7 @@ class Part:
     """One call in the program: values by name in, values by name out.
 
     Attributes:
-        executor: "tvm" or "onnxruntime".
+        executor: "tvm", "onnxruntime" or `FREESTANDING`.
         file: its code, in the program's directory.
         weights: where the arrays that it takes begin in the program's file of weights, in bytes.
         arena: bytes that a run needs for what lies between inputs and outputs; of onnxruntime that is not known,
@@ -169,6 +171,11 @@ class Manifest:
     provenance: Provenance
     report: CompileReport
 
+    @property
+    def is_freestanding(self) -> bool:
+        """Whether the program is to be built, and run, on another machine."""
+        return any(part.executor == FREESTANDING for variant in self.variants for part in variant.parts)
+
     def write(self, folder: Path) -> None:
         """Write the manifest into a program's directory."""
         program = msgspec.json.format(msgspec.json.encode(self), indent=1)
@@ -222,7 +229,7 @@ def _mistake(manifest: Manifest) -> str:
     inputs = {spec.name for spec in manifest.inputs}
     if strange := set(manifest.batched) - inputs:
         return f"there is no input {min(strange)!r}"
-    if manifest.variants and manifest.machine is None:
+    if manifest.variants and manifest.machine is None and not manifest.is_freestanding:
         return "native code is for no machine"
     for variant in manifest.variants:
         if variant.shapes.keys() != inputs:

@@ -20,7 +20,7 @@ from graphopt.runtime import integrity, signature
 from graphopt.runtime.benchmark import Timing, measure
 from graphopt.runtime.contents import Contents
 from graphopt.runtime.dispatch import DispatchTable, Step
-from graphopt.runtime.forms import open_program, write_program
+from graphopt.runtime.forms import SUFFIX, open_program, write_program
 from graphopt.runtime.manifest import FILE_NAME, WEIGHTS, WHOLE_MODEL, CompileReport, Manifest, Part, Provenance
 from graphopt.targets import host
 from graphopt.tensors import Array, TensorSpec
@@ -62,6 +62,8 @@ class CompiledModule:
         for name in self._manifest.files.keys() - ({WHOLE_MODEL} if lazily else set()):
             self._check_content(name)
         variants, threads = self._manifest.variants, self._manifest.threads
+        if self._manifest.is_freestanding:
+            variants = ()
         self._table = DispatchTable([variant.shapes for variant in variants], self._manifest.batched)
         self._calls = [[_load(self._contents, part, threads) for part in variant.parts] for variant in variants]
 
@@ -131,8 +133,14 @@ class CompiledModule:
 
         Raises:
             RunError: a wrong name, count, dtype or shape.
+            TargetError: the program is for another machine.
 
         """
+        if self._manifest.is_freestanding:
+            raise TargetError(
+                f"the program is for {self.target}, and cannot run here: save it, build it with make in its directory, "
+                "and call model_run of its model.h there"
+            )
         values = feeding.check(self.inputs, feeds)
         try:
             feeding.check_shapes(self.inputs, values)
@@ -160,8 +168,14 @@ class CompiledModule:
         Raises:
             OutputError: it cannot be written there.
             ModelError: the key is none.
+            TargetError: it is a program to be built, which takes a directory.
 
         """
+        if self._manifest.is_freestanding and Path(path).suffix == SUFFIX:
+            raise TargetError(
+                f"a program for target {self.target} is built by make, in a directory; save it under a name without "
+                f"{SUFFIX}"
+            )
         files = self._files()
         if signing_key is not None:
             files[signature.FILE_NAME] = np.frombuffer(signature.sign(files, Path(signing_key)), np.uint8)

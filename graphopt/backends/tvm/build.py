@@ -13,12 +13,15 @@ from tvm import relax
 from tvm.relax import vm_build
 
 from graphopt.backends.tvm.codegen import compile_kernels
-from graphopt.backends.tvm.memory.plan import plan_memory
+from graphopt.backends.tvm.memory.plan import Planned, plan_memory
 from graphopt.backends.tvm.weights import WeightWriter
 from graphopt.errors import TargetError
 from graphopt.targets import Precision, Target
 
 _CHECKS = frozenset({"vm.builtin.check_tensor_info", "vm.builtin.match_shape"})
+_RISCV, _RISCV_ABI = "riscv64", "lp64d"
+_RISCV_LINUX = ("+m", "+a", "+f", "+d", "+c")
+"""What Linux asks of every processor, and LLVM's generic one lacks; the ABI passes floats in registers."""
 _LINKERS = ("g++", "gcc", "clang++", "clang", "c++", "cc")
 
 
@@ -36,21 +39,35 @@ class Program:
 
 def tvm_target(target: Target) -> tvm.target.Target:
     """Return a target as TVM knows it."""
+    if not target.llvm:
+        return tvm.target.Target({"kind": target.kind})
     asked = {
         "+avx512bf16": target.precision is Precision.BF16 and target.bf16,
         "+avx512vnni": "avx512_vnni" in target.features,
     }  # archspec takes a processor that lacks anything of its kind, as a Cooper Lake may, for its predecessor
     attributes = [attribute for attribute, is_asked in asked.items() if is_asked]
-    facts = {"kind": "llvm", "mcpu": target.mcpu, "num-cores": target.cores}
+    facts: dict[str, Any] = {"kind": "llvm", "mcpu": target.mcpu, "num-cores": target.cores}
+    if target.mtriple:
+        facts["mtriple"] = target.mtriple
+        attributes += [one for one in target.mattr.split(",") if one]
+    if target.architecture == _RISCV:
+        facts["mabi"] = _RISCV_ABI
+        attributes = [*_RISCV_LINUX, *attributes]
     return tvm.target.Target({**facts, "mattr": attributes} if attributes else facts)
+
+
+def plan(module: tvm.IRModule, target: Target) -> tuple[Planned, tuple[Any, ...]]:
+    """Return a scheduled module with each tensor at its place, and the weights that `main` takes behind its inputs."""
+    code, weights = _without_constants(module)
+    with tvm_target(target):
+        return plan_memory(_with_allocations()(code)), weights
 
 
 def build(module: tvm.IRModule, target: Target) -> Program:
     """Compile a scheduled module to native code, as `relax.build` does but for the kernels."""
-    code, weights = _without_constants(module)
+    planned, weights = plan(module, target)
     machine = tvm_target(target)
     with machine:
-        planned = plan_memory(_with_allocations()(code))
         lowered = _without_checks(_for_virtual_machine()(planned.module))
     builder = relax.ExecBuilder()
     kernels = vm_build._vmcodegen(builder, lowered)  # noqa: SLF001  # the version of TVM is fixed, see `abi`

@@ -18,7 +18,7 @@ from graphopt.targets import available_cores
 
 _KERNELS_PER_MODULE = 4
 """Few, so that the cores finish together; each module takes some milliseconds of its own."""
-_LOWERING = {"s_tir.LoopPartition": {"partition_const_loop": True}}
+LOWERING = {"s_tir.LoopPartition": {"partition_const_loop": True}}
 """How TVM lowers kernels: loops of known length are partitioned as well, where a schedule peels their last turn."""
 
 
@@ -39,7 +39,7 @@ def compile_kernels(module: tvm.IRModule, target: tvm.target.Target) -> list[Any
 def generate(kernels: Mapping[Any, tirx.PrimFunc], target: tvm.target.Target) -> Any:
     """Return the code of kernels as a `tvm.runtime.Module`."""
     register_pipeline()
-    with tvm.transform.PassContext(config=_LOWERING):  # each thread has its own
+    with tvm.transform.PassContext(config=LOWERING):  # each thread has its own
         return tvm.tirx.build(tvm.IRModule(dict(kernels)), target=target, pipeline=PIPELINE)
 
 

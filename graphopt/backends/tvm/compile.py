@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,15 @@ class CodegenError(Exception):
     """TVM failed on nodes that it had accepted one by one; the message is its own."""
 
 
+@contextmanager
+def codegen_errors() -> Iterator[None]:
+    """Raise CodegenError for whatever TVM raises."""
+    try:
+        yield
+    except Exception as error:  # TVM raises Python's own classes, which share no closer base
+        raise CodegenError(f"{type(error).__name__}: {reason_of(error)}") from error
+
+
 def compile_region(
     nodes: Sequence[ir.Node],
     inputs: Sequence[ir.Value],
@@ -54,8 +64,6 @@ def compile_region(
         CodegenError: TVM failed.
 
     """
-    try:
+    with codegen_errors():
         program = build(schedule(lower(nodes, inputs, outputs, target, kernel_of), target, decisions), target)
-    except Exception as error:  # TVM raises Python's own classes, which share no closer base
-        raise CodegenError(f"{type(error).__name__}: {reason_of(error)}") from error
     return Region(export(program, path, weights), program.arena)

@@ -13,7 +13,8 @@ from tvm_ffi import structural_map
 from graphopt.backends.tvm.microkernel.narrowing import narrow_together
 
 PIPELINE = "graphopt"
-_ON_STACK = "disable_lower_builtin"
+ON_STACK = "disable_lower_builtin"
+"""The annotation of a buffer that takes no memory of the runtime."""
 _LARGEST = 8 << 10
 """Bytes of a buffer on the stack. TVM's own limit is 1024, less than the registers of a processor hold: tiles of sums
 would come from its pool, at two calls a tile, and never be in registers."""
@@ -47,4 +48,4 @@ def _mark(allocation: tirx.AllocBuffer) -> tirx.AllocBuffer:
     if not all(isinstance(extent, tirx.IntImm) for extent in buffer.shape):
         return allocation
     size = math.prod(map(int, buffer.shape)) * tvm.DataType(buffer.dtype).bits * tvm.DataType(buffer.dtype).lanes // 8
-    return tirx.AllocBuffer(buffer, {_ON_STACK: tirx.IntImm("int32", 1)}) if size <= _LARGEST else allocation
+    return tirx.AllocBuffer(buffer, {ON_STACK: tirx.IntImm("int32", 1)}) if size <= _LARGEST else allocation

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from graphopt.backends.tvm.build import Program, build
-from graphopt.backends.tvm.compile import CodegenError
+from graphopt.backends.tvm.compile import codegen_errors
 from graphopt.backends.tvm.lower.origins import lower_with_origins, origins, without_origins
 from graphopt.backends.tvm.lower.region import KernelOf
-from graphopt.backends.tvm.reason import reason_of
 from graphopt.backends.tvm.schedule.choices import ANALYSIS, DecisionTable
 from graphopt.backends.tvm.schedule.module import fuse, schedule_kernels
 from graphopt.targets import Target
@@ -34,9 +33,7 @@ def compile_traced(
     decisions: DecisionTable = ANALYSIS,
 ) -> Traced:
     """Compile nodes in topological order as `compile.compile_region` does, in memory; raises CodegenError."""
-    try:
+    with codegen_errors():
         fused = fuse(lower_with_origins(nodes, inputs, outputs, target, kernel_of), target)
         program = build(schedule_kernels(without_origins(fused), target, decisions), target)
-    except Exception as error:  # TVM raises Python's own classes, which share no closer base
-        raise CodegenError(f"{type(error).__name__}: {reason_of(error)}") from error
     return Traced(program, origins(fused))

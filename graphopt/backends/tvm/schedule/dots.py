@@ -38,9 +38,12 @@ def neighbours(kernel: KernelSchedule, block: Block) -> int | None:
 
 
 def mark_dot(kernel: KernelSchedule, block: Block, loop: Loop) -> None:
-    """Mark the loop over neighbours around that over lanes, or the latter where there are none, for `call_sums`."""
+    """Mark the loop over neighbours around that over lanes, or the latter where there are none, for `call_sums`.
+
+    Where LLVM does not make the code, the loops stay.
+    """
     schedule, dtype, together = kernel.schedule, _narrow_dtype(kernel, block), neighbours(kernel, block)
-    if dtype is not None and together is not None:
+    if dtype is not None and together is not None and kernel.target.llvm:
         text = definition(kernel.target, dtype, together)
         schedule.annotate(schedule.get_loops(block)[0], "pragma_import_llvm", text)
         schedule.annotate(loop, _SUMMED, together)

@@ -45,7 +45,8 @@ def schedule_kernel(function: tirx.PrimFunc, target: Target, choices: Choices | 
     kernel = KernelSchedule(unscheduled, target, Choices() if choices is None else choices)
     apply_template(kernel)
     (arranged,) = kernel.schedule.mod.functions.values()
-    scheduled = allow_narrowing(call_sums(prefetch_weights(arranged)), target)
+    asking = prefetch_weights(arranged) if target.llvm else arranged  # C has no word for it
+    scheduled = allow_narrowing(call_sums(asking), target)
     return scheduled.with_attrs(function.attrs) if function.attrs else scheduled
 
 
