@@ -19,7 +19,7 @@ from graphopt.ir.constants import is_constant
 from graphopt.quantization.affine import Affine, Reals
 from graphopt.tensors import Array
 
-FORMAT = 1
+FORMAT = 2
 """The version of the text form; another one is refused."""
 
 
@@ -35,6 +35,8 @@ class Plan:
         biases: float32 biases to use in place of the model's, of shape [channels]: by the name of the constant, or by
             the name of the node's first output where it has none of its own.
         nodes: those that compute in integers, by the name of their first output.
+        divisors: what the channels of an activation are divided by first, and the weight that reads it multiplied
+            (`graphopt.quantization.migration`); all else is of the model that this makes.
 
     """
 
@@ -43,6 +45,7 @@ class Plan:
     integers: Mapping[str, Array] = field(default_factory=dict)
     biases: Mapping[str, Reals] = field(default_factory=dict)
     nodes: frozenset[str] = frozenset()
+    divisors: Mapping[str, Reals] = field(default_factory=dict)
 
     def check(self, model: ir.Model) -> None:
         """Refuse a model that lacks what the plan names.
@@ -56,6 +59,7 @@ class Plan:
         constants = {name for name, value in {**graph.initializers, **made}.items() if is_constant(value)}
         activations = made.keys() | {str(value.name) for value in graph.inputs}
         _refuse_absent("activation", self.values, activations)
+        _refuse_absent("activation", self.divisors, activations)
         _refuse_absent("constant", self.weights, constants)
         _refuse_absent("quantized constant", self.integers, self.weights)
         _refuse_absent("bias", self.biases, constants | made.keys())
@@ -71,6 +75,7 @@ class Plan:
                 "weights": {name: _affine_to_data(affine) for name, affine in self.weights.items()},
                 "integers": {name: _array_to_data(array) for name, array in self.integers.items()},
                 "biases": {name: _array_to_data(array) for name, array in self.biases.items()},
+                "divisors": {name: _array_to_data(array) for name, array in self.divisors.items()},
             },
             indent=1,
             ensure_ascii=False,
@@ -94,6 +99,7 @@ class Plan:
                 integers={name: _array_from_data(held) for name, held in data["integers"].items()},
                 biases={name: _array_from_data(held).astype(np.float32) for name, held in data["biases"].items()},
                 nodes=frozenset(map(str, data["nodes"])),
+                divisors={name: _array_from_data(held).astype(np.float32) for name, held in data["divisors"].items()},
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CalibrationError(f"the text is no plan of a quantization ({error}); make it anew") from error
