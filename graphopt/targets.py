@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import platform
 from collections.abc import Mapping
@@ -321,6 +322,12 @@ def _with_mcpu(target: Target, mcpu: str) -> Target:
             "machine, say which with mtriple"
         )
     return dataclasses.replace(target, mcpu=mcpu, features=features, vector_bits=vector_bits(features))
+
+
+@functools.cache
+def _processors() -> dict[str, archspec.cpu.Microarchitecture]:
+    """Return the kinds of processors by the names that LLVM has for them."""
+    return {llvm_name(processor): processor for processor in archspec.cpu.TARGETS.values()}
 
 
 def _why_no_bf16(target: Target) -> str:

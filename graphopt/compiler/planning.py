@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import onnx_ir as ir
 
@@ -14,7 +14,7 @@ from graphopt.calibration.statistics import Statistics
 from graphopt.compiler.correcting import Corrector
 from graphopt.compiler.steps import Steps
 from graphopt.inspect.fidelity import Judge
-from graphopt.quantization.affine import limits_of
+from graphopt.quantization.affine import Reals, limits_of
 from graphopt.quantization.contest import Ranges, best_ranges, trials
 from graphopt.quantization.decide import decide
 from graphopt.quantization.emit import emit
@@ -43,6 +43,7 @@ class Planner:
         method: how to choose ranges; `auto` tries all, and fits weights.
         threads: of onnxruntime; 0 means as many as this process may run on.
         steps: told of each.
+        divisors: of the channels of its activations, where the model has scales moved (`migrating`).
 
     """
 
@@ -53,13 +54,19 @@ class Planner:
     method: RangeMethod
     threads: int
     steps: Steps
+    divisors: Mapping[str, Reals] = field(default_factory=dict)
+
+    def first_error(self, judge: Judge) -> float:
+        """Return the error of the answers with the ranges of least square error and weights rounded to the nearest."""
+        return self._error(self._decided(self._ranges([RangeMethod.MSE])[RangeMethod.MSE]), judge)
 
     def plan(self, samples: Samples | None) -> Plan:
         """Decide all for one way to choose ranges, fit weights where that helps the answers, then try other ranges.
 
         Without samples, or by another method than `auto`, it stays with the first.
         """
-        candidates = self._candidates()
+        tried = [one for one in RangeMethod if self.method in {one, RangeMethod.AUTO} and one is not RangeMethod.AUTO]
+        candidates = self._ranges(tried)
         if samples is None or self.method is not RangeMethod.AUTO:
             return self._decided(candidates[next(iter(candidates))])
         first = self._decided(candidates[RangeMethod.MSE])
@@ -83,9 +90,8 @@ class Planner:
         emit(quantized, plan, self.scheme.form)
         return judge.error(quantized)
 
-    def _candidates(self) -> dict[str, dict[str, Range]]:
-        """Return the ranges of each value, by the methods to try."""
-        methods = [one for one in RangeMethod if self.method in {one, RangeMethod.AUTO} and one is not RangeMethod.AUTO]
+    def _ranges(self, methods: Sequence[RangeMethod]) -> dict[str, dict[str, Range]]:
+        """Return the ranges of each value, by method."""
         candidates: dict[str, dict[str, Range]] = {method: {} for method in methods}
         with self.steps.step("choose ranges", len(self.statistics.histograms)) as done:
             for count, (name, histogram) in enumerate(self.statistics.histograms.items(), start=1):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import onnx_ir as ir
@@ -14,6 +16,7 @@ from graphopt.calibration.preprocessing import Preprocessing
 from graphopt.calibration.ranges import RangeMethod
 from graphopt.calibration.source import Data, Samples, open_samples
 from graphopt.calibration.statistics import Statistics
+from graphopt.compiler.migrating import migrated
 from graphopt.compiler.opening import Opset, open_model
 from graphopt.compiler.planning import Planner
 from graphopt.compiler.quantization_report import QuantizationReport
@@ -124,10 +127,10 @@ class _Work:
             raise CalibrationError(f"scheme {self.scheme} quantizes activations: give data to calibrate with")
         if samples is None and self.goal:
             raise CalibrationError(f"whether there is {self.goal} is measured on data: give some")
-        statistics = self._observe(model, samples, selection)
-        planner = Planner(model, selection, statistics, self.scheme, self.method, self.threads, self.steps)
-        sparing = self._spare(model, samples, Sparing(planner.plan(samples), selection, (), None))
-        quantized = model.clone()
+        planner = self._planner(model, samples, selection)
+        whole = Sparing(planner.plan(samples), planner.selection, (), None)
+        sparing = self._spare(planner.model, samples, whole)
+        quantized = planner.model.clone()
         with self.steps.step("write"):
             emit(quantized, sparing.plan, self.scheme.form)
             quantized.metadata_props[METADATA_KEY] = str(self.scheme)
@@ -139,8 +142,8 @@ class _Work:
                 scheme=str(self.scheme),
                 method=str(self.method),
                 pipeline=pipeline,
-                plan=sparing.plan,
-                samples=statistics.samples,
+                plan=replace(sparing.plan, divisors=planner.divisors),
+                samples=planner.statistics.samples,
                 integers=len(sparing.selection.nodes),
                 floats=sparing.selection.refusals,
                 fidelity=fidelity,
@@ -152,12 +155,27 @@ class _Work:
             ),
         )
 
-    def _observe(self, model: ir.Model, samples: Samples | None, selection: Selection) -> Statistics:
+    def _planner(self, model: ir.Model, samples: Samples | None, selection: Selection) -> Planner:
+        """Observe what the plan is made from, on the model with scales moved where that is better."""
+        fits = self.method is RangeMethod.AUTO
+        values = [str(value.name) for value in selection.sources]
+        found = self._observe("calibrate", model, samples, values, measurable(selection) if fits else [])
+        planner = Planner(model, selection, found, self.scheme, self.method, self.threads, self.steps)
+        if samples is None or not fits or not values:
+            return planner
+        return migrated(planner, samples, partial(self._observe, "calibrate again", samples=samples))
+
+    def _observe(
+        self,
+        step: str,
+        model: ir.Model,
+        samples: Samples | None,
+        values: Collection[str],
+        grams: Collection[str],
+    ) -> Statistics:
         if samples is None:
             return Statistics()
-        values = [str(value.name) for value in selection.sources]
-        grams = measurable(selection) if self.method is RangeMethod.AUTO else []
-        with self.steps.step("calibrate", samples.count) as done:
+        with self.steps.step(step, samples.count) as done:
             if self.workers == 1:
                 return collect(model, samples, values, grams, threads=self.threads, progress=done)
             found = collect_in_parts(model, samples, values, grams, parts=self.workers, threads=self.threads or 1)

@@ -6,6 +6,7 @@ reader and no graph output between. Channels are axis 1 behind a Conv, and the l
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -59,6 +60,12 @@ class Layer:
     def channels_out(self) -> int:
         """How many channels the layer makes."""
         return int(np.prod(self.rows.shape[:2]))
+
+    @property
+    def channels_in(self) -> int:
+        """How many channels the layer reads."""
+        groups, _, columns = self.rows.shape
+        return int(groups * columns // math.prod(self._shape[2:]))
 
     def by_inputs(self, channels: int) -> Float64:
         """Return the rows with a column's channel and its taps apart: [groups, out / group, in / group, taps]."""

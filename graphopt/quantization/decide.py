@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from graphopt.ir.constants import constant
 from graphopt.quantization.affine import Affine, affine_of, limits_of
+from graphopt.quantization.audible import audible
 from graphopt.quantization.biases import bias_of
 from graphopt.quantization.obstacles import WEIGHT, activations, weight_axis
 from graphopt.quantization.plan import Plan
@@ -39,7 +40,8 @@ def decide(selection: Selection, ranges: Mapping[str, tuple[float, float]], sche
         scheme: the integers to use.
 
     """
-    values = {value: _activation(one, scheme) for value, one in shared_ranges(selection, ranges).items()}
+    heard = {str(value.name): _heard(value, ranges[str(value.name)]) for value in selection.sources if ranges}
+    values = {value: _activation(one, scheme) for value, one in shared_ranges(selection, heard).items()}
     weights: dict[str, Affine] = {}
     for weight, nodes in _readers(selection).items():
         weights[str(weight.name)] = _weight(weight, nodes, values, scheme)
@@ -48,6 +50,12 @@ def decide(selection: Selection, ranges: Mapping[str, tuple[float, float]], sche
         weights=weights,
         nodes=frozenset(str(node.outputs[0].name) for node in selection.nodes),
     )
+
+
+def _heard(value: ir.Value, ends: tuple[float, float]) -> tuple[float, float]:
+    """Return a range, zero within it, without what the readers of the value make the same of."""
+    low, high = audible(value)
+    return min(max(ends[0], low), 0.0), max(min(ends[1], high), 0.0)
 
 
 def _activation(one: Range, scheme: Scheme) -> Affine:

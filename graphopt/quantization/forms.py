@@ -27,6 +27,8 @@ class Form:
         float_results: those of `products` whose result may stay float32 at no cost.
         residual_only: whether a sum quantizes the branch that did not come last alone, the other being still in the
             accumulator of the convolution that made it.
+        epilogues: whether functions of single elements are computed on the sums of a product before these become
+            integers (`graphopt.quantization.epilogue`).
         multiplies: whether to divide by the scale of an activation is faster where a multiplication does the same.
 
     """
@@ -37,6 +39,7 @@ class Form:
     moves: frozenset[str]
     float_results: frozenset[str] = frozenset()
     residual_only: bool = False
+    epilogues: bool = False
     multiplies: bool = False
 
     @property
@@ -64,6 +67,7 @@ FORMS = {
         moves=MOVES | {"Pad"},
         float_results=frozenset({"Gemm", "MatMul"}),
         residual_only=True,
+        epilogues=True,
         multiplies=True,
     ),
     "tensorrt": Form(

@@ -30,17 +30,21 @@ class Plan(StoredPlan):
         biases: float32 biases to use in place of the model's, of shape [channels]: by the name of the constant, or by
             the name of the node's first output where it has none of its own.
         nodes: those that compute in integers, by the name of their first output.
+        divisors: what the channels of an activation are divided by first, and the weight that reads it multiplied
+            (`graphopt.quantization.migration`); all else is of the model that this makes.
 
     """
 
     KIND: ClassVar[str] = "quantization"
     KEY: ClassVar[str] = "graphopt-plan"
+    FORMAT: ClassVar[int] = 2
 
     values: Mapping[str, Affine] = field(default_factory=dict)
     weights: Mapping[str, Affine] = field(default_factory=dict)
     integers: Mapping[str, Array] = field(default_factory=dict)
     biases: Mapping[str, Reals] = field(default_factory=dict)
     nodes: frozenset[str] = frozenset()
+    divisors: Mapping[str, Reals] = field(default_factory=dict)
 
     def check(self, model: ir.Model) -> None:
         """Refuse a model that lacks what the plan names.
@@ -54,6 +58,7 @@ class Plan(StoredPlan):
         constants = {name for name, value in {**graph.initializers, **made}.items() if is_constant(value)}
         activations = made.keys() | {str(value.name) for value in graph.inputs}
         _refuse_absent("activation", self.values, activations)
+        _refuse_absent("activation", self.divisors, activations)
         _refuse_absent("constant", self.weights, constants)
         _refuse_absent("quantized constant", self.integers, self.weights)
         _refuse_absent("bias", self.biases, constants | made.keys())
@@ -67,6 +72,7 @@ class Plan(StoredPlan):
             "weights": {name: _affine_to_data(affine) for name, affine in self.weights.items()},
             "integers": {name: _array_to_data(array) for name, array in self.integers.items()},
             "biases": {name: _array_to_data(array) for name, array in self.biases.items()},
+            "divisors": {name: _array_to_data(array) for name, array in self.divisors.items()},
         }
 
     @classmethod
@@ -78,6 +84,7 @@ class Plan(StoredPlan):
             integers={name: _array_from_data(held) for name, held in data["integers"].items()},
             biases={name: _array_from_data(held).astype(np.float32) for name, held in data["biases"].items()},
             nodes=frozenset(map(str, data["nodes"])),
+            divisors={name: _array_from_data(held).astype(np.float32) for name, held in data["divisors"].items()},
         )
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Container, Iterable
 from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
 from graphopt.ir.walk import label
+from graphopt.quantization.epilogue import epilogue_of
 from graphopt.quantization.forms import Form
 from graphopt.quantization.obstacles import activations, clamp_of, obstacle
 from graphopt.quantization.scheme import Scheme
 
 SPARED = "spared, since in integers it costs the answers too much"
+FUSED = "it works on sums of products before these become integers"
 WAITING = "what it reads is no integer there, or nothing takes its integers"
 
 
@@ -68,13 +70,22 @@ def select(model: ir.Model, scheme: Scheme, spared: Collection[str] = ()) -> Sel
     else:
         chosen = _wanted(_reached(candidates, products, form), form)
         values = _integers(chosen, form)
-    return _ordered(model.graph, form, chosen, values, refusals | {label(node): WAITING for node in candidates})
+    refusals |= {label(node): WAITING for node in candidates}
+    if form.epilogues:
+        refusals |= {label(node): FUSED for product in chosen for node in _epilogue(product, form)}
+    return _ordered(model.graph, form, chosen, values, refusals)
 
 
 def result_of(node: ir.Node, form: Form) -> ir.Value:
-    """Return the first output of a node, behind the clamp that alone reads it where the node absorbs one."""
+    """Return the first output of a node, behind what it computes too: an epilogue, or the clamp that alone reads it."""
+    if epilogue := _epilogue(node, form):
+        return epilogue[-1].outputs[0]
     clamp = None if node.op_type in form.moves else absorbed_by(node)
     return node.outputs[0] if clamp is None else clamp.outputs[0]
+
+
+def _epilogue(node: ir.Node, form: Form) -> list[ir.Node]:
+    return epilogue_of(node) if form.epilogues and node.op_type in form.products else []
 
 
 def absorbed_by(node: ir.Node) -> ir.Node | None:
@@ -149,17 +160,19 @@ def _integers(chosen: set[ir.Node], form: Form) -> set[ir.Value]:
         elif node.op_type not in form.float_results:
             values.add(result_of(node, form))
     if form.residual_only:
-        values -= {value for node in chosen if node.op_type in form.pairs for value in _accumulated(node, form)}
+        functions = {last for node in chosen for last in _epilogue(node, form)[-1:]}
+        pairs = (node for node in chosen if node.op_type in form.pairs)
+        values -= {value for node in pairs for value in _accumulated(node, form, functions)}
     return values
 
 
-def _accumulated(pair: ir.Node, form: Form) -> list[ir.Value]:
+def _accumulated(pair: ir.Node, form: Form, functions: Container[ir.Node]) -> list[ir.Value]:
     """Return the operand of a sum that is still in an accumulator: what a product made last, for this sum alone."""
     made = {
         producer: value
         for _, value in activations(pair)
         if (producer := value.producer()) is not None
-        and producer.op_type in form.products
+        and (producer.op_type in form.products or producer in functions)
         and len(value.uses()) == 1
         and not value.is_graph_output()
     }

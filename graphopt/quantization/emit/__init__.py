@@ -6,6 +6,7 @@ import onnx_ir as ir
 
 from graphopt.quantization.emit.qdq import QDQEmitter
 from graphopt.quantization.emit.tensorrt import TensorRTEmitter
+from graphopt.quantization.migration import migrate
 from graphopt.quantization.plan import Plan
 
 EMITTERS: dict[str, type[QDQEmitter]] = {
@@ -27,4 +28,5 @@ def emit(model: ir.Model, plan: Plan, form: str) -> int:
 
     """
     plan.check(model)
+    migrate(model, plan.divisors)
     return EMITTERS[form](model, plan).run()
