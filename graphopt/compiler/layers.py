@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from graphopt.calibration.drawn import draw
 from graphopt.calibration.source import Data, open_samples
 from graphopt.compiler.optimize import optimize
@@ -11,6 +13,7 @@ from graphopt.inspect.fidelity import Judge
 from graphopt.ir.load import Source, load
 from graphopt.ir.shapes import infer_shapes
 from graphopt.quantization.error_table import ErrorTable, error_table
+from graphopt.quantization.migration import migrate
 from graphopt.quantization.partial import answer_error, results_of
 from graphopt.quantization.scheme import parse_scheme
 from graphopt.quantization.sensitivity import costs_alone
@@ -45,10 +48,12 @@ def layer_errors(
     report = quantized.report
     model, _ = optimize(load(source), report.pipeline)
     infer_shapes(model)
+    migrate(model, report.plan.divisors)
+    plan = replace(report.plan, divisors={})
     model.metadata_props.update(quantized.model.metadata_props)  # what pictures it takes
     taken = draw(open_samples(data, model), samples)
-    layers = results_of(model, report.plan)
+    layers = results_of(model, plan)
     judge = Judge(model, taken, threads=threads)
-    evaluate = answer_error(model, report.plan, parse_scheme(report.scheme).form, judge)
+    evaluate = answer_error(model, plan, parse_scheme(report.scheme).form, judge)
     costs = costs_alone(layers, evaluate, lambda done: on_layer("compare layers", done, len(layers)))
     return error_table(model, quantized.model, layers, taken, costs, threads=threads)
