@@ -125,6 +125,10 @@ def call_with_too_much(model: ir.Model) -> None:
     call.resize_inputs(3)
 
 
+def call_with_too_little(model: ir.Model) -> None:
+    branch(model)[1].replace_input_with(0, None)
+
+
 LAWS: list[tuple[Callable[[ir.Model], None], str]] = [
     (rename, "'a' is defined twice in graph 'g'"),
     (rename_in_branch, "'w' is defined twice in subgraph 't' of If"),
@@ -146,6 +150,7 @@ LAWS: list[tuple[Callable[[ir.Model], None], str]] = [
     (refer_to_nothing, "refers to 'beta'"),
     (forget_import, "domain 'own', which is not imported"),
     (call_with_too_much, "passes 3 inputs .*has 1 and 1"),
+    (call_with_too_little, "leaves its input 0 empty, which node .* of function 'double' needs"),
 ]
 
 

@@ -170,7 +170,7 @@ def check_node(
         raise ModelError(f"node {label(node)} is of domain {node.domain!r}, which is not imported; import its opset")
     function = functions.get(node.op_identifier())
     if function is not None:
-        _check_call(node, function)
+        _check_call(node, function, functions)
     elif node.domain in STANDARD_DOMAINS or node.domain in schema_domains():  # listing all schemas takes 20 ms
         _check_signature(node, version)
     elif node.domain not in ONNXRUNTIME_DOMAINS:
@@ -179,12 +179,36 @@ def check_node(
         )
 
 
-def _check_call(node: ir.Node, function: ir.Function) -> None:
+def _check_call(node: ir.Node, function: ir.Function, functions: Mapping[ir.OperatorIdentifier, ir.Function]) -> None:
     if len(node.inputs) > len(function.inputs) or len(node.outputs) > len(function.outputs):
         raise ModelError(
             f"node {label(node)} passes {len(node.inputs)} inputs and takes {len(node.outputs)} outputs where "
             f"function {function.name!r} has {len(function.inputs)} and {len(function.outputs)}; mend the call"
         )
+    for index, value in enumerate(function.inputs):
+        given = node.inputs[index] if index < len(node.inputs) else None
+        reader = _who_needs(value, function, functions) if given is None else None
+        if reader is not None:
+            raise ModelError(
+                f"node {label(node)} leaves its input {index} empty, which node {label(reader)} of function "
+                f"{function.name!r} needs; connect it"
+            )
+
+
+def _who_needs(
+    value: ir.Value, function: ir.Function, functions: Mapping[ir.OperatorIdentifier, ir.Function]
+) -> ir.Node | None:
+    """Return a node of a function's body that cannot do without an input, None where all can."""
+    for reader, index in value.uses():
+        called = functions.get(reader.op_identifier())
+        if called is not None:
+            needed = index < len(called.inputs) and _who_needs(called.inputs[index], called, functions) is not None
+        else:
+            known = signature(reader.domain, reader.op_type, function.opset_imports.get(reader.domain, 0))
+            needed = known is not None and index not in known.optional
+        if needed:
+            return reader
+    return None
 
 
 def _check_signature(node: ir.Node, version: int) -> None:
