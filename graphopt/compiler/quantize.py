@@ -156,12 +156,12 @@ class _Work:
         )
 
     def _planner(self, model: ir.Model, samples: Samples | None, selection: Selection) -> Planner:
-        """Observe what the plan is made from, on the model with scales moved where that is better."""
+        """Observe what the plan is made from: the model with scales moved, where kernels take that and it is better."""
         fits = self.method is RangeMethod.AUTO
         values = [str(value.name) for value in selection.sources]
         found = self._observe("calibrate", model, samples, values, measurable(selection) if fits else [])
         planner = Planner(model, selection, found, self.scheme, self.method, self.threads, self.steps)
-        if samples is None or not fits or not values:
+        if samples is None or not fits or not values or not self.scheme.facts.epilogues:
             return planner
         return migrated(planner, samples, partial(self._observe, "calibrate again", samples=samples))
 
