@@ -123,9 +123,9 @@ def _best(layer: Layer, extremes: Extremes, gram: Gram) -> Float64 | None:
     if not width.any() or not read.any():
         return None
     scales = [_scale(_alive(width), _alive(read), strength) for strength in STRENGTHS]
-    best = min(scales, key=lambda scale: _expected_error(layer, extremes, gram, scale))
-    before, after = (_expected_error(layer, extremes, gram, scale) for scale in (np.ones_like(width), best))
-    return best if after <= WORTH * before else None
+    before, *errors = (_expected_error(layer, extremes, gram, scale) for scale in (np.ones_like(width), *scales))
+    least = min(errors)
+    return scales[errors.index(least)] if least <= WORTH * before else None
 
 
 def _alive(width: Float64) -> Float64:
