@@ -15,7 +15,6 @@ takes too long or is too large, 503 with Retry-After too many requests, or the e
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from functools import cache
 from http import HTTPStatus
 from importlib import metadata
@@ -33,7 +32,10 @@ from graphopt.serving.metrics import CONTENT_TYPE
 from graphopt.serving.refusal import RETRY_AFTER, RefusedError
 from graphopt.serving.repository import ModelRepository
 
-_Handler = Callable[[Request], Awaitable[Response]]
+_HEADERS = {
+    HTTPStatus.SERVICE_UNAVAILABLE: {"retry-after": str(RETRY_AFTER)},
+    HTTPStatus.REQUEST_TIMEOUT: {"connection": "close"},  # what still comes would be read for nobody
+}
 
 
 def build_app(repository: ModelRepository) -> Starlette:
@@ -83,8 +85,7 @@ async def _tell_model_ready(request: Request) -> Response:
 
 
 async def _refuse(_: Request, refusal: RefusedError) -> Response:
-    headers = {"retry-after": str(RETRY_AFTER)} if refusal.status is HTTPStatus.SERVICE_UNAVAILABLE else {}
-    return _json({"error": refusal.sentence}, refusal.status, headers)
+    return _json({"error": refusal.sentence}, refusal.status, _HEADERS.get(refusal.status))
 
 
 async def _refuse_path(request: Request, error: HTTPException) -> Response:

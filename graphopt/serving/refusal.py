@@ -12,9 +12,12 @@ class RefusedError(Exception):
     """A status and one sentence for the client; it never leaves the server as an exception."""
 
     def __init__(self, status: HTTPStatus, sentence: str) -> None:
-        super().__init__(sentence)
+        super().__init__(status, sentence)  # both, so that it can be sent from one process to another
         self.status = status
         self.sentence = sentence
+
+    def __str__(self) -> str:
+        return self.sentence
 
 
 def bad(sentence: str) -> RefusedError:

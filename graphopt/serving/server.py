@@ -16,6 +16,7 @@ import uvicorn
 
 from graphopt.errors import ServingError
 from graphopt.serving.app import build_app
+from graphopt.serving.connection import BoundedConnection
 from graphopt.serving.limits import Limits
 from graphopt.serving.repository import ModelRepository
 
@@ -121,7 +122,7 @@ def _config(repository: ModelRepository) -> uvicorn.Config:
     limits: Limits = repository.limits
     return uvicorn.Config(
         build_app(repository),
-        http="httptools",
+        http=BoundedConnection,
         ws="none",
         lifespan="off",
         log_level="warning",

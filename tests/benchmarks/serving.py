@@ -35,6 +35,8 @@ QUEUES = (256, 16)
 GROWTH = 16 << 20
 """Bytes of memory that are no leak: what allocators keep once the first second has gone by."""
 TOLERANCE = 1e-4
+PAUSE = 0.1
+"""Seconds after which a client that was refused asks again: sooner than Retry-After says."""
 COLUMNS = (
     *("queue", "requests", "200", "503", "lost", "closed at the end", "twice", "wrong", "MiB", "MiB at the end"),
     *("answers a second", "p50, ms", "p99, ms", "exit code"),
@@ -98,7 +100,7 @@ class Asker:
             if self._tally.stopping:
                 break
             if status == 503:
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(PAUSE)
         writer.close()
         self._tally.twice += bool(await _rest(reader))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -324,6 +325,18 @@ def test_a_large_body_is_refused_with_and_without_its_length(rows: ModelReposito
     assert post(rows, b" " * (BODY + 1)).status_code == 413
     answer = talk(rows, lambda client: client.post(INFER, content=pieces()))
     assert (answer.status_code, "larger than 2000" in answer.json()["error"]) == (413, True)
+
+
+def test_a_body_that_takes_too_long_is_refused_and_gives_its_place_back() -> None:
+    async def dripping() -> Any:
+        while True:
+            yield b" "
+            await asyncio.sleep(0.01)
+
+    with serving(Rows(), queue=1, upload=0.05) as repository:
+        answer = talk(repository, lambda client: client.post(INFER, content=dripping()))
+        assert (answer.status_code, "did not arrive" in answer.json()["error"]) == (408, True)
+        assert post(repository, ASKED).status_code == 200
 
 
 def test_a_compressed_body_is_refused(rows: ModelRepository) -> None:

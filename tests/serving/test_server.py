@@ -17,8 +17,10 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import graphopt
+from graphopt.cli.main import build_app
 from graphopt.errors import ServingError
 from graphopt.serving.server import _listen
 from models.digits import MODEL, TEST
@@ -177,19 +179,45 @@ def test_connections_send_answers_at_once(host: str) -> None:
         pytest.skip(f"this machine has no {host}")
 
 
-def test_what_requests_leave_behind_is_collected(digits: Path) -> None:
+@pytest.fixture(scope="module")
+def standing(digits: Path) -> Iterator[str]:
+    """Return the address of a server that no test stops."""
+    with process("-m", "graphopt", "serve", digits, "--port", 0) as (_, address):
+        yield address
+
+
+def test_what_requests_leave_behind_is_collected(standing: str) -> None:
     """The command line lets Python's collector start rarely, which would be a leak here."""
-    with process("-m", "graphopt", "serve", digits, "--port", 0) as (_, address), httpx.Client() as client:
+    with httpx.Client(base_url=standing) as client:
         tensor = {"name": "image", "shape": [1, 1, 8, 8], "datatype": "FP32", "data": [0] * 64}
 
         def resident() -> float:
             for _ in range(400):
-                client.post(f"{address}/v2/models/digits/infer", json={"inputs": [tensor]}).raise_for_status()
-            lines = client.get(f"{address}/metrics").text.splitlines()
+                client.post("/v2/models/digits/infer", json={"inputs": [tensor]}).raise_for_status()
+            lines = client.get("/metrics").text.splitlines()
             return float(next(line for line in lines if line.startswith("process_resident_memory_bytes")).split()[1])
 
         before = resident()
         assert resident() - before < 1 << 20
+
+
+@pytest.mark.parametrize("line", [b"x: y\r\n", b"y" * 1000])
+def test_a_head_without_an_end_closes_the_connection(standing: str, line: bytes) -> None:
+    with socket.create_connection((httpx.URL(standing).host, httpx.URL(standing).port or 0), PATIENCE) as client:
+        client.sendall(b"GET /v2 HTTP/1.1\r\nHost: s\r\nx: ")
+        with pytest.raises(OSError, match=r"reset|pipe"):
+            for _ in range(10_000):
+                client.sendall(line * 50)
+
+
+def test_requests_behind_each_other_are_answered_in_their_order(standing: str) -> None:
+    head = b"POST /v2/models/digits HTTP/1.1\r\nHost: s\r\nContent-Length: 90000\r\n\r\n"
+    last = b"GET /v2/health/live HTTP/1.1\r\nHost: s\r\nConnection: close\r\n\r\n"
+    with socket.create_connection((httpx.URL(standing).host, httpx.URL(standing).port or 0), PATIENCE) as client:
+        client.sendall((head + b"-" * 90_000) * 5 + last)
+        answers = client.makefile("rb").read()
+    assert answers.count(b"HTTP/1.1 405") == 5
+    assert answers.endswith(b'{"live":true}')
 
 
 @pytest.mark.parametrize(
@@ -203,7 +231,12 @@ def test_what_requests_leave_behind_is_collected(digits: Path) -> None:
     ],
 )
 def test_what_cannot_be_served_is_one_sentence(digits: Path, arguments: list[str], code: int, sentence: str) -> None:
-    command = [sys.executable, "-m", "graphopt", "serve", *(text.format(digits=digits) for text in arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
-    assert (done.returncode, sentence in " ".join(done.stderr.split())) == (code, True), done.stderr
-    assert "Traceback" not in done.stderr
+    result = CliRunner().invoke(build_app(["serve"]), ["serve", *(text.format(digits=digits) for text in arguments)])
+    assert (result.exit_code, sentence in " ".join(result.output.split())) == (code, True), result.output
+
+
+def test_without_what_serves_it_says_what_to_install(digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.delitem(sys.modules, "graphopt.serving.server")
+    result = CliRunner().invoke(build_app(["serve"]), ["serve", str(digits)])
+    assert (result.exit_code, "pip install 'graphopt[serve]'" in result.output) == (11, True), result.output
