@@ -59,7 +59,7 @@ def build_app(repository: ModelRepository) -> Starlette:
 
 
 async def _describe_server(_: Request) -> Response:
-    return _json({"name": "graphopt", "version": _version(), "extensions": ["binary_tensor_data", "timeout"]})
+    return _json({"name": "graphopt", "version": _version(), "extensions": ["binary_tensor_data"]})
 
 
 async def _tell_live(_: Request) -> Response:

@@ -60,8 +60,8 @@ def process(*arguments: object) -> Iterator[Server]:
             server.kill()
 
 
-def ask(address: str, seconds: float) -> httpx.Response:
-    return httpx.post(f"{address}{INFER}", json=question([[seconds, 0, 0]]), timeout=PATIENCE)
+def ask(client: httpx.Client, seconds: float) -> httpx.Response:
+    return client.post(INFER, json=question([[seconds, 0, 0]]), timeout=PATIENCE)
 
 
 def wait_for(condition: Any) -> None:
@@ -107,12 +107,12 @@ def test_a_served_program_answers_as_it_does_here(digits: Path) -> None:
 def test_a_server_that_stops_answers_what_it_has_taken() -> None:
     with process("-c", SLOW, PATIENCE) as (server, address), httpx.Client(base_url=address) as watcher:
         with ThreadPoolExecutor(4) as clients:
-            asked = [clients.submit(ask, address, 0.3) for _ in range(4)]
+            asked = [clients.submit(ask, watcher, 0.5) for _ in range(4)]
             wait_for(lambda: waiting(watcher) == 3)
             server.send_signal(signal.SIGTERM)
             wait_for(lambda: watcher.get("/v2/health/ready").status_code == 503)
             assert watcher.get("/v2/health/live").status_code == 200
-            assert (refused := ask(address, 0)).status_code == 503
+            assert (refused := ask(watcher, 0)).status_code == 503
             assert refused.headers["retry-after"]
             assert [answer.result().status_code for answer in asked] == [200] * 4
         assert server.wait(PATIENCE) == 0
@@ -123,7 +123,7 @@ def test_a_server_that_stops_answers_what_it_has_taken() -> None:
 def test_when_the_grace_is_over_what_is_left_is_refused() -> None:
     with process("-c", SLOW, 0.1) as (server, address), httpx.Client(base_url=address) as watcher:
         with ThreadPoolExecutor(2) as clients:
-            asked = [clients.submit(ask, address, PATIENCE) for _ in range(2)]
+            asked = [clients.submit(ask, watcher, PATIENCE) for _ in range(2)]
             wait_for(lambda: waiting(watcher) == 1)
             server.send_signal(signal.SIGTERM)
             assert [answer.result().status_code for answer in asked] == [503, 503]
@@ -136,7 +136,7 @@ def test_a_second_signal_ends_a_server_at_once() -> None:
         httpx.Client(base_url=address) as watcher,
         ThreadPoolExecutor(2) as clients,
     ):
-        asked = [clients.submit(ask, address, PATIENCE) for _ in range(2)]
+        asked = [clients.submit(ask, watcher, PATIENCE) for _ in range(2)]
         wait_for(lambda: waiting(watcher) == 1)
         server.send_signal(signal.SIGTERM)
         wait_for(lambda: watcher.get("/v2/health/ready").status_code == 503)
@@ -148,7 +148,7 @@ def test_a_second_signal_ends_a_server_at_once() -> None:
 def test_a_client_that_goes_away_leaves_the_queue() -> None:
     with process("-c", SLOW, PATIENCE) as (server, address), httpx.Client(base_url=address) as watcher:
         with ThreadPoolExecutor(2) as clients:
-            asked = [clients.submit(ask, address, 0.6) for _ in range(2)]
+            asked = [clients.submit(ask, watcher, 0.6) for _ in range(2)]
             wait_for(lambda: waiting(watcher) == 1)
             with pytest.raises(httpx.ReadTimeout):  # it would run for longer than this test waits for the end
                 httpx.post(f"{address}{INFER}", json=question([[PATIENCE, 0, 0]]), timeout=0.1)
