@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         PassFailureError,
         PipelineError,
         RunError,
+        ServingError,
         TargetError,
         TrainingError,
     )
@@ -56,6 +57,7 @@ __all__ = [
     "PipelineError",
     "RewriteCheck",
     "RunError",
+    "ServingError",
     "TargetError",
     "TrainingError",
     "bisect",

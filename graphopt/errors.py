@@ -9,6 +9,7 @@
     ├── OutputError        the place where a result was to be written
     ├── MeasurementError   the machine or the runtime that something was to be measured on
     ├── TrainingError      a recipe, a checkpoint, or a training that came to nothing
+    ├── ServingError       what was to be served, or the place where a server was to listen
     └── PassFailureError   graphopt itself: a pass broke a model; carries the reproducer
 
 Each message is one sentence that names the thing, its place and the mend.
@@ -72,6 +73,12 @@ class TrainingError(GraphoptError):
     """A training cannot be done, or gone on with, as it was asked for."""
 
     exit_code = 10
+
+
+class ServingError(GraphoptError):
+    """A program cannot be served as it was asked for."""
+
+    exit_code = 11
 
 
 class PassFailureError(GraphoptError):

@@ -3,12 +3,12 @@
     0    done; for `check` and `bench`: and the answers are equal
     1    `check` or `bench` found different answers
     2    the command line itself
-    3–10 what the user can mend
+    3–11 what the user can mend
     70   a bug in graphopt
     130  interrupted
     141  the reader of our output went away
 
-The numbers from 3 to 10 stand with their exceptions in graphopt.errors.
+The numbers from 3 to 11 stand with their exceptions in graphopt.errors.
 """
 
 from __future__ import annotations

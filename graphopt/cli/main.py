@@ -30,6 +30,7 @@ _COMMANDS = {
     "shorten": "shorten_model",
     "distill": "distill_model",
     "run": "run_program",
+    "serve": "serve_programs",
     "inspect": "inspect_model",
     "doctor": "doctor_model",
     "check": "check_models",
