@@ -31,6 +31,7 @@ _COMMANDS = {
     "distill": "distill_model",
     "run": "run_program",
     "inspect": "inspect_model",
+    "diff": "diff_models",
     "doctor": "doctor_model",
     "check": "check_models",
     "extract": "extract_model",
