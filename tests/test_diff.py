@@ -204,6 +204,26 @@ def test_subgraphs() -> None:
     assert rewired.rewired[0].where.endswith(".then_branch")
 
 
+def test_a_weight_that_two_branches_capture_is_one_difference() -> None:
+    text = IF.replace("q = Neg (h)", "q = Mul (k, h)")
+    found = diff(text, text.replace("{2}", "{3}"))
+    assert kinds(found) == {"reweighted": 1}
+    assert [".then_branch" in reader or ".else_branch" in reader for reader in found.reweighted[0].readers] == [
+        True
+    ] * 2
+
+
+def test_a_removed_node_that_a_branch_read_is_the_only_difference() -> None:
+    assert kinds(diff(IF, IF.replace("h = Relu (x)", "").replace("(h", "(x"))) == {"removed": 1}
+
+
+def test_nodes_that_compute_the_same_may_stand_for_each_other() -> None:
+    text = """g (float[N] x) => (float[N] y) <float[1] k = {2}>
+    { a = Mul (x, k) p = Neg (a) q = Neg (a) r = Sub (p, x) s = Sub (x, q) t = Add (r, s) y = Add (t, p) }"""
+    other = text.replace("p = Neg (a) q = Neg (a)", "q = Neg (a) p = Neg (a)").replace("{2}", "{3}")
+    assert kinds(diff(text, other.replace("Sub (p, x)", "Sub (q, x)"))) == {"reweighted": 1}
+
+
 FUNCTIONS = """
 <ir_version: 9, opset_import: ["" : 17, "my" : 1]>
 g (float[N] x) => (float[N] y) { a = my.twice (x) y = my.twice (a) }

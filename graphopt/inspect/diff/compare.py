@@ -17,7 +17,7 @@ from graphopt.inspect.diff.numbers import Numbers
 from graphopt.inspect.diff.record import ChangedConstant, ChangedNode, ChangedOpset, Diff
 from graphopt.inspect.diff.scope import Scope
 from graphopt.inspect.diff.weights import reweighted
-from graphopt.inspect.diff.wiring import Past, Wiring, source
+from graphopt.inspect.diff.wiring import Past, Reading, Wiring, source
 from graphopt.ir.constants import constant_tensor, is_constant
 from graphopt.ir.walk import STANDARD_DOMAINS, label
 
@@ -39,6 +39,7 @@ def compare(before: ir.Model, after: ir.Model, past: Past = lambda _: ()) -> Dif
         comparison.inner(where, left.graph, right.graph, None)
         if one != other:
             comparison.found.notes.append(f"{where} is named {_named(other)}")
+    comparison.weights()
     comparison.found.removed_functions.extend(map(_named, functions.removed))
     comparison.found.added_functions.extend(map(_named, functions.added))
     return comparison.found.to_diff()
@@ -71,6 +72,7 @@ class _Comparison:
         self._prints = tuple(Fingerprinter(numbers, contents) for contents in self._contents)
         self._past = past
         self._types = Types()
+        self._readings: dict[tuple[ir.Value, ir.Value], list[tuple[str, Reading]]] = {}
         self.found = _Found()
 
     def main(self, before: ir.Graph, after: ir.Graph) -> None:
@@ -88,7 +90,7 @@ class _Comparison:
         self.found.notes += interface_notes("output", one.outputs, other.outputs, outputs)
         self._compare("", one, other, None, inputs, outputs)
 
-    def inner(self, where: str, before: ir.Graph, after: ir.Graph, outer: Matching | None) -> None:
+    def inner(self, where: str, before: ir.Graph, after: ir.Graph, outer: Wiring | None) -> None:
         """Compare two subgraphs, or the bodies of functions, whose inputs and outputs go by position."""
         one, other = self._scopes(before, after)
         inputs = [(index, index) for index in range(min(len(one.inputs), len(other.inputs)))]
@@ -102,16 +104,28 @@ class _Comparison:
             if one != other:
                 self.found.opsets.append(ChangedOpset(domain or "ai.onnx", where, one, other))
 
+    def weights(self) -> None:
+        """Put down constants with other contents, each once, whatever scopes they are read in."""
+        for constants, readings in self._readings.items():
+            places = {where for where, _ in readings}
+            where = places.pop() if len(places) == 1 else ""
+            readers = dict.fromkeys(
+                one.reader if inner == where else f"{inner} / {one.reader}" for inner, one in readings
+            )
+            made_by = next((one.made_by for _, one in readings if one.made_by), ())
+            self.found.reweighted.append(reweighted(*constants, where, tuple(readers), made_by))
+
     def _scopes(self, before: ir.Graph, after: ir.Graph) -> tuple[Scope, Scope]:
         return self._prints[0].scope(before), self._prints[1].scope(after)
 
     def _compare(
-        self, where: str, one: Scope, other: Scope, outer: Matching | None, inputs: Pairs, outputs: Pairs
+        self, where: str, one: Scope, other: Scope, outer: Wiring | None, inputs: Pairs, outputs: Pairs
     ) -> None:
-        values = {} if outer is None else dict(outer.values)
+        around = None if outer is None else outer.found
+        values = {} if around is None else dict(around.values)
         values |= {one.inputs[left]: other.inputs[right] for left, right in inputs}
-        found = match(*self._sides(one, other, outer, inputs, outputs), values)
-        wiring = Wiring(found, *self._contents, where, self._past)
+        found = match(*self._sides(one, other, around, inputs, outputs), values)
+        wiring = Wiring(found, *self._contents, where, self._past, outer)
         kept = self.found
         kept.removed += (self._node(node, one, where) for node in found.open_before())
         kept.added += (self._node(node, other, where) for node in found.open_after())
@@ -122,15 +136,13 @@ class _Comparison:
         for first, second in outputs:
             kept.rewired += wiring.output(one.outputs[first], other.outputs[second])
         for constants, readings in wiring.reweighted.items():
-            readers = tuple(dict.fromkeys(reading.reader for reading in readings))
-            made_by = next((reading.made_by for reading in readings if reading.made_by), ())
-            kept.reweighted.append(reweighted(*constants, where, readers, made_by))
+            self._readings.setdefault(constants, []).extend((where, reading) for reading in readings)
         kept.interface += compare_interface("input", where, one.inputs, other.inputs, inputs, self._types)
         kept.interface += compare_interface("output", where, one.outputs, other.outputs, outputs, self._types)
         self._unread(where, one, other)
         for left, right in pairs:
             for name, before, after in _bodies(left, right):
-                self.inner(f"{where} / {label(left)}.{name}".removeprefix(" / "), before, after, found)
+                self.inner(f"{where} / {label(left)}.{name}".removeprefix(" / "), before, after, wiring)
 
     def _sides(
         self, one: Scope, other: Scope, outer: Matching | None, inputs: Pairs, outputs: Pairs
@@ -196,10 +208,10 @@ class _Comparison:
 
 def _captured(outer: Matching) -> tuple[dict[ir.Value, object], dict[ir.Value, object]]:
     """Give the values of the scope around the same keys where they are the same."""
-    left: dict[ir.Value, object] = {}
-    right: dict[ir.Value, object] = {}
-    for one, other in outer.values.items():
-        left[one] = right[other] = ("outer", id(one))
+    before, after = outer.before.prints.values, outer.after.prints.values
+    right: dict[ir.Value, object] = {value: ("outer", number) for value, number in after.items()}
+    left: dict[ir.Value, object] = {value: ("outer", number) for value, number in before.items()}
+    left |= {one: right[other] for one, other in outer.values.items() if other in right}
     return left, right
 
 

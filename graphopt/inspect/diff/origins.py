@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterable, Mapping
 
 import onnx_ir as ir
@@ -12,18 +13,19 @@ from graphopt.ir.constants import is_constant
 _MOST = 64
 """Origins of a value; one with more hangs on much of the graph, and so do its like."""
 
-Origins = dict[ir.Value, frozenset[ir.Value] | None]
+Origins = ChainMap[ir.Value, frozenset[ir.Value] | None]
 
 
-def origins(nodes: Iterable[ir.Node], images: Mapping[ir.Value, ir.Value] | None) -> Origins:
+def origins(nodes: Iterable[ir.Node], images: Mapping[ir.Value, ir.Value] | None, around: Origins) -> Origins:
     """Return which matched values the outputs of unmatched nodes hang on; None where they are many.
 
     Args:
         nodes: unmatched, in topological order.
         images: of matched values on the other side, in whose terms the answer is; None leaves them as they are.
+        around: origins of values in the scopes around this one, which join the answer.
 
     """
-    found: Origins = {}
+    found = around.new_child()
     for node in nodes:
         read = [origin_of(value, found, images) for _, value in reads(node)]
         known = [values for values in read if values is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -33,17 +34,30 @@ class Wiring:
     """Compares what matched nodes of two scopes read.
 
     Attributes:
+        found: the matching of the two scopes.
+        origins: of the values of unmatched nodes in both scopes, and of those around them.
         reweighted: the readers of each pair of constants that hold other contents in the same place.
 
     """
 
-    def __init__(self, found: Matching, before: Contents, after: Contents, where: str, past: Past) -> None:
-        self._found = found
+    def __init__(
+        self,
+        found: Matching,
+        before: Contents,
+        after: Contents,
+        where: str,
+        past: Past,
+        outer: Wiring | None,
+    ) -> None:
+        self.found = found
         self._contents = before, after
         self._where = where
         self._past = past
-        self._before: Origins = origins(found.open_before(), found.values)
-        self._after: Origins = origins(found.open_after(), None)
+        around: tuple[Origins, Origins] = (ChainMap(), ChainMap()) if outer is None else outer.origins
+        self.origins: tuple[Origins, Origins] = (
+            origins(found.open_before(), found.values, around[0]),
+            origins(found.open_after(), None, around[1]),
+        )
         self.reweighted: dict[tuple[ir.Value, ir.Value], list[Reading]] = {}
 
     def inputs(self, one: ir.Node, other: ir.Node) -> Iterator[Rewired]:
@@ -93,19 +107,24 @@ class Wiring:
     def _same(self, left: ir.Value | None, right: ir.Value | None) -> bool:
         if left is None or right is None:
             return left is right
-        found = self._found
-        if found.values.get(left) is right:
+        found = self.found
+        image = found.values.get(left)
+        if image is right:
             return True
-        numbers = found.before.prints.values, found.after.prints.values
-        before = numbers[0].get(left, self._contents[0].constant(left))
-        return before is not None and before == numbers[1].get(right, self._contents[1].constant(right))
+        before, after = found.before.prints.values, found.after.prints.values
+        number = after.get(right, self._contents[1].constant(right))
+        if number is None:
+            return False
+        if image is not None and after.get(image) == number:  # two nodes that compute the same
+            return True
+        return before.get(left, self._contents[0].constant(left)) == number
 
     def _follows(self, left: ir.Value | None, right: ir.Value | None) -> bool:
         """Whether the change is but that nodes were removed or added on the way from the same values."""
-        if left is None or right is None or not (left in self._before or right in self._after):
+        before, after = self.origins
+        if left is None or right is None or not (left in before or right in after):
             return False
-        origin = origin_of(left, self._before, self._found.values)
-        return origin == origin_of(right, self._after, None)
+        return origin_of(left, before, self.found.values) == origin_of(right, after, None)
 
     def _aligned(self, one: ir.Node, other: ir.Node) -> Iterator[tuple[int, ir.Value | None, ir.Value | None]]:
         """Pair the inputs of two nodes: by slot, or what is equal first where order is of no matter."""
