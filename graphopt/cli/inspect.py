@@ -15,16 +15,29 @@ from graphopt.cli.render import fields, table
 from graphopt.cli.summary import quantity
 
 if TYPE_CHECKING:
+    from graphopt.inspect.layers import Layer
     from graphopt.inspect.statistics import Statistics
 
 Subject = Annotated[
     Path, typer.Argument(metavar="MODEL|PROGRAM", help="An ONNX file, or a program.", show_default=False)
 ]
 AsText = Annotated[bool, typer.Option("--text", help="Print the whole graph in ONNX's textual form.")]
+WithLayers = Annotated[
+    bool,
+    typer.Option("--layers", help="List the nodes: shape, parameters, multiply-adds, bytes moved, operations a byte."),
+]
+_HEADS = "layer", "operator", "output", ">parameters", ">MACs", ">FLOPs", ">bytes", ">FLOPs/byte"
 
 
-def inspect_model(model: Subject, *, input_shape: InputShapes = None, text: AsText = False, json: Json = False) -> None:
-    """Say what is in a model: inputs, outputs, nodes, parameters, operations.
+def inspect_model(
+    model: Subject,
+    *,
+    input_shape: InputShapes = None,
+    layers: WithLayers = False,
+    text: AsText = False,
+    json: Json = False,
+) -> None:
+    """Say what is in a model: inputs, outputs, nodes, parameters, operations, memory.
 
     Operations are counted where shapes are static: fix free dimensions with --input-shape. A program says what it
     asks of a machine and where its model came from; nothing of it is executed.
@@ -32,20 +45,22 @@ def inspect_model(model: Subject, *, input_shape: InputShapes = None, text: AsTe
     Examples:
       graphopt inspect model.onnx
       graphopt inspect model.onnx --input-shape x:1,3,224,224 --json
+      graphopt inspect model.onnx --layers --input-shape x:1,3,224,224
       graphopt inspect model.onnx --text | less
       graphopt inspect model.gopt
 
     """
-    from graphopt.inspect.statistics import statistics
+    from graphopt.inspect.layers import layers as layers_of
+    from graphopt.inspect.statistics import statistics, without_kernels
     from graphopt.ir.load import load
     from graphopt.ir.shapes import infer_shapes
     from graphopt.ir.text.printer import format_model
     from graphopt.runtime.forms import is_program
 
-    if text and json:
-        raise typer.BadParameter("--text and --json exclude each other")
+    if text and (json or layers):
+        raise typer.BadParameter("--text goes with neither --json nor --layers")
     if is_program(model):
-        _show_program(model, json=json, as_model=bool(text or input_shape))
+        _show_program(model, json=json, as_model=bool(text or layers or input_shape))
         return
     loaded = load(model, shapes=shapes_of(input_shape))
     infer_shapes(loaded)
@@ -53,10 +68,13 @@ def inspect_model(model: Subject, *, input_shape: InputShapes = None, text: AsTe
         show(format_model(loaded).rstrip("\n"))
         return
     found = statistics(loaded)
+    listed = list(layers_of(without_kernels(loaded))) if layers else []
     if json:
-        show_json(found.to_dict())
-    else:
-        show(fields(_summary(found)), "", table(("operator", ">nodes"), found.ops.items()))
+        show_json(found.to_dict() | ({"layers": list(map(asdict, listed))} if layers else {}))
+        return
+    show(fields(_summary(found)), "", table(("operator", ">nodes"), found.ops.items()))
+    if layers:
+        show("", table(_HEADS, map(_row, listed)))
 
 
 def _show_program(path: Path, *, json: bool, as_model: bool) -> None:
@@ -64,7 +82,7 @@ def _show_program(path: Path, *, json: bool, as_model: bool) -> None:
     from graphopt.runtime.manifest import Manifest
 
     if as_model:
-        raise typer.BadParameter("--text and --input-shape are for models; give the ONNX file instead")
+        raise typer.BadParameter("--text, --layers and --input-shape are for models; give the ONNX file instead")
     manifest = Manifest.read(open_program(path))
     if json:
         show_json(asdict(manifest))
@@ -90,9 +108,32 @@ def _summary(found: Statistics) -> dict[str, object]:
         "outputs": found.outputs or ("none",),
         "nodes": _nodes(found),
         "parameters": quantity(found.parameters) + (f" ({sizes})" if sizes else ""),
+        "zeros": f"{found.zeros / found.parameters:.1%} of the parameters" if found.parameters else "no parameters",
         "operations": f"{quantity(found.macs, 'MACs')}, {quantity(found.flops, 'FLOPs')}",
+        "quantized": _quantized(found),
+        "activations": _activations(found),
     }
     if found.uncounted:
         without = ", ".join(f"{count} {op}" for op, count in found.uncounted.items())
         rows["not counted"] = f"{without}: shapes are not static, fix them with --input-shape"
     return rows
+
+
+def _quantized(found: Statistics) -> str:
+    if not found.products:
+        return "no convolutions or matrix products"
+    share = f", {found.quantized_macs / found.macs:.1%} of the MACs" if found.macs else ""
+    return f"{found.quantized_products} of {found.products} convolutions and matrix products{share}"
+
+
+def _activations(found: Statistics) -> str:
+    if found.activations is None:
+        return "unknown: shapes are not static, fix them with --input-shape"
+    return f"at most {quantity(found.activations, 'B')} at once, at {found.activations_at}"
+
+
+def _row(layer: Layer) -> tuple[str, ...]:
+    counts = (layer.parameters or None, layer.macs or None, layer.flops or None, layer.bytes)
+    intensity = "" if not layer.intensity else f"{layer.intensity:.3g}"
+    output = f"{layer.dtype} {layer.shape}"
+    return layer.name, layer.op, output, *("" if one is None else quantity(one) for one in counts), intensity
