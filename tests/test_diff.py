@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 import graphopt
+from graphopt.cli.difference import differences
 from graphopt.cli.main import build_app
 from graphopt.errors import ModelError
 from graphopt.inspect.diff.record import Diff
@@ -155,6 +156,29 @@ def test_a_weight_that_became_a_narrower_float() -> None:
     assert 0 < entry.relative < 2**-8
 
 
+@pytest.mark.parametrize("axis", [None, 0, 1])
+def test_a_weight_that_was_quantized(axis: int | None) -> None:
+    text = "g (float[2,4] x) => (float[2,3] y) <float[4,3] w> { y = MatMul (x, w) }"
+    before = network(text)
+    weight = before.graph.initializers["w"].const_value.numpy()
+    scale = np.abs(weight).max(None if axis is None else 1 - axis, keepdims=axis is not None) / 127
+    levels = np.round(weight / scale).astype(np.int8)
+    form = "" if axis is None else f"[{scale.size}]"
+    after = network(
+        f"g (float[2,4] x) => (float[2,3] y) <int8[4,3] q, float{form} s>"
+        f" {{ d = DequantizeLinear <axis = {axis or 0}> (q, s) y = MatMul (x, d) }}"
+    )
+    after.graph.initializers["q"].const_value = ir.tensor(levels)
+    after.graph.initializers["s"].const_value = ir.tensor(scale.astype(np.float32).reshape(-1 if form else ()))
+    found = graphopt.diff(before, after)
+    assert kinds(found) == {"added": 1, "reweighted": 1}
+    (entry,) = found.reweighted
+    assert (entry.dtype, entry.after_dtype, entry.constant, entry.after_constant) == ("float", "int8", "w", "q")
+    assert entry.quantized
+    assert entry.largest == pytest.approx(np.abs(levels * scale - weight).max(), rel=1e-3)
+    assert "w → q float[4, 3] → int8[4, 3]: dequantized, " in list(differences(found))[1][1]
+
+
 def test_a_weight_that_two_nodes_share_is_one_difference() -> None:
     text = "g (float[2,4] x) => (float[2,4] y) <float[4] c = {1, 2, 3, 4}> { a = Mul (x, c) y = Sub (a, c) }"
     found = diff(text, text.replace("3", "7"))
@@ -215,6 +239,13 @@ def test_a_weight_that_two_branches_capture_is_one_difference() -> None:
 
 def test_a_removed_node_that_a_branch_read_is_the_only_difference() -> None:
     assert kinds(diff(IF, IF.replace("h = Relu (x)", "").replace("(h", "(x"))) == {"removed": 1}
+
+
+def test_a_removed_node_hides_no_other_constant() -> None:
+    text = "g (float[2] x) => (float[2] y) <float[2] k = {2, 4}> { i = Identity (k) y = Mul (x, i) }"
+    plain = "g (float[2] x) => (float[2] y) <float[2] k = {2, 4}> { y = Mul (x, k) }"
+    assert kinds(diff(text, plain)) == {"removed": 1}
+    assert kinds(diff(text, plain.replace("{2, 4}", "{2, 5}"))) == {"removed": 1, "rewired": 1}
 
 
 def test_nodes_that_compute_the_same_may_stand_for_each_other() -> None:

@@ -77,14 +77,14 @@ def _reweighted(one: Reweighted) -> str:
     forms = [f"{one.dtype}{list(one.shape)}", f"{one.after_dtype}{list(one.after_shape)}"]
     form = forms[0] if forms[0] == forms[1] else " → ".join(forms)
     name = one.constant if one.constant == one.after_constant else f"{one.constant} → {one.after_constant}"
-    parts = []
+    parts = ["dequantized," if one.quantized else ""]
     if one.changed is not None:
         parts.append(f"{one.changed} of {one.elements} elements differ" if one.changed else "equal numbers")
     if one.changed and one.largest is not None:
         relative = "" if one.relative is None else f", relative norm {one.relative:.3g}"
         parts.append(f"by at most {one.largest:.3g}{relative}")
     readers = f", read by {', '.join(one.readers)}"
-    return f"{_in(one.where)}{name} {form}: {' '.join(parts) or 're-weighted'}{readers}{_by(one.made_by)}"
+    return f"{_in(one.where)}{name} {form}: {' '.join(filter(None, parts)) or 'other shape'}{readers}{_by(one.made_by)}"
 
 
 def _interface(one: ChangedInterface) -> tuple[str, str]:

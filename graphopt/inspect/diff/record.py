@@ -79,6 +79,7 @@ class Reweighted:
         changed: how many of them differ, None where shapes do.
         largest: the largest absolute difference, None where shapes differ or elements are no real numbers.
         relative: ‖after − before‖ / ‖before‖, None alike, and where the norm before is 0.
+        quantized: whether one of them is dequantized before it is read, and compared by what comes out.
 
     """
 
@@ -94,6 +95,7 @@ class Reweighted:
     changed: int | None
     largest: float | None
     relative: float | None
+    quantized: bool
     made_by: tuple[str, ...] = ()
 
 

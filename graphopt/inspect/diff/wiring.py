@@ -14,7 +14,8 @@ from graphopt.inspect.diff.matching import Matching
 from graphopt.inspect.diff.numbers import Contents
 from graphopt.inspect.diff.origins import Origins, origin_of, origins
 from graphopt.inspect.diff.record import ChangedAttribute, Rewired
-from graphopt.inspect.diff.scope import is_commutative
+from graphopt.inspect.diff.scope import is_commutative, reads
+from graphopt.inspect.diff.weights import stored
 from graphopt.ir.constants import constant_tensor
 from graphopt.ir.text.literals import tensor_type
 from graphopt.ir.walk import label
@@ -101,8 +102,12 @@ class Wiring:
         return not self._follows(left, right)
 
     def _are_constants(self, left: ir.Value, right: ir.Value) -> bool:
+        """Whether both are constants, one of them quantized perhaps by nodes that the other model lacks."""
         before, after = self._contents
-        return before.constant(left) is not None and after.constant(right) is not None
+        known = before.constant(left) is not None, after.constant(right) is not None
+        if not any(known):
+            return False
+        return all(known) or (stored(left) is not None and stored(right) is not None)
 
     def _same(self, left: ir.Value | None, right: ir.Value | None) -> bool:
         if left is None or right is None:
@@ -124,7 +129,25 @@ class Wiring:
         before, after = self.origins
         if left is None or right is None or not (left in before or right in after):
             return False
-        return origin_of(left, before, self.found.values) == origin_of(right, after, None)
+        origin = origin_of(left, before, self.found.values)
+        if origin != origin_of(right, after, None):
+            return False
+        return bool(origin is None or origin) or self._behind(left, 0) == self._behind(right, 1)
+
+    def _behind(self, value: ir.Value, side: int) -> set[int]:
+        """Return the numbers of the constants that a value is computed from."""
+        numbers: set[int] = set()
+        pending, seen = [value], {value}
+        while pending:
+            one = pending.pop()
+            number, producer = self._contents[side].constant(one), one.producer()
+            if number is not None:
+                numbers.add(number)
+            elif producer is not None:
+                new = {given for _, given in reads(producer)} - seen
+                seen |= new
+                pending += new
+        return numbers
 
     def _aligned(self, one: ir.Node, other: ir.Node) -> Iterator[tuple[int, ir.Value | None, ir.Value | None]]:
         """Pair the inputs of two nodes: by slot, or what is equal first where order is of no matter."""
