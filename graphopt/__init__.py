@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from graphopt.compiler.bisect import bisect
     from graphopt.compiler.compile import compile  # noqa: A004  # the name that the tool is known by
+    from graphopt.compiler.diff import diff
     from graphopt.compiler.distill import distill
     from graphopt.compiler.factorize import factorize
     from graphopt.compiler.optimize import optimize
@@ -62,6 +63,7 @@ __all__ = [
     "TrainingError",
     "bisect",
     "compile",
+    "diff",
     "distill",
     "extract",
     "factorize",
@@ -86,6 +88,7 @@ _HOMES = {
     "RewriteCheck": "graphopt.pipeline.rewrite_check",
     "bisect": "graphopt.compiler.bisect",
     "compile": "graphopt.compiler.compile",
+    "diff": "graphopt.compiler.diff",
     "distill": "graphopt.compiler.distill",
     "extract": "graphopt.ir.extract",
     "factorize": "graphopt.compiler.factorize",

@@ -75,6 +75,11 @@ COMMANDS = [
     Command("output-folder-of-others", 8, "holds other files", "compile model.onnx -o ."),
     Command("output-that-is-a-file", 8, "it is a file", "compile model.onnx -o model.onnx"),
     Command("check-against-nothing", 3, "does not exist", "check model.onnx none.onnx"),
+    Command("diff-against-nothing", 3, "does not exist", "diff model.onnx none.onnx"),
+    Command("diff-against-a-program", 3, "'a.gopt'", "diff model.onnx a.gopt", neighbour("a.gopt", b"none")),
+    Command("stage-of-a-program", 2, "are for models", "inspect a.gopt --stage tir", neighbour("a.gopt", BYTES)),
+    Command("stage-that-is-none", 2, "'ptx'", "inspect model.onnx --stage ptx"),
+    Command("kernel-without-a-stage", 2, "are for --stage", "inspect model.onnx --kernel x"),
 ]
 
 

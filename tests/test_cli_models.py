@@ -61,6 +61,17 @@ def test_inspect(model: Path) -> None:
     assert found["macs"] == 4 * 8 * 8 * 3 * 3 * 3
 
 
+def test_inspect_lists_layers(model: Path) -> None:
+    text = graphopt("inspect", model, *SHAPE, "--layers")
+    assert "FLOPs/byte" in text
+    assert "1×4×8×8" in text
+    found = graphopt_json("inspect", model, *SHAPE, "--layers")
+    assert [layer["op"] for layer in found["layers"]] == ["Conv", "BatchNormalization", "Relu"]
+    assert found["activations"] > 0
+    assert "layers" not in graphopt_json("inspect", model)
+    assert "activations  unknown" in graphopt("inspect", model)
+
+
 def test_inspect_sees_through_kernels(model: Path, tmp_path: Path) -> None:
     fused = tmp_path / "fused.onnx"
     graphopt("optimize", model, "-o", fused, "--pipeline", "infer-shapes,fuse-operators")

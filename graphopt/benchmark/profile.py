@@ -22,13 +22,10 @@ from graphopt.benchmark.case import Case
 from graphopt.benchmark.parts import OnnxruntimePart, Part, Step, TvmPart
 from graphopt.benchmark.quiet import OtherLoad, Watch
 from graphopt.compiler import tuned
-from graphopt.compiler.compile import SHAPE_FOLDING
-from graphopt.compiler.emit import carry_constant_outputs
+from graphopt.compiler.fixed import fixed_model
 from graphopt.compiler.kernels import kernels_of
-from graphopt.compiler.optimize import optimize
-from graphopt.errors import ModelError, TargetError
+from graphopt.errors import TargetError
 from graphopt.inspect.operations import UnknownShapeError, operations_of
-from graphopt.ir.fused import inline_kernels
 from graphopt.runtime.benchmark import Timing, measure
 from graphopt.targets import Target
 from graphopt.tensors import Array, Feeds
@@ -83,7 +80,7 @@ def profile(case: Case, *, repeats: int, on_step: Callable[[str], None] = lambda
     if target.freestanding:
         raise TargetError(f"a profile is of this machine, and target {target} is another; take cpu")
     on_step("compiling")
-    parts = _parts(_optimized(case), target)
+    parts = _parts(fixed_model(case.model, target, case.recipe.pipeline), target)
     watch = Watch()
     on_step("measuring what the machine can do")
     roofline = measure_roofline(target)
@@ -91,18 +88,6 @@ def profile(case: Case, *, repeats: int, on_step: Callable[[str], None] = lambda
     whole = measure(partial(_run, parts, case.feeds), repeats=repeats, warm_up=_WARM_UP)
     runs = [list(_steps(parts, case.feeds)) for _ in range(_WARM_UP + repeats)][_WARM_UP:]
     return Profile(tuple(_kernels(runs)), whole, roofline, watch.stop())
-
-
-def _optimized(case: Case) -> ir.Model:
-    """Optimize as `graphopt.compile` does for fixed shapes."""
-    if nameless := [value.name for value in case.model.graph.inputs if value.shape is None]:
-        raise ModelError(f"input {nameless[0]!r} has no shape; give one with --input-shape")
-    target = case.recipe.target
-    model, _ = optimize(case.model, case.recipe.pipeline, target=target)
-    inline_kernels(model)
-    folded, _ = optimize(model, SHAPE_FOLDING, target=target)
-    carry_constant_outputs(folded.graph)
-    return folded
 
 
 def _parts(model: ir.Model, target: Target) -> list[Part]:

@@ -1,7 +1,7 @@
 """Where exceptions end: one line on stderr and an exit code that scripts can trust.
 
     0    done; for `check` and `bench`: and the answers are equal
-    1    `check` or `bench` found different answers
+    1    `check` or `bench` found different answers, `diff --exit-code` different models
     2    the command line itself
     3–11 what the user can mend
     70   a bug in graphopt

@@ -32,6 +32,7 @@ _COMMANDS = {
     "run": "run_program",
     "serve": "serve_programs",
     "inspect": "inspect_model",
+    "diff": "diff_models",
     "doctor": "doctor_model",
     "check": "check_models",
     "extract": "extract_model",

@@ -6,8 +6,11 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
+from graphopt.inspect.layers import is_product, is_quantized, macs_of
+from graphopt.inspect.memory import activation_peak
 from graphopt.inspect.operations import count_operations
 from graphopt.ir.fused import inline_kernels, kernels
 from graphopt.ir.walk import is_op, nodes, scopes
@@ -28,6 +31,13 @@ class Statistics:
         parameter_bytes: their size by dtype.
         flops: floating-point operations of one run, a multiply-add counting as two.
         macs: multiply-adds of convolutions and matrix products.
+        zeros: how many of the parameters are 0.
+        activations: the most bytes that inputs, outputs and values between nodes take at once, in the order of the
+            nodes; None where shapes are not static.
+        activations_at: the node that runs then.
+        products: convolutions and matrix products.
+        quantized_products: those that take integers, of their operator or behind DequantizeLinear.
+        quantized_macs: multiply-adds of these.
         uncounted: operators whose operations are unknown, for want of a static shape, by how many nodes.
 
     """
@@ -43,6 +53,12 @@ class Statistics:
     parameter_bytes: dict[str, int]
     flops: int
     macs: int
+    zeros: int
+    activations: int | None
+    activations_at: str
+    products: int
+    quantized_products: int
+    quantized_macs: int
     uncounted: dict[str, int]
 
     def to_dict(self) -> dict[str, Any]:
@@ -55,8 +71,11 @@ def statistics(model: ir.Model) -> Statistics:
 
     Those of a kernel are counted for each call of it, with the shapes of the call.
     """
-    plain = _without_kernels(model)
+    plain = without_kernels(model)
     operations = count_operations(plain)
+    peak = activation_peak(plain.graph)
+    products = [node for node in nodes(plain) if is_product(node)]
+    quantized = [node for node in products if is_quantized(node)]
     return Statistics(
         name=model.graph.name or "",
         inputs=tuple(map(tensor_spec, model.graph.inputs)),
@@ -69,6 +88,12 @@ def statistics(model: ir.Model) -> Statistics:
         parameter_bytes=_parameter_bytes(model),
         flops=operations.flops,
         macs=operations.macs,
+        zeros=sum(map(_zeros, _constants(model))),
+        activations=None if peak is None else peak.bytes,
+        activations_at="" if peak is None else peak.node,
+        products=len(products),
+        quantized_products=len(quantized),
+        quantized_macs=sum(map(macs_of, quantized)),
         uncounted=dict(operations.uncounted),
     )
 
@@ -113,12 +138,17 @@ def static_shape(value: ir.Value) -> tuple[int, ...]:
     return dims
 
 
-def _without_kernels(model: ir.Model) -> ir.Model:
+def without_kernels(model: ir.Model) -> ir.Model:
+    """Return a model with the nodes of its kernels in the place of their calls; itself where there are none."""
     if not kernels(model):
         return model
     plain = model.clone()
     inline_kernels(plain)
     return plain
+
+
+def _zeros(tensor: ir.TensorProtocol) -> int:
+    return 0 if tensor.dtype is ir.DataType.STRING else tensor.size - int(np.count_nonzero(tensor.numpy()))
 
 
 def _parameter_bytes(model: ir.Model) -> dict[str, int]:

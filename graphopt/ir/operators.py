@@ -79,6 +79,17 @@ def is_new_default(op_type: str, name: str, attribute: ir.Attr, newer: int, olde
 
 
 @cache
+def default_attributes(op_type: str, domain: str, version: int) -> Mapping[str, ir.Attr]:
+    """Return the attributes of an operator that its schema gives a default to, as they are by default."""
+    try:
+        declared = onnx.defs.get_schema(op_type, version, domain).attributes
+    except onnx.defs.SchemaError:
+        return {}
+    given = (item.default_value for item in declared.values())
+    return {proto.name: ir.from_proto(proto) for proto in given if proto.type != onnx.AttributeProto.UNDEFINED}
+
+
+@cache
 def input_types(op_type: str, opset: int) -> tuple[tuple[frozenset[str], ...], bool]:
     """Return the types that each input of a standard operator takes, as texts, and whether the last one repeats."""
     try:

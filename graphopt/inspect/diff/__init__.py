@@ -1,0 +1,1 @@
+"""What differs between two models, matched by structure: fingerprints, matching, the record of differences."""
