@@ -29,7 +29,7 @@ from tests.networks import network
 
 DIGITS = Path("models/digits/digits.onnx")
 TOLERANCE = 1e-5
-EVERYWHERE = ["c", "cortex-a72", "riscv64-v"]
+EVERYWHERE = ["c", "cortex-a72", "riscv64-v", "wasm32"]
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -73,7 +73,7 @@ def in_integers() -> tuple[ir.Model, dict[str, Array]]:
     return model, graphopt.compile(model, cache=False)(images(slice(64, 65)))
 
 
-@pytest.mark.parametrize("name", ["c", "cortex-a72", "cortex-a76", "neoverse-v1", "riscv64-v", "x86-64-v4"])
+@pytest.mark.parametrize("name", ["c", "cortex-a72", "cortex-a76", "neoverse-v1", "riscv64-v", "x86-64-v4", "wasm32"])
 def test_integers_are_the_same_to_the_last_one(
     name: str, in_integers: tuple[ir.Model, dict[str, Array]], tmp_path: Path
 ) -> None:
@@ -87,8 +87,8 @@ def test_integers_are_the_same_to_the_last_one(
 @pytest.mark.parametrize("name", EVERYWHERE)
 @pytest.mark.parametrize("topology", ["squeezenet1.1", "mobilenet_v2", "resnet18"])
 def test_a_known_topology_answers_as_onnxruntime(topology: str, name: str, tmp_path: Path) -> None:
-    if topology != "mobilenet_v2" and name == "riscv64-v":
-        pytest.skip("one that has most kinds of kernels is enough for the third machine")
+    if topology != "mobilenet_v2" and name in {"riscv64-v", "wasm32"}:
+        pytest.skip("one that has most kinds of kernels is enough for further machines")
     agrees(load(TOPOLOGIES[topology](seed=1, image=32, classes=10)), name, tmp_path)
 
 
