@@ -180,7 +180,7 @@ class Manifest:
     def use(self) -> str:
         """Say what to do with the directory of a freestanding program."""
         if any(part.file.endswith(".wasm") for variant in self.variants for part in variant.parts):
-            return "and import its model.mjs in JavaScript, in a browser or in Node"
+            return "import its model.mjs in JavaScript, in a browser or in Node"
         return "build it with make in its directory, and call model_run of its model.h there"
 
     def write(self, folder: Path) -> None:

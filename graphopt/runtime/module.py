@@ -137,7 +137,9 @@ class CompiledModule:
 
         """
         if self._manifest.is_freestanding:
-            raise TargetError(f"the program is for {self.target}, and cannot run here: save it, {self._manifest.use}")
+            raise TargetError(
+                f"the program is for {self.target}, and cannot run here: save it, then {self._manifest.use}"
+            )
         values = feeding.check(self.inputs, feeds)
         try:
             feeding.check_shapes(self.inputs, values)

@@ -125,8 +125,9 @@ def test_a_small_network_answers_as_onnxruntime(what: str, name: str, tmp_path: 
     agrees(network(NETWORKS[what]), name, tmp_path)
 
 
-def test_floats_of_16_bits_run_where_the_processor_has_them(tmp_path: Path) -> None:
-    machine = machine_of("cortex-a76")
+@pytest.mark.parametrize("name", ["cortex-a76", "wasm32"])
+def test_floats_of_16_bits_run_where_llvm_has_them(name: str, tmp_path: Path) -> None:
+    machine = machine_of(name)
     model = network("g (float16[2,8] x) => (float16[2,8] y) { a = Exp (x) y = Add (a, x) }")
     module = graphopt.compile(model, machine.target, cache=False)
     feeds = random_feeds(model)

@@ -16,14 +16,19 @@ from threading import Thread
 
 import numpy as np
 import pytest
+import tvm
 from matplotlib.image import imsave
+from tvm import tirx
 from typer.testing import CliRunner
 
 import graphopt
-from graphopt.backends.tvm.driver.web.link import IMPORTED, wasm_linker
+from graphopt.backends.tvm.build import tvm_target
+from graphopt.backends.tvm.driver.web import write
+from graphopt.backends.tvm.driver.web.link import IMPORTED, link, wasm_linker
 from graphopt.backends.tvm.driver.web.loader import TEMPLATE
 from graphopt.cli.main import build_app
 from graphopt.errors import TargetError
+from graphopt.targets import parse_target
 from tests.freestanding import MACHINES
 from tests.networks import network
 
@@ -160,6 +165,22 @@ def test_functions_of_the_c_library_are_those_of_javascript(folder: Path, tmp_pa
     assert rounded == [-3, -1, 1, 1, 3]
 
 
+def test_a_function_that_javascript_has_not_is_named(folder: Path, tmp_path: Path) -> None:
+    number = tirx.Var("number", "float32")
+    body = tirx.Evaluate(tirx.call_extern("float32", "lgammaf", number))
+    machine = tvm_target(parse_target("wasm32"))
+    function = tirx.PrimFunc([number], body).with_attr("global_symbol", "model_run").with_attr("target", machine)
+    code = tvm.get_global_func("target.build.llvm")(tvm.IRModule({"model_run": function}), machine)
+    with pytest.raises(ValueError, match="WebAssembly has no lgammaf"):
+        link(wasm_linker(), [code], tmp_path / "model.wasm")
+
+
+def test_too_much_memory_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(write, "MOST_BYTES", 1 << 16)
+    with pytest.raises(TargetError, match="cannot run the model: .*it needs 1 MiB of memory, and WebAssembly has 0"):
+        graphopt.compile(DIGITS, "wasm32", cache=False)
+
+
 def test_a_machine_without_the_linker_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(TargetError, match=r"needs LLVM's linker.*no wasm-ld on the PATH; install it .Debian: apt"):
@@ -199,7 +220,7 @@ def test_the_command_writes_what_a_server_takes(folder: Path, tmp_path: Path) ->
     assert {path.name for path in place.iterdir()} == files
     refused = runner.invoke(build_app(), ["run", str(place)])
     assert refused.exit_code == TargetError.exit_code
-    assert "and import its model.mjs in JavaScript" in refused.stderr
+    assert "save it, then import its model.mjs in JavaScript" in refused.stderr
     described = runner.invoke(build_app(), ["inspect", str(place)])
     assert "another machine" in described.stdout
     refused = runner.invoke(build_app(), ["compile", str(DIGITS), "-o", f"{place}.gopt", "--target", "wasm32"])

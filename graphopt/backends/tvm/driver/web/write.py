@@ -18,7 +18,7 @@ from graphopt.backends.tvm.weights import WeightWriter
 from graphopt.targets import Target
 
 MODULE, LOADER = "model.wasm", "model.mjs"
-_MOST_BYTES = 1 << 31
+MOST_BYTES = 1 << 31
 """Of memory: what a signed number of 32 bits addresses."""
 
 
@@ -32,8 +32,8 @@ def write_module(program: Program, target: Target, folder: Path, weights: Weight
     """
     places = [weights.add_bytes(array.tobytes()) for array in program.weights]
     layout = Layout.of(program, weights.size)
-    if layout.size > _MOST_BYTES:
-        raise ValueError(f"it needs {layout.size >> 20} MiB of memory, and WebAssembly has {_MOST_BYTES >> 20}")
+    if layout.size > MOST_BYTES:
+        raise ValueError(f"it needs {-(-layout.size >> 20)} MiB of memory, and WebAssembly has {MOST_BYTES >> 20}")
     link(wasm_linker(), [program.bare.code, compile_entry(program, places, tvm_target(target))], folder / MODULE)
     (folder / LOADER).write_text(loader(program, layout), encoding="utf-8")
     return MODULE
