@@ -20,7 +20,11 @@ EXTENSIONS: Mapping[str, Mapping[str, str]] = {
 }
 """By architecture: the extensions that make a difference to kernels, by LLVM's names, as Linux lists them."""
 
-BASELINE: Mapping[str, frozenset[str]] = {"aarch64": frozenset({"asimd"}), "riscv64": frozenset()}
+BASELINE: Mapping[str, frozenset[str]] = {
+    "aarch64": frozenset({"asimd"}),
+    "riscv64": frozenset(),
+    "wasm32": frozenset({"simd128"}),
+}
 """What each processor of an architecture has."""
 
 GENERIC: Mapping[str, str] = {"aarch64": "generic", "riscv64": "generic-rv64", _X86: "x86-64"}

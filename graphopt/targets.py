@@ -78,8 +78,13 @@ class Target:
 
     @property
     def freestanding(self) -> bool:
-        """Whether a program is a C function and its kernels, for another machine, and needs no library of TVM there."""
+        """Whether a program is one function and its kernels, for another machine, and needs no library of TVM there."""
         return self.kind == "c" or bool(self.mtriple)
+
+    @property
+    def web(self) -> bool:
+        """Whether a program is a WebAssembly module."""
+        return self.architecture == "wasm32"
 
     @property
     def llvm(self) -> bool:
@@ -158,6 +163,8 @@ class Target:
     def __str__(self) -> str:
         if self.kind == "c":
             return str(Spec(self.kind, {"weights": self.weights}))
+        if self.web:
+            return str(Spec(self.kind, {"winograd": "true"} if self.winograd else {}))
         options = {"mcpu": self.mcpu, "cores": str(self.cores)}
         if self.mtriple:
             options = {"mtriple": self.mtriple, "mcpu": self.mcpu, **({"mattr": self.mattr} if self.mattr else {})}
@@ -171,11 +178,13 @@ class Target:
 KINDS = {
     "cpu": "native code for this machine's processor, or with mtriple for another one, compiled by TVM through LLVM",
     "c": "C99 sources that need no library, for any C compiler and any processor",
+    "wasm32": "a WebAssembly module with SIMD and what loads it in JavaScript, for browsers and Node",
     "onnxruntime": "an optimized ONNX file, run by onnxruntime",
 }
 _OPTIONS: dict[str, tuple[str, ...]] = {
     "cpu": ("mcpu", "cores", "winograd", "precision", "mtriple", "mattr"),
     "c": ("weights",),
+    "wasm32": ("winograd",),
     "onnxruntime": ("mcpu", "cores", "winograd", "precision"),
 }
 WEIGHTS = {
@@ -193,7 +202,8 @@ def parse_target(text: str) -> Target:
     """Read a target such as `cpu`, `cpu{cores=1}` or `cpu{mcpu=haswell}`; what is not said is detected here.
 
     `cpu{winograd=false}` computes every product of a convolution, `cpu{precision=bf16}` multiplies in bfloat16.
-    `cpu{mtriple=aarch64-linux-gnu mcpu=cortex-a72}` and `c` are other machines, and programs for them freestanding.
+    `cpu{mtriple=aarch64-linux-gnu mcpu=cortex-a72}`, `c` and `wasm32` are other machines, and programs for them
+    freestanding.
 
     Raises:
         TargetError: unknown kind, option or processor, or one that this machine cannot execute, nor compile for;
@@ -266,6 +276,8 @@ def _machine(spec: Spec) -> Target:
     """Return the machine that a target is for, apart from how it computes."""
     if spec.name == "c":
         return _any_machine(spec.options.get("weights", "arrays"))
+    if spec.name == "wasm32":
+        return _web_machine()
     if "mtriple" in spec.options:
         return _other_machine(spec.options)
     if "mattr" in spec.options:
@@ -287,6 +299,16 @@ def _any_machine(weights: str) -> Target:
         raise TargetError(f"option weights={weights} of a target must be one of {', '.join(WEIGHTS)}")
     caches = _SMALL_L1_BYTES, _SMALL_L2_BYTES
     return Target("c", "generic", frozenset(), 128, 1, *caches, winograd=False, weights=weights)
+
+
+def _web_machine() -> Target:
+    """Return the machine of WebAssembly with fixed-width SIMD, which browsers have since 2023: no fma, one thread.
+
+    Winograd makes files of weights, which are downloaded, several times as large; who wants it says so.
+    """
+    caches = _SMALL_L1_BYTES, _SMALL_L2_BYTES
+    features = processors.BASELINE["wasm32"]
+    return Target("wasm32", "generic", features, 128, 1, *caches, winograd=False, mtriple="wasm32-unknown-unknown")
 
 
 def _other_machine(options: Mapping[str, str]) -> Target:

@@ -1,4 +1,4 @@
-"""Programs for other machines, built by their compilers, and run here or by an emulator."""
+"""Programs for other machines, built by their compilers, and run here, by an emulator, or in Node."""
 
 from __future__ import annotations
 
@@ -38,14 +38,41 @@ class Machine:
     emulator: tuple[str, ...] = ()
 
     @property
+    def tools(self) -> tuple[str, ...]:
+        """Return what builds and runs programs."""
+        return ("make", self.compiler, *self.emulator[:1])
+
+    @property
     def missing(self) -> str:
         """Say what this machine lacks to build and run programs; nothing where it lacks nothing."""
-        tools = ("make", self.compiler, *self.emulator[:1])
-        lacking = [tool for tool in tools if shutil.which(tool) is None]
+        lacking = [tool for tool in self.tools if shutil.which(tool) is None]
         if lacking:
             return f"needs {' and '.join(lacking)}, which .ci/run installs"
         unknown = frozenset() if self.emulator else parse_target(self.target).features - host().features
         return f"needs a processor with {', '.join(sorted(unknown))}" if unknown else ""
+
+    def build(self, folder: Path) -> None:
+        """Build the program in a directory."""
+        command = ["make", f"CC={self.compiler}", self.flags]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+
+    def command(self, inputs: list[str], outputs: list[str]) -> list[str]:
+        """Return what runs the program in its directory on files."""
+        return [*self.emulator, "./run", *inputs, *outputs]
+
+
+class Web(Machine):
+    """A browser's engine, in Node: compiling makes a module, and there is nothing to build."""
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        return self.compiler, *self.emulator
+
+    def build(self, folder: Path) -> None:
+        pass
+
+    def command(self, inputs: list[str], outputs: list[str]) -> list[str]:
+        return [*self.emulator, str(Path(__file__).with_name("run_module.mjs").resolve()), *inputs, "--", *outputs]
 
 
 def _arm(mcpu: str) -> Machine:
@@ -73,6 +100,7 @@ MACHINES = {
     "x86-64-v2": _x86("x86-64-v2"),
     "x86-64-v3": _x86("x86-64-v3"),
     "x86-64-v4": _x86("x86-64-v4"),
+    "wasm32": Web("wasm32", "wasm-ld", emulator=("node",)),
 }
 """By names for people: all that programs are executed for in tests."""
 
@@ -80,8 +108,7 @@ MACHINES = {
 def built(module: graphopt.CompiledModule, folder: Path, machine: Machine) -> Path:
     """Save a program, build it, and return its directory."""
     module.save(folder)
-    command = ["make", f"CC={machine.compiler}", machine.flags]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+    machine.build(folder)
     return folder
 
 
@@ -103,7 +130,7 @@ def run(folder: Path, machine: Machine, inputs: list[Array], like: Mapping[str, 
     results = [f"output{index}.bin" for index in range(len(like))]
     for name, array in zip(sources, inputs, strict=True):
         (folder / name).write_bytes(np.ascontiguousarray(array).tobytes())
-    subprocess.run([*machine.emulator, "./run", *sources, *results], cwd=folder, check=True, capture_output=True)
+    subprocess.run(machine.command(sources, results), cwd=folder, check=True, capture_output=True)
     return {
         name: np.frombuffer((folder / file).read_bytes(), array.dtype).reshape(array.shape)
         for file, (name, array) in zip(results, like.items(), strict=True)

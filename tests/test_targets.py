@@ -47,6 +47,8 @@ def test_a_printed_target_parses_to_itself(text: str) -> None:
         ("cpu{mattr=+v}", "option mattr of a target is for other machines"),
         ("c{mcpu=cortex-m4}", "target 'c' has no option 'mcpu'; it has weights"),
         ("c{weights=files}", "option weights=files of a target must be one of arrays, blob"),
+        ("wasm32{mattr=+relaxed-simd}", "target 'wasm32' has no option 'mattr'; it has winograd"),
+        ("wasm32{precision=bf16}", "target 'wasm32' has no option 'precision'"),
         ("cpu{", "cannot read target"),
     ],
 )
@@ -70,7 +72,9 @@ def test_a_bad_target_is_one_sentence(text: str, sentence: str) -> None:
         ("cpu{mtriple=x86_64-linux-gnu mcpu=x86-64-v3}", 256, 16, {"fma"}, {"int8_dot"}),
         ("cpu{mtriple=x86_64-linux-gnu mcpu=x86-64-v4}", 512, 32, {"fma"}, {"int8_dot"}),
         ("cpu{mtriple=x86_64-linux-gnu mcpu=icelake-client}", 512, 32, {"int8_dot"}, {"bf16"}),
-        ("c", 128, 8, set(), {"llvm", "fma", "winograd", "float16"}),
+        ("c", 128, 8, set(), {"llvm", "fma", "winograd", "float16", "web"}),
+        ("wasm32", 128, 16, {"llvm", "web"}, {"int8_dot", "fma", "winograd"}),
+        ("wasm32{winograd=true}", 128, 16, {"web", "winograd"}, {"fma"}),
     ],
 )
 def test_another_machine_is_known_by_its_processor(

@@ -84,6 +84,7 @@ def compile_model(
     `graphopt run` and `graphopt.load` take the program as one file, NAME.gopt, or as a directory.
     The program lies in a directory that `graphopt run` and `graphopt.load` take. With --target c, or a target of
     another machine, it holds sources and objects instead, which make builds there: one function, model_run of model.h.
+    With wasm32 it holds model.wasm, weights.bin and model.mjs, which a page in a browser or Node imports.
 
     Examples:
       graphopt compile model.onnx -o model.gopt
@@ -95,6 +96,7 @@ def compile_model(
       graphopt compile model.onnx -o program --calibration samples.npz
       graphopt compile model.onnx -o program --target onnxruntime --explain
       graphopt compile model.onnx -o sources --target c
+      graphopt compile model.onnx -o web --target wasm32
       graphopt compile model.onnx -o board --target "cpu{mtriple=aarch64-linux-gnu mcpu=cortex-a72}"
 
     """

@@ -145,7 +145,10 @@ PresetName = Annotated[
     ),
 ]
 TargetText = Annotated[
-    str, typer.Option("--target", metavar="TARGET", help="What to compile for: cpu, cpu{mcpu=haswell}, c, onnxruntime.")
+    str,
+    typer.Option(
+        "--target", metavar="TARGET", help="What to compile for: cpu, cpu{mcpu=haswell}, c, wasm32, onnxruntime."
+    ),
 ]
 Threads = Annotated[
     int | None,

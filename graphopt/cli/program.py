@@ -39,7 +39,7 @@ def origin_rows(manifest: Manifest) -> dict[str, object]:
     said, machine = manifest.provenance, manifest.machine
     rows = {
         "made by": f"graphopt {manifest.graphopt_version}" + (f" with TVM {machine.tvm_version}" if machine else ""),
-        "runs on": f"{machine.architecture} under {machine.system}" if machine else "any machine, in onnxruntime",
+        "runs on": _where(manifest),
         "uses": textwrap.wrap(", ".join(machine.features), _WIDTH) if machine else [],
         "model": said.graph,
         "written by": f"{said.producer} {said.producer_version}".strip(),
@@ -47,3 +47,11 @@ def origin_rows(manifest: Manifest) -> dict[str, object]:
         "licence": said.licence.splitlines(),
     }
     return {name: value for name, value in rows.items() if value}
+
+
+def _where(manifest: Manifest) -> str:
+    """Say where a program runs, and how where that is not here."""
+    if manifest.is_freestanding:
+        return f"another machine: {manifest.use}"
+    machine = manifest.machine
+    return f"{machine.architecture} under {machine.system}" if machine else "any machine, in onnxruntime"

@@ -80,8 +80,8 @@ def compile(  # noqa: A001, PLR0913  # the name that the tool is known by, and a
     Args:
         model: a path, serialized bytes, a ModelProto or an IR model; it stays untouched.
         target: what to compile for (`graphopt.targets`): `cpu` is this machine. With `c`, or `cpu{mtriple=…}`, the
-            program is for another one: `save` writes sources and objects that `make` builds there, and a run is
-            refused.
+            program is for another one: `save` writes sources and objects that `make` builds there, with `wasm32` a
+            WebAssembly module and its loader in JavaScript, and a run is refused.
         shapes: dimensions to fix, by input name, as in `{"x": [8, 3, 224, 224]}`; or a list of such sets,
             `[{"x": [1, 3, 224, 224]}, {"x": [8, 3, 224, 224]}]`, one a variant. The program takes no other size
             in a dimension where all sets say the same.

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from graphopt.backends.partition import partition
 from graphopt.backends.tvm.compile import CodegenError
-from graphopt.backends.tvm.driver.write import SOURCE, write_program
+from graphopt.backends.tvm.driver.write import write_program
 from graphopt.backends.tvm.lower.support import supports
 from graphopt.backends.tvm.schedule.choices import DecisionTable
 from graphopt.backends.tvm.weights import WeightWriter
@@ -44,13 +44,13 @@ def emit_freestanding(model: ir.Model, target: Target, folder: Path, decisions: 
     nodes = [node for region in cut.regions for node in region.nodes]
     weights = WeightWriter(folder / WEIGHTS)
     try:
-        arena = write_program(
+        written = write_program(
             nodes, graph.inputs, graph.outputs, target, folder, weights, kernels_of(model, target), decisions
         )
     except CodegenError as error:
         raise TargetError(f"target {target} cannot run the model: {error}; compile for cpu") from error
     names = tuple(str(value.name) for value in graph.inputs), tuple(str(value.name) for value in graph.outputs)
-    part = Part(FREESTANDING, SOURCE, *names, arena=arena)
+    part = Part(FREESTANDING, written.file, *names, arena=written.arena)
     return Emitted(shapes, (part,), tuple(Placement(label(node), FREESTANDING) for node in nodes), ())
 
 

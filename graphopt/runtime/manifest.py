@@ -176,6 +176,13 @@ class Manifest:
         """Whether the program is to be built, and run, on another machine."""
         return any(part.executor == FREESTANDING for variant in self.variants for part in variant.parts)
 
+    @property
+    def use(self) -> str:
+        """Say what to do with the directory of a freestanding program."""
+        if any(part.file.endswith(".wasm") for variant in self.variants for part in variant.parts):
+            return "import its model.mjs in JavaScript, in a browser or in Node"
+        return "build it with make in its directory, and call model_run of its model.h there"
+
     def write(self, folder: Path) -> None:
         """Write the manifest into a program's directory."""
         program = msgspec.json.format(msgspec.json.encode(self), indent=1)

@@ -138,8 +138,7 @@ class CompiledModule:
         """
         if self._manifest.is_freestanding:
             raise TargetError(
-                f"the program is for {self.target}, and cannot run here: save it, build it with make in its directory, "
-                "and call model_run of its model.h there"
+                f"the program is for {self.target}, and cannot run here: save it, then {self._manifest.use}"
             )
         values = feeding.check(self.inputs, feeds)
         try:
@@ -168,13 +167,12 @@ class CompiledModule:
         Raises:
             OutputError: it cannot be written there.
             ModelError: the key is none.
-            TargetError: it is a program to be built, which takes a directory.
+            TargetError: it is a program for another machine, which takes a directory.
 
         """
         if self._manifest.is_freestanding and Path(path).suffix == SUFFIX:
             raise TargetError(
-                f"a program for target {self.target} is built by make, in a directory; save it under a name without "
-                f"{SUFFIX}"
+                f"a program for target {self.target} is used from a directory; save it under a name without {SUFFIX}"
             )
         files = self._files()
         if signing_key is not None:

@@ -29,7 +29,7 @@ from tests.networks import network
 
 DIGITS = Path("models/digits/digits.onnx")
 TOLERANCE = 1e-5
-EVERYWHERE = ["c", "cortex-a72", "riscv64-v"]
+EVERYWHERE = ["c", "cortex-a72", "riscv64-v", "wasm32"]
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -73,7 +73,7 @@ def in_integers() -> tuple[ir.Model, dict[str, Array]]:
     return model, graphopt.compile(model, cache=False)(images(slice(64, 65)))
 
 
-@pytest.mark.parametrize("name", ["c", "cortex-a72", "cortex-a76", "neoverse-v1", "riscv64-v", "x86-64-v4"])
+@pytest.mark.parametrize("name", ["c", "cortex-a72", "cortex-a76", "neoverse-v1", "riscv64-v", "x86-64-v4", "wasm32"])
 def test_integers_are_the_same_to_the_last_one(
     name: str, in_integers: tuple[ir.Model, dict[str, Array]], tmp_path: Path
 ) -> None:
@@ -87,8 +87,8 @@ def test_integers_are_the_same_to_the_last_one(
 @pytest.mark.parametrize("name", EVERYWHERE)
 @pytest.mark.parametrize("topology", ["squeezenet1.1", "mobilenet_v2", "resnet18"])
 def test_a_known_topology_answers_as_onnxruntime(topology: str, name: str, tmp_path: Path) -> None:
-    if topology != "mobilenet_v2" and name == "riscv64-v":
-        pytest.skip("one that has most kinds of kernels is enough for the third machine")
+    if topology != "mobilenet_v2" and name in {"riscv64-v", "wasm32"}:
+        pytest.skip("one that has most kinds of kernels is enough for further machines")
     agrees(load(TOPOLOGIES[topology](seed=1, image=32, classes=10)), name, tmp_path)
 
 
@@ -125,8 +125,9 @@ def test_a_small_network_answers_as_onnxruntime(what: str, name: str, tmp_path: 
     agrees(network(NETWORKS[what]), name, tmp_path)
 
 
-def test_floats_of_16_bits_run_where_the_processor_has_them(tmp_path: Path) -> None:
-    machine = machine_of("cortex-a76")
+@pytest.mark.parametrize("name", ["cortex-a76", "wasm32"])
+def test_floats_of_16_bits_run_where_llvm_has_them(name: str, tmp_path: Path) -> None:
+    machine = machine_of(name)
     model = network("g (float16[2,8] x) => (float16[2,8] y) { a = Exp (x) y = Add (a, x) }")
     module = graphopt.compile(model, machine.target, cache=False)
     feeds = random_feeds(model)

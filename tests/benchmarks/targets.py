@@ -2,7 +2,8 @@
 
 Prints one Markdown row a model, known topologies with seeded weights, then trained networks, and one column a machine:
 the largest difference from onnxruntime without optimizations, as a share of the largest answer, of a program that was
-built by the machine's compiler and executed. C runs under -fsanitize=address,undefined, Arm and RISC-V in qemu-user.
+built by the machine's compiler and executed. C runs under -fsanitize=address,undefined, Arm and RISC-V in qemu-user,
+WebAssembly in Node.
 A cell without a figure says why.
 """
 

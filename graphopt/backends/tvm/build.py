@@ -22,6 +22,8 @@ _CHECKS = frozenset({"vm.builtin.check_tensor_info", "vm.builtin.match_shape"})
 _RISCV, _RISCV_ABI = "riscv64", "lp64d"
 _RISCV_LINUX = ("+m", "+a", "+f", "+d", "+c")
 """What Linux asks of every processor, and LLVM's generic one lacks; the ABI passes floats in registers."""
+_WASM_ENGINES = ("+simd128", "+bulk-memory", "+nontrapping-fptoint", "+sign-ext")
+"""What each engine has that has SIMD."""
 _LINKERS = ("g++", "gcc", "clang++", "clang", "c++", "cc")
 
 
@@ -53,6 +55,9 @@ def tvm_target(target: Target) -> tvm.target.Target:
     if target.architecture == _RISCV:
         facts["mabi"] = _RISCV_ABI
         attributes = [*_RISCV_LINUX, *attributes]
+    if target.web:
+        facts["vector-width"] = target.vector_bits
+        attributes = [*_WASM_ENGINES]
     return tvm.target.Target({**facts, "mattr": attributes} if attributes else facts)
 
 

@@ -33,6 +33,11 @@ class WeightWriter:
         self._contents: dict[int, int] = {}
         self._end = 0
 
+    @property
+    def size(self) -> int:
+        """Return the bytes of the file."""
+        return self._end
+
     def add(self, array: Array) -> int:
         """Write an array unless one of its dtype, shape and bytes is there; return the byte where it begins."""
         array = np.asarray(array, order="C")

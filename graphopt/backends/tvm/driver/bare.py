@@ -19,6 +19,7 @@ from tvm_ffi import structural_map
 
 from graphopt.backends.tvm.codegen import LOWERING
 from graphopt.backends.tvm.driver.plain import in_plain_words
+from graphopt.backends.tvm.driver.web.words import in_web_words
 from graphopt.backends.tvm.microkernel.narrowing import narrow_together
 from graphopt.backends.tvm.pipeline import ON_STACK
 from graphopt.backends.tvm.vectormath.expand import expand_functions
@@ -74,13 +75,14 @@ def _plainer(machine: tvm.target.Target) -> tvm.target.Target:
     Where one has scalable vectors, TVM's passes would count the lanes of schedules by them, and fail. LLVM knows what
     to do with vectors of so many lanes.
     """
-    facts = {"mtriple": machine.attrs["mtriple"]} if "mtriple" in machine.attrs else {}
+    facts = {fact: machine.attrs[fact] for fact in ("mtriple", "vector-width") if fact in machine.attrs}
     return tvm.target.Target({"kind": machine.kind.name, **facts})
 
 
 def _with_pointers(kernel: tirx.PrimFunc, name: str, target: Target) -> tirx.PrimFunc:
     """Return a kernel that takes a pointer for each tensor, and does one thing after the other."""
     kernel = expand_functions(kernel) if target.llvm else in_plain_words(kernel)
+    kernel = in_web_words(kernel) if target.web else kernel
     pointers = [tirx.Var(parameter.name, tvm.ir.PointerType(parameter.ty.dtype)) for parameter in kernel.params]
     tensors = [
         tirx.DeclBuffer(parameter, data=pointer) for parameter, pointer in zip(kernel.params, pointers, strict=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from graphopt.backends.tvm.abi import ALIGNMENT
 from graphopt.backends.tvm.driver.bare import PREFIX, Signature
 from graphopt.backends.tvm.driver.sequence import Call, Copy, Place, Sequence, Space
 from graphopt.backends.tvm.driver.signature import C_TYPES, Parameter
-from graphopt.backends.tvm.memory.arena import aligned
 
 BLOB = "model_weights"
 """The name of the weights in C, where they are one array of bytes."""
@@ -27,7 +26,7 @@ class Model:
         declarations: of the weights.
         weight_bytes: of all of them together.
         kernels: what they take, by their names in C.
-        sequence: their calls.
+        sequence: their calls, with what they work on.
         target: as text.
 
     """
@@ -40,11 +39,6 @@ class Model:
     kernels: Mapping[str, Signature]
     sequence: Sequence
     target: str
-
-    @property
-    def arena(self) -> int:
-        """Return the bytes of the arena: what is planned, and behind it what a kernel works on."""
-        return self.sequence.arena + max((sum(map(aligned, one.workspace)) for one in self.kernels.values()), default=0)
 
     @property
     def parameters(self) -> str:
@@ -62,7 +56,7 @@ class Model:
             target=self.target,
             described=described,
             sizes=sizes,
-            arena=self.arena,
+            arena=self.sequence.arena,
             weights=self.weight_bytes,
             parameters=self.parameters,
         )
@@ -77,10 +71,10 @@ class Model:
         return _SOURCE.format(
             prototypes=prototypes,
             weights="\n".join(self.declarations),
-            memory=_MEMORY.format(slack=ALIGNMENT - 1) if self.arena else "",
+            memory=_MEMORY.format(slack=ALIGNMENT - 1) if self.sequence.arena else "",
             parameters=self.parameters,
             missing=" || ".join(f"!{pointer}" for pointer in pointers) or "0",
-            arena=_ARENA.format(slack=ALIGNMENT - 1) if self.arena else "",
+            arena=_ARENA.format(slack=ALIGNMENT - 1) if self.sequence.arena else "",
             calls="\n".join((*map(self._call, self.sequence.calls), *map(self._copy, self.sequence.copies))),
         )
 
@@ -100,19 +94,12 @@ class Model:
 
     def _call(self, call: Call) -> str:
         name = PREFIX + call.kernel
-        taken = self.kernels[name]
-        places = (*call.arguments, *self._workspace(taken))
-        pointers = (f"({_c_type(dtype)} *){self._at(place)}" for dtype, place in zip(taken.dtypes, places, strict=True))
+        taken = zip(self.kernels[name].dtypes, call.arguments, strict=True)
+        pointers = (f"({_c_type(dtype)} *){self._at(place)}" for dtype, place in taken)
         return f"  {name}({', '.join(pointers)});"
 
     def _copy(self, copy: Copy) -> str:
         return f"  memcpy({self.outputs[copy.output].identifier}, {self._at(copy.source)}, {copy.size});"
-
-    def _workspace(self, kernel: Signature) -> Iterator[Place]:
-        offset = self.sequence.arena
-        for size in kernel.workspace:
-            yield Place(Space.ARENA, offset=offset)
-            offset += aligned(size)
 
     def _at(self, place: Place) -> str:
         if place.space is Space.ARENA:

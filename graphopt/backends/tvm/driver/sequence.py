@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import tvm
 from tvm import relax
 
+from graphopt.backends.tvm.memory.arena import aligned
 from graphopt.backends.tvm.memory.plan import Planned
 
 
@@ -61,6 +62,25 @@ class Sequence:
 def sequence(planned: Planned, inputs: int) -> Sequence:
     """Read a planned module, whose first `inputs` parameters are its inputs, and the others its weights."""
     return _Reader(planned, inputs).sequence()
+
+
+def with_workspaces(sequence: Sequence, workspaces: Mapping[str, tuple[int, ...]]) -> Sequence:
+    """Return a run whose calls take what their kernels work on as well, in the arena behind all else.
+
+    `workspaces` are the bytes of each further pointer of a kernel, by its name.
+    """
+    calls = tuple(
+        replace(call, arguments=(*call.arguments, *_behind(sequence.arena, workspaces[call.kernel])))
+        for call in sequence.calls
+    )
+    most = max((sum(map(aligned, workspaces[call.kernel])) for call in calls), default=0)
+    return replace(sequence, calls=calls, arena=sequence.arena + most)
+
+
+def _behind(start: int, sizes: tuple[int, ...]) -> Iterator[Place]:
+    for size in sizes:
+        yield Place(Space.ARENA, offset=start)
+        start += aligned(size)
 
 
 _STORAGE = tvm.ir.Op.get("relax.memory.alloc_storage")

@@ -42,6 +42,11 @@ class Parameter:
         return C_TYPES[self.dtype]
 
     @property
+    def element_bytes(self) -> int:
+        """Return the size of one."""
+        return int(re.sub(r"\D", "", self.dtype) or 8) // 8
+
+    @property
     def elements(self) -> int:
         """Return how many there are."""
         return math.prod(self.shape)

@@ -1,8 +1,8 @@
 """What a processor multiplies narrow numbers with, as a function in LLVM's own language.
 
 Sources: Intel 64 and IA-32 Architectures Software Developer's Manual, VDPBF16PS (which flushes denormal numbers to
-zero), VPDPBUSD, VPMADDWD; Arm Architecture Reference Manual for A-profile, SDOT, USDOT. VPMADDUBSW is none of them: it
-saturates.
+zero), VPDPBUSD, VPMADDWD; Arm Architecture Reference Manual for A-profile, SDOT, USDOT; WebAssembly Core
+Specification 2.0, i32x4.dot_i16x8_s. VPMADDUBSW is none of them: it saturates.
 
 A processor without the instruction gets the same sums from what it has. For bfloat16 `parse_target` lets no user
 there, since it only takes longer; tests run it where they cannot run the other.
@@ -26,11 +26,12 @@ _TAIL = """
 }}
 """
 _PAIRS_OF_INTEGERS = {
-    128: ("sse2", "llvm.x86.sse2.pmadd.wd"),
-    256: ("avx2", "llvm.x86.avx2.pmadd.wd"),
-    512: ("avx512bw", "llvm.x86.avx512.pmaddw.d.512"),
+    (128, "sse2"): "llvm.x86.sse2.pmadd.wd",
+    (128, "simd128"): "llvm.wasm.dot",
+    (256, "avx2"): "llvm.x86.avx2.pmadd.wd",
+    (512, "avx512bw"): "llvm.x86.avx512.pmaddw.d.512",
 }
-"""VPMADDWD by the bits of a vector: the feature that has it, and LLVM's name."""
+"""VPMADDWD and what is like it, LLVM's names by the bits of a vector and the feature that has it."""
 _PAIRS = """
   %a = bitcast <{numbers} x i16> %weights to <{numbers} x bfloat>
   %b = bitcast <{lanes} x i32> %values to <{numbers} x bfloat>
@@ -157,7 +158,7 @@ def _quads(target: Target) -> tuple[str, str, str]:
         arm = "llvm.aarch64.neon.sdot.v4i32.v16i8" if target.signed_dot else "llvm.aarch64.neon.usdot.v4i32.v16i8"
         intrinsic = arm if "asimddp" in target.features else f"llvm.x86.avx512.vpdpbusd.{target.vector_bits}"
         return _QUADS, _DECLARED_QUADS, intrinsic
-    feature, intrinsic = _PAIRS_OF_INTEGERS[target.vector_bits]
-    if feature in target.features:
-        return _QUADS_AS_PAIRS, _DECLARED_AS_PAIRS, intrinsic
+    for (bits, feature), intrinsic in _PAIRS_OF_INTEGERS.items():
+        if bits == target.vector_bits and feature in target.features:
+            return _QUADS_AS_PAIRS, _DECLARED_AS_PAIRS, intrinsic
     return _QUADS_PORTABLE, "", ""
