@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import os
 import platform
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -53,6 +54,7 @@ class Target:
         mtriple: architecture, system and ABI of another machine, as LLVM writes them; empty for this one.
         mattr: extensions that the processor has beyond those that its name says, as LLVM writes them: `+v,+zvl256b`.
         weights: where a freestanding program has them, a key of `WEIGHTS`.
+        arch: the generation of a GPU by its compute capability, as `sm_90`; empty where there is no GPU.
 
     """
 
@@ -68,6 +70,7 @@ class Target:
     mtriple: str = ""
     mattr: str = ""
     weights: str = "blob"
+    arch: str = ""
 
     @property
     def architecture(self) -> str:
@@ -77,6 +80,21 @@ class Target:
         return self.mtriple.partition("-")[0] or platform.machine()
 
     @property
+    def gpu(self) -> bool:
+        """Whether kernels run on a GPU: blocks of threads, with memory of its own."""
+        return self.kind in _GPUS
+
+    @property
+    def sources_only(self) -> bool:
+        """Whether a program is the sources of its kernels, which nothing here can launch."""
+        return self.gpu and self.kind != "cuda"
+
+    @property
+    def threads_per_block(self) -> int:
+        """How many threads of a GPU share memory."""
+        return 1024 if self.kind == "cuda" else 256
+
+    @property
     def freestanding(self) -> bool:
         """Whether a program is a C function and its kernels, for another machine, and needs no library of TVM there."""
         return self.kind == "c" or bool(self.mtriple)
@@ -84,7 +102,7 @@ class Target:
     @property
     def llvm(self) -> bool:
         """Whether LLVM makes the code: kernels may then call its intrinsics, and functions in its own language."""
-        return self.kind != "c"
+        return self.kind != "c" and not self.gpu
 
     @property
     def float16(self) -> bool:
@@ -92,7 +110,7 @@ class Target:
 
         C99 has no such type, and on RISC-V what TVM puts into objects to convert it takes it in other registers.
         """
-        return self.llvm and self.architecture != "riscv64"
+        return (self.llvm or self.gpu) and self.architecture != "riscv64"
 
     @property
     def int8_dot(self) -> bool:
@@ -158,6 +176,8 @@ class Target:
     def __str__(self) -> str:
         if self.kind == "c":
             return str(Spec(self.kind, {"weights": self.weights}))
+        if self.gpu:
+            return str(Spec(self.kind, {"arch": self.arch} if self.arch else {}))
         options = {"mcpu": self.mcpu, "cores": str(self.cores)}
         if self.mtriple:
             options = {"mtriple": self.mtriple, "mcpu": self.mcpu, **({"mattr": self.mattr} if self.mattr else {})}
@@ -171,17 +191,35 @@ class Target:
 KINDS = {
     "cpu": "native code for this machine's processor, or with mtriple for another one, compiled by TVM through LLVM",
     "c": "C99 sources that need no library, for any C compiler and any processor",
+    "cuda": "kernels for NVIDIA's GPUs, compiled with or without one at hand",
+    "opencl": "sources of kernels in OpenCL C, which nobody has executed",
+    "metal": "sources of kernels in Metal's language, which nobody has executed",
+    "webgpu": "sources of kernels in WGSL, which nobody has executed",
     "onnxruntime": "an optimized ONNX file, run by onnxruntime",
 }
 _OPTIONS: dict[str, tuple[str, ...]] = {
     "cpu": ("mcpu", "cores", "winograd", "precision", "mtriple", "mattr"),
     "c": ("weights",),
+    "cuda": ("arch",),
+    "opencl": (),
+    "metal": (),
+    "webgpu": (),
     "onnxruntime": ("mcpu", "cores", "winograd", "precision"),
 }
 WEIGHTS = {
     "arrays": "constant arrays in C sources, which any compiler takes",
     "blob": "a binary file that the assembler includes, quick to write and to build",
 }
+_GPUS = frozenset({"cuda", "opencl", "metal", "webgpu"})
+_UNBUILDABLE = {
+    "vulkan": "the code generator for SPIR-V, which its wheel has not",
+    "rocm": "the runtime of ROCm and the library of device functions, which its wheel has not",
+}
+"""GPUs that TVM knows, and what it lacks for them."""
+_OLDEST_ARCH, _DEFAULT_ARCH = 75, "sm_80"
+"""CUDA 13 compiles for compute capability 7.5 and later."""
+_GPU_VECTOR_BITS = 512
+"""Blocks of 16 channels lie together: half a warp reads them at once."""
 _SCALAR_REGISTERS = 32
 """For float32, of processors without vectors that have floats at all."""
 _NOT_ELF = "apple", "darwin", "windows"
@@ -194,6 +232,7 @@ def parse_target(text: str) -> Target:
 
     `cpu{winograd=false}` computes every product of a convolution, `cpu{precision=bf16}` multiplies in bfloat16.
     `cpu{mtriple=aarch64-linux-gnu mcpu=cortex-a72}` and `c` are other machines, and programs for them freestanding.
+    `cuda{arch=sm_90}` is a GPU of NVIDIA's, of compute capability 9.0 or a later one of the same major number.
 
     Raises:
         TargetError: unknown kind, option or processor, or one that this machine cannot execute, nor compile for;
@@ -204,6 +243,8 @@ def parse_target(text: str) -> Target:
         spec = parse_spec(text)
     except SpecError as error:
         raise TargetError(f"cannot read target: {error}; write for example cpu or cpu{{cores=2}}") from error
+    if spec.name in _UNBUILDABLE:
+        raise TargetError(f"target {spec.name} cannot be built: TVM lacks {_UNBUILDABLE[spec.name]}; take opencl")
     if spec.name not in KINDS:
         raise TargetError(f"unknown target {spec.name!r}{did_you_mean(spec.name, KINDS)}; there are {', '.join(KINDS)}")
     for option in spec.options:
@@ -266,6 +307,8 @@ def _machine(spec: Spec) -> Target:
     """Return the machine that a target is for, apart from how it computes."""
     if spec.name == "c":
         return _any_machine(spec.options.get("weights", "arrays"))
+    if spec.name in _GPUS:
+        return _gpu(spec.name, spec.options)
     if "mtriple" in spec.options:
         return _other_machine(spec.options)
     if "mattr" in spec.options:
@@ -287,6 +330,17 @@ def _any_machine(weights: str) -> Target:
         raise TargetError(f"option weights={weights} of a target must be one of {', '.join(WEIGHTS)}")
     caches = _SMALL_L1_BYTES, _SMALL_L2_BYTES
     return Target("c", "generic", frozenset(), 128, 1, *caches, winograd=False, weights=weights)
+
+
+def _gpu(kind: str, options: Mapping[str, str]) -> Target:
+    """Return a GPU: of NVIDIA's, one of a generation; of others nothing is known."""
+    arch = options.get("arch", _DEFAULT_ARCH if kind == "cuda" else "")
+    if arch and (re.fullmatch(r"sm_\d{2,3}", arch) is None or int(arch.removeprefix("sm_")) < _OLDEST_ARCH):
+        raise TargetError(
+            f"option arch={arch} of a target must be a compute capability from sm_{_OLDEST_ARCH} on, as sm_90"
+        )
+    caches = _SMALL_L1_BYTES, _SMALL_L2_BYTES
+    return Target(kind, "", frozenset(), _GPU_VECTOR_BITS, 1, *caches, winograd=False, arch=arch)
 
 
 def _other_machine(options: Mapping[str, str]) -> Target:

@@ -112,6 +112,7 @@ class Machine:
         architecture: as `platform.machine()` says it.
         features: the instruction-set extensions that the code may use.
         tvm_version: of the runtime that the code was compiled for.
+        gpu: the compute capability that kernels are for, as `sm_90`; empty where they are for the processor.
 
     """
 
@@ -119,6 +120,7 @@ class Machine:
     architecture: str
     features: tuple[str, ...]
     tvm_version: str
+    gpu: str = ""
 
 
 @dataclass(frozen=True)
