@@ -92,12 +92,12 @@ class Target:
     @property
     def threads_per_block(self) -> int:
         """How many threads of a GPU share memory."""
-        return 1024 if self.kind == "cuda" else 256
+        return 1024 if self.kind in {"cuda", "metal"} else 256
 
     @property
     def freestanding(self) -> bool:
-        """Whether a program is a C function and its kernels, for another machine, and needs no library of TVM there."""
-        return self.kind == "c" or bool(self.mtriple)
+        """Whether a program is for another machine, as a C function and its kernels, or kernels alone, without TVM."""
+        return self.kind == "c" or bool(self.mtriple) or self.sources_only
 
     @property
     def llvm(self) -> bool:

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from graphopt.backends.partition import partition
 from graphopt.backends.tvm.compile import CodegenError
 from graphopt.backends.tvm.driver.write import SOURCE, write_program
+from graphopt.backends.tvm.gpu.write import write_sources
 from graphopt.backends.tvm.lower.support import supports
 from graphopt.backends.tvm.schedule.choices import DecisionTable
 from graphopt.backends.tvm.weights import WeightWriter
@@ -23,7 +24,7 @@ from graphopt.targets import Target
 
 
 def emit_freestanding(model: ir.Model, target: Target, folder: Path, decisions: DecisionTable) -> Emitted:
-    """Write a model with static shapes as sources, or objects, of one function.
+    """Write a model with static shapes as sources, or objects, of one function; for a GPU, of its kernels.
 
     Raises:
         TargetError: a node has no kernel, or one that needs TVM's runtime; float16 where there is none.
@@ -44,14 +45,17 @@ def emit_freestanding(model: ir.Model, target: Target, folder: Path, decisions: 
     nodes = [node for region in cut.regions for node in region.nodes]
     weights = WeightWriter(folder / WEIGHTS)
     try:
-        arena = write_program(
-            nodes, graph.inputs, graph.outputs, target, folder, weights, kernels_of(model, target), decisions
-        )
+        written = nodes, graph.inputs, graph.outputs, target, folder, weights, kernels_of(model, target)
+        if target.sources_only:
+            file, places, arena = write_sources(*written)
+        else:
+            file, places, arena = SOURCE, (), write_program(*written, decisions)
     except CodegenError as error:
         raise TargetError(f"target {target} cannot run the model: {error}; compile for cpu") from error
     names = tuple(str(value.name) for value in graph.inputs), tuple(str(value.name) for value in graph.outputs)
-    part = Part(FREESTANDING, SOURCE, *names, arena=arena)
-    return Emitted(shapes, (part,), tuple(Placement(label(node), FREESTANDING) for node in nodes), ())
+    part = Part(FREESTANDING, file, *names, places, arena)
+    notes = (f"{file} was compiled, and not executed: no GPU of this kind was tried",) if target.sources_only else ()
+    return Emitted(shapes, (part,), tuple(Placement(label(node), FREESTANDING) for node in nodes), notes)
 
 
 def _values(graph: ir.Graph) -> Iterator[ir.Value]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from graphopt.backends.ort.session import Session
 
 _Call = Callable[[Sequence[Array]], Sequence[Array]]
+_MODEL_HEADER = "model.h"
 _NAMED = 4
 """How many missing extensions of a processor a sentence names."""
 
@@ -139,10 +140,7 @@ class CompiledModule:
 
         """
         if self._manifest.is_freestanding:
-            raise TargetError(
-                f"the program is for {self.target}, and cannot run here: save it, build it with make in its directory, "
-                "and call model_run of its model.h there"
-            )
+            raise TargetError(f"the program is for {self.target}, and cannot run here: {self._how_to_run()}")
         values = feeding.check(self.inputs, feeds)
         try:
             feeding.check_shapes(self.inputs, values)
@@ -175,8 +173,7 @@ class CompiledModule:
         """
         if self._manifest.is_freestanding and Path(path).suffix == SUFFIX:
             raise TargetError(
-                f"a program for target {self.target} is built by make, in a directory; save it under a name without "
-                f"{SUFFIX}"
+                f"a program for target {self.target} is a directory of sources; save it under a name without {SUFFIX}"
             )
         files = self._files()
         if signing_key is not None:
@@ -197,6 +194,13 @@ class CompiledModule:
             results = call([values[name] for name in part.inputs])
             values.update(zip(part.outputs, results, strict=True))
         return {spec.name: values[spec.name] for spec in self.outputs}
+
+    def _how_to_run(self) -> str:
+        """Say what is to be done with a program for another machine."""
+        if _MODEL_HEADER in self._manifest.files:
+            return f"save it, build it with make in its directory, and call model_run of its {_MODEL_HEADER} there"
+        (part,) = self._manifest.variants[0].parts
+        return f"it is the sources of its kernels, {part.file}, to be launched as its calls.txt says"
 
     def _and_native(self) -> str:
         """Say which shapes are native, behind a semicolon; nothing where none is."""
@@ -302,7 +306,10 @@ def _load_for_gpu(manifest: Manifest, contents: Contents, part: Part, threads: i
         with contents.file(part.file) as path:
             return GpuExecutor(Library(path, weights), binaries, arch).run
 
-    return lambda arrays: loaded()(arrays)
+    def call(arrays: Sequence[Array]) -> Sequence[Array]:
+        return loaded()(arrays)
+
+    return call
 
 
 def _session(contents: Contents, name: str, threads: int) -> Session:

@@ -8,22 +8,33 @@ from dataclasses import dataclass
 import tvm
 from tvm import tirx
 
-_SHARED = "shared"
+_SHARED, _THREAD = "shared", "threadIdx"
 SHARED_BYTES = 48 << 10
 """Of a block, that every GPU of NVIDIA's gives without being asked for more."""
 
 
 @dataclass(frozen=True)
 class Launch:
-    """The largest block that a scheduled kernel launches, and the bytes of shared memory that all its blocks ask for."""
+    """What a scheduled kernel asks for.
 
-    threads: int
+    Attributes:
+        extents: of blocks and threads by their axes, as `threadIdx.x`, of each nest of loops that are bound to both.
+        shared_bytes: of all blocks together.
+
+    """
+
+    extents: tuple[dict[str, int], ...]
     shared_bytes: int
+
+    @property
+    def threads(self) -> int:
+        """How many the largest block has; none where no GPU can run the kernel."""
+        return max((_threads(extents) for extents in self.extents), default=0)
 
 
 def launch(kernel: tirx.PrimFunc) -> Launch:
-    """Return what a scheduled kernel asks for; one without threads, which no GPU can run, has 0 of them."""
-    threads: list[int] = []
+    """Return what a scheduled kernel asks for."""
+    bound: list[dict[str, int]] = []
     shared: list[int] = []
 
     def nested(statement: tirx.Stmt, extents: dict[str, int]) -> None:
@@ -31,17 +42,20 @@ def launch(kernel: tirx.PrimFunc) -> Launch:
             if statement.thread_binding is not None:
                 tag = str(statement.thread_binding.thread_tag)
                 extents = {**extents, tag: int(statement.extent)}
-                block = [extent for name, extent in extents.items() if name.startswith("threadIdx")]
-                threads.append(math.prod(block))
+                if tag.startswith(_THREAD):
+                    bound.append(extents)
             nested(statement.body, extents)
         elif isinstance(statement, tirx.SeqStmt):
             for part in statement.seq:
                 nested(part, extents)
         elif isinstance(statement, tvm.s_tir.SBlockRealize):
-            for buffer in statement.block.alloc_buffers:
-                if buffer.scope().startswith(_SHARED):
-                    shared.append(math.prod(map(int, buffer.shape)) * tvm.DataType(buffer.dtype).bits // 8)
+            buffers = (buffer for buffer in statement.block.alloc_buffers if buffer.scope().startswith(_SHARED))
+            shared.extend(math.prod(map(int, one.shape)) * tvm.DataType(one.dtype).bits // 8 for one in buffers)
             nested(statement.block.body, extents)
 
     nested(kernel.body, {})
-    return Launch(max(threads, default=0), sum(shared))
+    return Launch(tuple(bound), sum(shared))
+
+
+def _threads(extents: dict[str, int]) -> int:
+    return math.prod(extent for axis, extent in extents.items() if axis.startswith(_THREAD))

@@ -13,7 +13,7 @@ from tvm import s_tir, tirx
 from tvm.s_tir import dlight
 
 from graphopt.backends.tvm.kernels import Kernel
-from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule, divisor_up_to
+from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule, Loop, divisor_up_to
 from graphopt.backends.tvm.schedule.window import output_of
 from graphopt.targets import Target
 
@@ -30,11 +30,9 @@ def schedule_for_gpu(function: tirx.PrimFunc, target: Target, machine: tvm.targe
     """Return a kernel whose loops are bound to blocks of threads."""
     kernel = KernelSchedule(s_tir.Schedule(function), target)
     marked = kernel.marked()
-    if marked is not None and marked[0] in _WINDOWS:
-        kernel.inline_elementwise()
-        if _schedule_window(kernel, marked[1]):
-            (scheduled,) = kernel.schedule.mod.functions.values()
-            return scheduled.with_attrs(dict(function.attrs or {})).with_attr("tirx.is_scheduled", True)  # noqa: FBT003
+    if marked is not None and marked[0] in _WINDOWS and _is_window_scheduled(kernel, marked[1]):
+        (scheduled,) = kernel.schedule.mod.functions.values()
+        return scheduled.with_attrs(dict(function.attrs)) if function.attrs else scheduled
     with machine:
         rules = dlight.ApplyDefaultSchedule(
             dlight.gpu.Matmul(),
@@ -45,6 +43,15 @@ def schedule_for_gpu(function: tirx.PrimFunc, target: Target, machine: tvm.targe
         )
         (scheduled,) = rules(tvm.IRModule({"main": function})).functions.values()
     return scheduled
+
+
+def _is_window_scheduled(kernel: KernelSchedule, block: Block) -> bool:
+    """Schedule a window, as far as fusion left it one; False where TVM's rules shall begin anew."""
+    try:
+        kernel.inline_elementwise()
+        return _schedule_window(kernel, block)
+    except s_tir.schedule.ScheduleError:
+        return False  # a form that TVM's analysis of loops does not see through
 
 
 def _schedule_window(kernel: KernelSchedule, block: Block) -> bool:
@@ -87,11 +94,14 @@ def _sum_in_registers(kernel: KernelSchedule, block: Block, below: int) -> None:
             schedule.unroll(loop)
 
 
-def _bind(kernel: KernelSchedule, loops: list[object]) -> object:
-    """Deal the turns of loops out to threads; return the loop of a thread."""
+def _bind(kernel: KernelSchedule, loops: list[Loop]) -> Loop:
+    """Deal the turns of loops out to threads, as many to each block; return the loop of a thread.
+
+    A last block of fewer would need a condition, behind which TVM sees no sums.
+    """
     schedule = kernel.schedule
     fused = schedule.fuse(*loops)
-    threads = min(_THREADS, kernel.target.threads_per_block, kernel.extent(fused))
+    threads = divisor_up_to(kernel.extent(fused), _THREADS)
     blocks, thread = schedule.split(fused, [None, threads])
     schedule.bind(blocks, "blockIdx.x")
     schedule.bind(thread, "threadIdx.x")
