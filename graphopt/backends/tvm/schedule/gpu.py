@@ -95,13 +95,19 @@ def _sum_in_registers(kernel: KernelSchedule, block: Block, below: int) -> None:
 
 
 def _bind(kernel: KernelSchedule, loops: list[Loop]) -> Loop:
-    """Deal the turns of loops out to threads, as many to each block; return the loop of a thread.
+    """Deal the turns of loops out to threads; return the loop of a thread.
 
-    A last block of fewer would need a condition, behind which TVM sees no sums.
+    A block has whole inner loops, and a part of the next that divides it: TVM's analysis would see no sums behind the
+    condition of a last, smaller block, nor where a block begins amid a loop.
     """
     schedule = kernel.schedule
+    threads = 1
+    for extent in map(kernel.extent, reversed(loops)):
+        part = divisor_up_to(extent, _THREADS // threads)
+        threads *= part
+        if part < extent:
+            break
     fused = schedule.fuse(*loops)
-    threads = divisor_up_to(kernel.extent(fused), _THREADS)
     blocks, thread = schedule.split(fused, [None, threads])
     schedule.bind(blocks, "blockIdx.x")
     schedule.bind(thread, "threadIdx.x")
