@@ -213,7 +213,7 @@ WEIGHTS = {
 _GPUS = frozenset({"cuda", "opencl", "metal", "webgpu"})
 _UNBUILDABLE = {
     "vulkan": "the code generator for SPIR-V, which its wheel has not",
-    "rocm": "the runtime of ROCm and the library of device functions, which its wheel has not",
+    "rocm": "ROCm, with whose device functions kernels are linked, and graphopt looks for no installation of it",
 }
 """GPUs that TVM knows, and what it lacks for them."""
 _OLDEST_ARCH, _DEFAULT_ARCH = 75, "sm_80"
