@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import os
 import platform
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -53,6 +54,7 @@ class Target:
         mtriple: architecture, system and ABI of another machine, as LLVM writes them; empty for this one.
         mattr: extensions that the processor has beyond those that its name says, as LLVM writes them: `+v,+zvl256b`.
         weights: where a freestanding program has them, a key of `WEIGHTS`.
+        arch: the generation of a GPU by its compute capability, as `sm_90`; empty where there is no GPU.
 
     """
 
@@ -68,6 +70,7 @@ class Target:
     mtriple: str = ""
     mattr: str = ""
     weights: str = "blob"
+    arch: str = ""
 
     @property
     def architecture(self) -> str:
@@ -77,9 +80,24 @@ class Target:
         return self.mtriple.partition("-")[0] or platform.machine()
 
     @property
+    def gpu(self) -> bool:
+        """Whether kernels run on a GPU: blocks of threads, with memory of its own."""
+        return self.kind in _GPUS
+
+    @property
+    def sources_only(self) -> bool:
+        """Whether a program is the sources of its kernels, which nothing here can launch."""
+        return self.gpu and self.kind != "cuda"
+
+    @property
+    def threads_per_block(self) -> int:
+        """How many threads of a GPU a schedule may put into a block; with 1024, TVM's rules for Metal take a minute."""
+        return 1024 if self.kind == "cuda" else 256
+
+    @property
     def freestanding(self) -> bool:
-        """Whether a program is one function and its kernels, for another machine, and needs no library of TVM there."""
-        return self.kind == "c" or bool(self.mtriple)
+        """Whether a program is for another machine, as a function and its kernels, or kernels alone, without TVM."""
+        return self.kind == "c" or bool(self.mtriple) or self.sources_only
 
     @property
     def web(self) -> bool:
@@ -89,7 +107,7 @@ class Target:
     @property
     def llvm(self) -> bool:
         """Whether LLVM makes the code: kernels may then call its intrinsics, and functions in its own language."""
-        return self.kind != "c"
+        return self.kind != "c" and not self.gpu
 
     @property
     def float16(self) -> bool:
@@ -97,7 +115,7 @@ class Target:
 
         C99 has no such type, and on RISC-V what TVM puts into objects to convert it takes it in other registers.
         """
-        return self.llvm and self.architecture != "riscv64"
+        return (self.llvm or self.gpu) and self.architecture != "riscv64"
 
     @property
     def int8_dot(self) -> bool:
@@ -165,6 +183,8 @@ class Target:
             return str(Spec(self.kind, {"weights": self.weights}))
         if self.web:
             return str(Spec(self.kind, {"winograd": "true"} if self.winograd else {}))
+        if self.gpu:
+            return str(Spec(self.kind, {"arch": self.arch} if self.arch else {}))
         options = {"mcpu": self.mcpu, "cores": str(self.cores)}
         if self.mtriple:
             options = {"mtriple": self.mtriple, "mcpu": self.mcpu, **({"mattr": self.mattr} if self.mattr else {})}
@@ -179,18 +199,36 @@ KINDS = {
     "cpu": "native code for this machine's processor, or with mtriple for another one, compiled by TVM through LLVM",
     "c": "C99 sources that need no library, for any C compiler and any processor",
     "wasm32": "a WebAssembly module with SIMD and what loads it in JavaScript, for browsers and Node",
+    "cuda": "kernels for NVIDIA's GPUs, compiled with or without one at hand",
+    "opencl": "sources of kernels in OpenCL C, which nobody has executed",
+    "metal": "sources of kernels in Metal's language, which nobody has executed",
+    "webgpu": "sources of kernels in WGSL, which nobody has executed",
     "onnxruntime": "an optimized ONNX file, run by onnxruntime",
 }
 _OPTIONS: dict[str, tuple[str, ...]] = {
     "cpu": ("mcpu", "cores", "winograd", "precision", "mtriple", "mattr"),
     "c": ("weights",),
     "wasm32": ("winograd",),
+    "cuda": ("arch",),
+    "opencl": (),
+    "metal": (),
+    "webgpu": (),
     "onnxruntime": ("mcpu", "cores", "winograd", "precision"),
 }
 WEIGHTS = {
     "arrays": "constant arrays in C sources, which any compiler takes",
     "blob": "a binary file that the assembler includes, quick to write and to build",
 }
+_GPUS = frozenset({"cuda", "opencl", "metal", "webgpu"})
+_UNBUILDABLE = {
+    "vulkan": "the code generator for SPIR-V, which its wheel has not",
+    "rocm": "ROCm, with whose device functions kernels are linked, and graphopt looks for no installation of it",
+}
+"""GPUs that TVM knows, and what it lacks for them."""
+_OLDEST_ARCH, _DEFAULT_ARCH = 75, "sm_80"
+"""CUDA 13 compiles for compute capability 7.5 and later."""
+_GPU_VECTOR_BITS = 512
+"""Blocks of 16 channels lie together: half a warp reads them at once."""
 _SCALAR_REGISTERS = 32
 """For float32, of processors without vectors that have floats at all."""
 _NOT_ELF = "apple", "darwin", "windows"
@@ -203,7 +241,8 @@ def parse_target(text: str) -> Target:
 
     `cpu{winograd=false}` computes every product of a convolution, `cpu{precision=bf16}` multiplies in bfloat16.
     `cpu{mtriple=aarch64-linux-gnu mcpu=cortex-a72}`, `c` and `wasm32` are other machines, and programs for them
-    freestanding.
+    freestanding. `cuda{arch=sm_90}` is a GPU of NVIDIA's, of compute capability 9.0 or a later one of the same major
+    number.
 
     Raises:
         TargetError: unknown kind, option or processor, or one that this machine cannot execute, nor compile for;
@@ -214,6 +253,8 @@ def parse_target(text: str) -> Target:
         spec = parse_spec(text)
     except SpecError as error:
         raise TargetError(f"cannot read target: {error}; write for example cpu or cpu{{cores=2}}") from error
+    if spec.name in _UNBUILDABLE:
+        raise TargetError(f"target {spec.name} cannot be built: TVM lacks {_UNBUILDABLE[spec.name]}; take opencl")
     if spec.name not in KINDS:
         raise TargetError(f"unknown target {spec.name!r}{did_you_mean(spec.name, KINDS)}; there are {', '.join(KINDS)}")
     for option in spec.options:
@@ -278,6 +319,8 @@ def _machine(spec: Spec) -> Target:
         return _any_machine(spec.options.get("weights", "arrays"))
     if spec.name == "wasm32":
         return _web_machine()
+    if spec.name in _GPUS:
+        return _gpu(spec.name, spec.options)
     if "mtriple" in spec.options:
         return _other_machine(spec.options)
     if "mattr" in spec.options:
@@ -309,6 +352,17 @@ def _web_machine() -> Target:
     caches = _SMALL_L1_BYTES, _SMALL_L2_BYTES
     features = processors.BASELINE["wasm32"]
     return Target("wasm32", "generic", features, 128, 1, *caches, winograd=False, mtriple="wasm32-unknown-unknown")
+
+
+def _gpu(kind: str, options: Mapping[str, str]) -> Target:
+    """Return a GPU: of NVIDIA's, one of a generation; of others nothing is known."""
+    arch = options.get("arch", _DEFAULT_ARCH if kind == "cuda" else "")
+    if arch and (re.fullmatch(r"sm_\d{2,3}", arch) is None or int(arch.removeprefix("sm_")) < _OLDEST_ARCH):
+        raise TargetError(
+            f"option arch={arch} of a target must be a compute capability from sm_{_OLDEST_ARCH} on, as sm_90"
+        )
+    caches = _SMALL_L1_BYTES, _SMALL_L2_BYTES
+    return Target(kind, "", frozenset(), _GPU_VECTOR_BITS, 1, *caches, winograd=False, arch=arch)
 
 
 def _other_machine(options: Mapping[str, str]) -> Target:

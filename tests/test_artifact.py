@@ -155,7 +155,7 @@ def test_a_bad_artifact_is_one_sentence_and_nothing_of_it_runs(
     copy = tmp_path / "model.gopt"
     shutil.copy(artifact, copy)
     bad.damage(copy)
-    monkeypatch.setattr("graphopt.backends.tvm.executor._load_code", run)
+    monkeypatch.setattr("graphopt.backends.tvm.executor.load_code", run)
     monkeypatch.setattr(runtime, "_session", run)
     with pytest.raises(bad.error, match=bad.says) as caught:
         graphopt.load(copy)

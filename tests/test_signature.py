@@ -94,7 +94,7 @@ def test_what_its_maker_did_not_sign_is_not_run(
     copy = tmp_path / "model.gopt"
     shutil.copy(folder / "signed.gopt", copy)
     damage(copy, folder)
-    monkeypatch.setattr("graphopt.backends.tvm.executor._load_code", run)
+    monkeypatch.setattr("graphopt.backends.tvm.executor.load_code", run)
     with pytest.raises(ModelError, match=says):
         graphopt.load(copy, trusted_key=folder / "maker.pub")
 

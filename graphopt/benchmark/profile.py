@@ -77,7 +77,7 @@ def profile(case: Case, *, repeats: int, on_step: Callable[[str], None] = lambda
     target = case.recipe.target
     if target.kind == "onnxruntime":
         raise TargetError("a profile looks into native code, and the target onnxruntime has none; take cpu")
-    if target.freestanding:
+    if target.freestanding or target.gpu:
         raise TargetError(f"a profile is of this machine, and target {target} is another; take cpu")
     on_step("compiling")
     parts = _parts(fixed_model(case.model, target, case.recipe.pipeline), target)

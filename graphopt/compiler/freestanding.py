@@ -10,6 +10,7 @@ import onnx_ir as ir
 from graphopt.backends.partition import partition
 from graphopt.backends.tvm.compile import CodegenError
 from graphopt.backends.tvm.driver.write import write_program
+from graphopt.backends.tvm.gpu.write import write_sources
 from graphopt.backends.tvm.lower.support import supports
 from graphopt.backends.tvm.schedule.choices import DecisionTable
 from graphopt.backends.tvm.weights import WeightWriter
@@ -23,7 +24,7 @@ from graphopt.targets import Target
 
 
 def emit_freestanding(model: ir.Model, target: Target, folder: Path, decisions: DecisionTable) -> Emitted:
-    """Write a model with static shapes as sources, or objects, of one function.
+    """Write a model with static shapes as sources, or objects, of one function; for a GPU, of its kernels.
 
     Raises:
         TargetError: a node has no kernel, or one that needs TVM's runtime; float16 where there is none.
@@ -44,14 +45,15 @@ def emit_freestanding(model: ir.Model, target: Target, folder: Path, decisions: 
     nodes = [node for region in cut.regions for node in region.nodes]
     weights = WeightWriter(folder / WEIGHTS)
     try:
-        written = write_program(
-            nodes, graph.inputs, graph.outputs, target, folder, weights, kernels_of(model, target), decisions
-        )
+        given = nodes, graph.inputs, graph.outputs, target, folder, weights, kernels_of(model, target)
+        written = write_sources(*given) if target.sources_only else write_program(*given, decisions)
     except CodegenError as error:
         raise TargetError(f"target {target} cannot run the model: {error}; compile for cpu") from error
     names = tuple(str(value.name) for value in graph.inputs), tuple(str(value.name) for value in graph.outputs)
-    part = Part(FREESTANDING, written.file, *names, arena=written.arena)
-    return Emitted(shapes, (part,), tuple(Placement(label(node), FREESTANDING) for node in nodes), ())
+    part = Part(FREESTANDING, written.file, *names, written.weights, written.arena)
+    sources = f"{written.file} was compiled, and not executed: no GPU of this kind was tried"
+    placed = tuple(Placement(label(node), FREESTANDING) for node in nodes)
+    return Emitted(shapes, (part,), placed, (sources,) if target.sources_only else ())
 
 
 def _values(graph: ir.Graph) -> Iterator[ir.Value]:

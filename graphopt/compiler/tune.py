@@ -129,7 +129,7 @@ def tune(
     facts = target if isinstance(target, Target) else parse_target(target)
     if facts.kind == "onnxruntime":
         raise TargetError("tuning is for native code, and the target onnxruntime has none; take cpu")
-    if facts.freestanding:
+    if facts.freestanding or facts.gpu:
         raise TargetError(f"tuning measures on this machine, and target {facts} is another; take cpu")
     begun = time.monotonic()
     place = TrackedMachines(tracker.address, tracker.key) if tracker else ThisMachine()

@@ -112,6 +112,7 @@ class Machine:
         architecture: as `platform.machine()` says it.
         features: the instruction-set extensions that the code may use.
         tvm_version: of the runtime that the code was compiled for.
+        gpu: the compute capability that kernels are for, as `sm_90`; empty where they are for the processor.
 
     """
 
@@ -119,6 +120,7 @@ class Machine:
     architecture: str
     features: tuple[str, ...]
     tvm_version: str
+    gpu: str = ""
 
 
 @dataclass(frozen=True)
@@ -179,8 +181,11 @@ class Manifest:
     @property
     def use(self) -> str:
         """Say what to do with the directory of a freestanding program."""
-        if any(part.file.endswith(".wasm") for variant in self.variants for part in variant.parts):
+        (part,) = self.variants[0].parts
+        if part.file.endswith(".wasm"):
             return "import its model.mjs in JavaScript, in a browser or in Node"
+        if part.file.startswith("kernels."):
+            return f"launch the kernels in its {part.file} as its calls.txt says"
         return "build it with make in its directory, and call model_run of its model.h there"
 
     def write(self, folder: Path) -> None:

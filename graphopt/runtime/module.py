@@ -65,7 +65,9 @@ class CompiledModule:
         if self._manifest.is_freestanding:
             variants = ()
         self._table = DispatchTable([variant.shapes for variant in variants], self._manifest.batched)
-        self._calls = [[_load(self._contents, part, threads) for part in variant.parts] for variant in variants]
+        gpu = "" if self._manifest.machine is None else self._manifest.machine.gpu
+        load_part = functools.partial(_load_for_gpu, self._manifest) if gpu else _load
+        self._calls = [[load_part(self._contents, part, threads) for part in variant.parts] for variant in variants]
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -276,6 +278,30 @@ def _load(contents: Contents, part: Part, threads: int) -> _Call:
     def call(arrays: Sequence[Array]) -> list[Array]:
         results = session.run(dict(zip(part.inputs, arrays, strict=True)))
         return [results[name] for name in part.outputs]
+
+    return call
+
+
+def _load_for_gpu(manifest: Manifest, contents: Contents, part: Part, threads: int) -> _Call:
+    """Return what loads a part at its first call: a program for a GPU is compiled, and saved, where there is none."""
+    if part.executor != "tvm" or manifest.machine is None:
+        return _load(contents, part, threads)
+    arch = manifest.machine.gpu
+
+    @functools.cache
+    def loaded() -> _Call:
+        from graphopt.backends.tvm.executor import Library  # noqa: PLC0415  # not every program needs TVM
+        from graphopt.backends.tvm.gpu.executor import GpuExecutor  # noqa: PLC0415  # likewise
+        from graphopt.backends.tvm.weights import BINARY, read_weights  # noqa: PLC0415  # likewise
+
+        weights = read_weights(contents.view(WEIGHTS), part.weights) if part.weights else []
+        names = (name for name in manifest.files if name.endswith(BINARY))
+        binaries = {name.removesuffix(BINARY): contents.view(name).tobytes() for name in names}
+        with contents.file(part.file) as path:
+            return GpuExecutor(Library(path, weights), binaries, arch).run
+
+    def call(arrays: Sequence[Array]) -> Sequence[Array]:
+        return loaded()(arrays)
 
     return call
 

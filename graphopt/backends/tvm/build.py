@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from tvm import relax
 from tvm.relax import vm_build
 
 from graphopt.backends.tvm.codegen import compile_kernels
+from graphopt.backends.tvm.gpu.codegen import GpuCode, compile_for_gpu
+from graphopt.backends.tvm.gpu.limits import SHARED_BYTES
 from graphopt.backends.tvm.memory.plan import Planned, plan_memory
-from graphopt.backends.tvm.weights import WeightWriter
+from graphopt.backends.tvm.weights import BINARY, WeightWriter
 from graphopt.errors import TargetError
 from graphopt.targets import Precision, Target
 
@@ -24,6 +27,7 @@ _RISCV_LINUX = ("+m", "+a", "+f", "+d", "+c")
 """What Linux asks of every processor, and LLVM's generic one lacks; the ABI passes floats in registers."""
 _WASM_ENGINES = ("+simd128", "+bulk-memory", "+nontrapping-fptoint", "+sign-ext")
 """What each engine has that has SIMD."""
+_WARP = 32
 _LINKERS = ("g++", "gcc", "clang++", "clang", "c++", "cc")
 
 
@@ -37,10 +41,14 @@ class Program:
     """Tensors of the TVM runtime."""
     arena: int
     """Bytes that a run needs for all that lies between its inputs and its outputs."""
+    binaries: Mapping[str, bytes] = field(default_factory=dict)
+    """Of a GPU, by the digests of their sources."""
 
 
 def tvm_target(target: Target) -> tvm.target.Target:
     """Return a target as TVM knows it."""
+    if target.gpu:
+        return gpu_target(target)
     if not target.llvm:
         return tvm.target.Target({"kind": target.kind})
     asked = {
@@ -61,6 +69,15 @@ def tvm_target(target: Target) -> tvm.target.Target:
     return tvm.target.Target({**facts, "mattr": attributes} if attributes else facts)
 
 
+def gpu_target(target: Target) -> tvm.target.Target:
+    """Return a GPU as TVM knows it, launched from this machine; of what a block has, what all of its kind give."""
+    facts: dict[str, Any] = {"kind": target.kind, "max_num_threads": target.threads_per_block}
+    if target.kind == "cuda":
+        facts |= {"arch": target.arch, "max_threads_per_block": target.threads_per_block, "thread_warp_size": _WARP}
+        facts["max_shared_memory_per_block"] = SHARED_BYTES
+    return tvm.target.Target(facts, host="llvm")
+
+
 def plan(module: tvm.IRModule, target: Target) -> tuple[Planned, tuple[Any, ...]]:
     """Return a scheduled module with each tensor at its place, and the weights that `main` takes behind its inputs."""
     code, weights = _without_constants(module)
@@ -76,8 +93,9 @@ def build(module: tvm.IRModule, target: Target) -> Program:
         lowered = _without_checks(_for_virtual_machine()(planned.module))
     builder = relax.ExecBuilder()
     kernels = vm_build._vmcodegen(builder, lowered)  # noqa: SLF001  # the version of TVM is fixed, see `abi`
-    libraries = compile_kernels(kernels, machine)
-    return Program(vm_build._vmlink(builder, machine, ext_libs=libraries), weights, planned.arena)  # noqa: SLF001  # likewise
+    code = compile_for_gpu(kernels, machine) if target.gpu else GpuCode(compile_kernels(kernels, machine), {})
+    executable = vm_build._vmlink(builder, machine, ext_libs=code.libraries)  # noqa: SLF001  # likewise
+    return Program(executable, weights, planned.arena, code.binaries)
 
 
 def _with_allocations() -> tvm.transform.Pass:
@@ -137,6 +155,8 @@ def export(program: Program, path: Path, weights: WeightWriter) -> tuple[int, ..
 
     """
     program.executable.export_library(str(path), cc=linker())
+    for name, binary in program.binaries.items():
+        (path.parent / f"{name}{BINARY}").write_bytes(binary)
     return tuple(weights.add(np.from_dlpack(weight)) for weight in program.weights)
 
 

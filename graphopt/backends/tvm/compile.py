@@ -15,6 +15,7 @@ from graphopt.backends.tvm.reason import reason_of
 from graphopt.backends.tvm.schedule.choices import ANALYSIS, DecisionTable
 from graphopt.backends.tvm.schedule.module import schedule
 from graphopt.backends.tvm.weights import WeightWriter
+from graphopt.errors import TargetError
 from graphopt.targets import Target
 
 
@@ -38,9 +39,11 @@ class CodegenError(Exception):
 
 @contextmanager
 def codegen_errors() -> Iterator[None]:
-    """Raise CodegenError for whatever TVM raises."""
+    """Raise CodegenError for whatever TVM raises, and let through what this machine lacks."""
     try:
         yield
+    except TargetError:
+        raise
     except Exception as error:  # TVM raises Python's own classes, which share no closer base
         raise CodegenError(f"{type(error).__name__}: {reason_of(error)}") from error
 

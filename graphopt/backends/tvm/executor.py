@@ -79,7 +79,7 @@ class TvmExecutor:
         self._runtime = load_runtime()
         self._threads = threads
         if isinstance(program, Library):
-            self._code = _load_code(program.path)
+            self._code = load_code(program.path)
             self._weights = [self._runtime.from_dlpack(_readable(array)) for array in program.weights]
         else:
             self._code, self._weights = program.executable.jit(), list(program.weights)
@@ -155,7 +155,8 @@ def _apart_from(machine: Machine, output: Array) -> Array:
     return output.copy() if shared else output
 
 
-def _load_code(library: Path) -> Any:
+def load_code(library: Path) -> Any:
+    """Return the module of a compiled library; raises ModelError where it is missing or damaged."""
     try:
         code = load_runtime().load_module(str(library), keep_module_alive=False)
         code["vm_load_executable"]

@@ -21,10 +21,14 @@ from graphopt.targets import Target
 
 @dataclass(frozen=True)
 class Written:
-    """A program that is written: the file of its function, and the bytes of its arena."""
+    """A program that is written: the file of its function or kernels, bytes of its arena, and where its weights begin.
+
+    Functions know that themselves.
+    """
 
     file: str
     arena: int
+    weights: tuple[int, ...] = ()
 
 
 def write_program(

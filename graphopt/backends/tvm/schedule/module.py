@@ -12,6 +12,7 @@ from graphopt.backends.tvm.microkernel.narrowing import allow_narrowing
 from graphopt.backends.tvm.schedule.bias import begin_with_bias
 from graphopt.backends.tvm.schedule.choices import ANALYSIS, Choices, DecisionTable
 from graphopt.backends.tvm.schedule.dots import call_sums
+from graphopt.backends.tvm.schedule.gpu import schedule_for_gpu
 from graphopt.backends.tvm.schedule.kernel import KernelSchedule
 from graphopt.backends.tvm.schedule.prefetch import prefetch_weights
 from graphopt.backends.tvm.schedule.templates import apply_template
@@ -32,10 +33,20 @@ def fuse(module: tvm.IRModule, target: Target) -> tvm.IRModule:
 
 def schedule_kernels(module: tvm.IRModule, target: Target, decisions: DecisionTable) -> tvm.IRModule:
     """Arrange the loops of a fused module's kernels, as decided where there is a decision."""
+    if target.gpu:
+        return _for_gpu(module, target)
     for name, function in module.functions.items():
         if isinstance(function, tirx.PrimFunc) and is_schedulable(function):
             choices = Choices(decisions.get(workload_key(function), {}) if decisions else {})
             module.update_func(name, schedule_kernel(function, target, choices))
+    return module
+
+
+def _for_gpu(module: tvm.IRModule, target: Target) -> tvm.IRModule:
+    machine = tvm_target(target)
+    for name, function in module.functions.items():
+        if isinstance(function, tirx.PrimFunc) and is_schedulable(function):
+            module.update_func(name, schedule_for_gpu(_narrow(function), target, machine))
     return module
 
 
