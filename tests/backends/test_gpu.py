@@ -167,7 +167,7 @@ def test_sources_are_written_and_said_not_to_be_executed(kind: str, file: str, w
     assert "fused_conv" in (folder / "calls.txt").read_text()
     module = graphopt.load(folder)
     assert module.report.notes == (f"{file} was compiled, and not executed: no GPU of this kind was tried",)
-    with pytest.raises(TargetError, match=f"cannot run here: it is the sources of its kernels, {file}"):
+    with pytest.raises(TargetError, match=f"cannot run here: save it, then launch the kernels in its {file}"):
         module(np.zeros((1, 1, 8, 8), np.float32))
 
 
