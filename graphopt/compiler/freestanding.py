@@ -10,7 +10,6 @@ import onnx_ir as ir
 from graphopt.backends.partition import partition
 from graphopt.backends.tvm.compile import CodegenError
 from graphopt.backends.tvm.driver.write import write_program
-from graphopt.backends.tvm.gpu.write import write_sources
 from graphopt.backends.tvm.lower.support import supports
 from graphopt.backends.tvm.schedule.choices import DecisionTable
 from graphopt.backends.tvm.weights import WeightWriter
@@ -45,8 +44,9 @@ def emit_freestanding(model: ir.Model, target: Target, folder: Path, decisions: 
     nodes = [node for region in cut.regions for node in region.nodes]
     weights = WeightWriter(folder / WEIGHTS)
     try:
-        given = nodes, graph.inputs, graph.outputs, target, folder, weights, kernels_of(model, target)
-        written = write_sources(*given) if target.sources_only else write_program(*given, decisions)
+        written = write_program(
+            nodes, graph.inputs, graph.outputs, target, folder, weights, kernels_of(model, target), decisions
+        )
     except CodegenError as error:
         raise TargetError(f"target {target} cannot run the model: {error}; compile for cpu") from error
     names = tuple(str(value.name) for value in graph.inputs), tuple(str(value.name) for value in graph.outputs)

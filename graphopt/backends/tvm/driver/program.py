@@ -1,22 +1,21 @@
-"""From nodes to a program of bare kernels, before it is written in any form."""
+"""From a planned module to a program of bare kernels, before it is written in any form."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from tvm import tirx
 
-from graphopt.backends.tvm.build import plan, tvm_target
+from graphopt.backends.tvm.build import tvm_target
 from graphopt.backends.tvm.driver import sequence as runs
 from graphopt.backends.tvm.driver.bare import PREFIX, BareKernels, compile_bare
 from graphopt.backends.tvm.driver.signature import Parameter, identifiers
-from graphopt.backends.tvm.lower.region import KernelOf, lower
 from graphopt.backends.tvm.lower.types import dtype_of, shape_of
-from graphopt.backends.tvm.schedule.choices import DecisionTable
-from graphopt.backends.tvm.schedule.module import schedule
+from graphopt.backends.tvm.memory.plan import Planned
 from graphopt.targets import Target
 from graphopt.tensors import Array
 
@@ -41,15 +40,16 @@ class Program:
 
 
 def compile_program(
-    nodes: Sequence[ir.Node],
+    planned: Planned,
+    constants: Sequence[Any],
     inputs: Sequence[ir.Value],
     outputs: Sequence[ir.Value],
     target: Target,
-    kernel_of: KernelOf,
-    decisions: DecisionTable,
 ) -> Program:
-    """Compile nodes in topological order; raises what TVM raises, and ValueError where one needs TVM's runtime."""
-    planned, constants = plan(schedule(lower(nodes, inputs, outputs, target, kernel_of), target, decisions), target)
+    """Compile a planned module, whose weights are `constants`, tensors of TVM's runtime.
+
+    Raises what TVM raises, and ValueError where a kernel needs TVM's runtime.
+    """
     functions = planned.module.functions.items()
     kernels = {name.name_hint: kernel for name, kernel in functions if isinstance(kernel, tirx.PrimFunc)}
     bare = compile_bare(kernels, target, tvm_target(target))

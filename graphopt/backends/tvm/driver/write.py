@@ -8,13 +8,16 @@ from pathlib import Path
 
 import onnx_ir as ir
 
+from graphopt.backends.tvm.build import plan
 from graphopt.backends.tvm.compile import codegen_errors
 from graphopt.backends.tvm.driver.program import compile_program
 from graphopt.backends.tvm.driver.sources import write_sources
 from graphopt.backends.tvm.driver.web.link import wasm_linker
 from graphopt.backends.tvm.driver.web.write import write_module
-from graphopt.backends.tvm.lower.region import KernelOf
+from graphopt.backends.tvm.gpu.write import write_kernels
+from graphopt.backends.tvm.lower.region import KernelOf, lower
 from graphopt.backends.tvm.schedule.choices import DecisionTable
+from graphopt.backends.tvm.schedule.module import schedule
 from graphopt.backends.tvm.weights import WeightWriter
 from graphopt.targets import Target
 
@@ -51,6 +54,10 @@ def write_program(
     if target.web:
         wasm_linker()
     with codegen_errors():
-        program = compile_program(nodes, inputs, outputs, target, kernel_of, decisions)
+        planned, constants = plan(schedule(lower(nodes, inputs, outputs, target, kernel_of), target, decisions), target)
+    if target.sources_only:
+        return Written(*write_kernels(planned, constants, target, folder, weights))
+    with codegen_errors():
+        program = compile_program(planned, constants, inputs, outputs, target)
         write = write_module if target.web else write_sources
         return Written(write(program, target, folder, weights), program.sequence.arena)
