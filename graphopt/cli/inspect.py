@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -36,19 +35,8 @@ WithLayers = Annotated[
     bool,
     typer.Option("--layers", help="List the nodes: shape, parameters, multiply-adds, bytes moved, operations a byte."),
 ]
-
-
-class StageOption(StrEnum):
-    """The stages of `graphopt.backends.tvm.stages`, which is too heavy to import for --help."""
-
-    RELAX = "relax"
-    TIR = "tir"
-    LLVM = "llvm"
-    ASM = "asm"
-
-
 StageName = Annotated[
-    StageOption | None,
+    Literal["relax", "tir", "llvm", "asm"] | None,
     typer.Option("--stage", help="Compile, and show what each kernel became by then.", show_default=False),
 ]
 KernelName = Annotated[
@@ -141,7 +129,7 @@ def _show_program(path: Path, *, json: bool, as_model: bool) -> None:
 def _show_stage(
     path: Path,
     input_shape: list[InputShape] | None,
-    stage: StageOption,
+    stage: str,
     kernel: str | None,
     recipe: tuple[str, str],
     *,
@@ -158,7 +146,7 @@ def _show_stage(
         found = stages(case.model, target, pipeline, Stage(stage), kernel)
     if json:
         kernels = list(map(asdict, found))
-        show_json({"model": str(path), "target": str(target), "stage": stage.value, "kernels": kernels})
+        show_json({"model": str(path), "target": str(target), "stage": stage, "kernels": kernels})
         return
     for one in found:
         rows: dict[str, object] = {"kernel": one.kernel, "nodes": one.nodes, "schedule": one.schedule}

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from graphopt.inspect.memory import value_bytes
 from graphopt.inspect.operations import UnknownShapeError, operations_of
 from graphopt.ir.constants import constant_tensor
-from graphopt.ir.walk import STANDARD_DOMAINS, is_op, nodes
+from graphopt.ir.walk import STANDARD_DOMAINS, is_op, nodes, operator_name
 
 _INTEGER_PRODUCTS = ("ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul", "QGemm")
 _PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul", *_INTEGER_PRODUCTS)
@@ -84,7 +84,7 @@ def _layer(node: ir.Node) -> Layer:
     constants = (constant_tensor(value) for value in dict.fromkeys(node.inputs))
     return Layer(
         name=node.name or str(output.name if output is not None else ""),
-        op=node.op_type if node.domain in STANDARD_DOMAINS else f"{node.domain}.{node.op_type}",
+        op=operator_name(node),
         dtype="?" if output is None or output.dtype is None else output.dtype.name.lower(),
         shape="?" if output is None or output.shape is None else _dims(output.shape),
         parameters=sum(tensor.size for tensor in constants if tensor is not None),

@@ -13,7 +13,7 @@ from graphopt.inspect.layers import is_product, is_quantized, macs_of
 from graphopt.inspect.memory import activation_peak
 from graphopt.inspect.operations import count_operations
 from graphopt.ir.fused import inline_kernels, kernels
-from graphopt.ir.walk import is_op, nodes, scopes
+from graphopt.ir.walk import is_op, nodes, operator_name, scopes
 from graphopt.tensors import TensorSpec
 
 
@@ -104,11 +104,7 @@ def count_nodes(model: ir.Model) -> Counter[str]:
     A kernel is counted where it is called: what is inside is no node of the model.
     """
     inside = {node for function in kernels(model) for node in function}
-    return Counter(
-        node.op_type if is_op(node, node.op_type) else f"{node.domain}.{node.op_type}"
-        for node in nodes(model)
-        if not is_op(node, "Constant") and node not in inside
-    )
+    return Counter(operator_name(node) for node in nodes(model) if not is_op(node, "Constant") and node not in inside)
 
 
 def _count_calls(model: ir.Model) -> Counter[str]:

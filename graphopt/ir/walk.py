@@ -84,6 +84,11 @@ def reads(node: ir.Node) -> Iterator[ir.Value]:
     yield from captured_values(node)
 
 
+def operator_name(node: ir.Node) -> str:
+    """Name the operator of a node, with its domain where that is not `ai.onnx`."""
+    return node.op_type if node.domain in STANDARD_DOMAINS else f"{node.domain}.{node.op_type}"
+
+
 def label(node: ir.Node) -> str:
     """Name a node to a person: `Conv 'conv1' (-> y)`, or by its first output where it has no name."""
     output = next((value.name for value in node.outputs if value.name), "?")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import platform
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,6 +28,7 @@ from graphopt.tensors import Array, TensorSpec
 
 if TYPE_CHECKING:
     from graphopt.backends.ort.session import Session
+    from graphopt.backends.tvm.executor import Library
 
 _Call = Callable[[Sequence[Array]], Sequence[Array]]
 _NAMED = 4
@@ -267,12 +269,10 @@ def _check_machine(manifest: Manifest) -> None:
 
 def _load(contents: Contents, part: Part, threads: int) -> _Call:
     if part.executor == "tvm":
-        from graphopt.backends.tvm.executor import Library, TvmExecutor  # noqa: PLC0415  # not every program needs TVM
-        from graphopt.backends.tvm.weights import read_weights  # noqa: PLC0415  # likewise
+        from graphopt.backends.tvm.executor import TvmExecutor  # noqa: PLC0415  # not every program needs TVM
 
-        weights = read_weights(contents.view(WEIGHTS), part.weights) if part.weights else []
-        with contents.file(part.file) as path:
-            return TvmExecutor(Library(path, weights), threads).run
+        with _library(contents, part) as library:
+            return TvmExecutor(library, threads).run
     session = _session(contents, part.file, threads)
 
     def call(arrays: Sequence[Array]) -> list[Array]:
@@ -290,20 +290,29 @@ def _load_for_gpu(manifest: Manifest, contents: Contents, part: Part, threads: i
 
     @functools.cache
     def loaded() -> _Call:
-        from graphopt.backends.tvm.executor import Library  # noqa: PLC0415  # not every program needs TVM
-        from graphopt.backends.tvm.gpu.executor import GpuExecutor  # noqa: PLC0415  # likewise
-        from graphopt.backends.tvm.weights import BINARY, read_weights  # noqa: PLC0415  # likewise
+        from graphopt.backends.tvm.gpu.executor import GpuExecutor  # noqa: PLC0415  # not every program needs TVM
+        from graphopt.backends.tvm.weights import BINARY  # noqa: PLC0415  # likewise
 
-        weights = read_weights(contents.view(WEIGHTS), part.weights) if part.weights else []
         names = (name for name in manifest.files if name.endswith(BINARY))
         binaries = {name.removesuffix(BINARY): contents.view(name).tobytes() for name in names}
-        with contents.file(part.file) as path:
-            return GpuExecutor(Library(path, weights), binaries, arch).run
+        with _library(contents, part) as library:
+            return GpuExecutor(library, binaries, arch).run
 
     def call(arrays: Sequence[Array]) -> Sequence[Array]:
         return loaded()(arrays)
 
     return call
+
+
+@contextmanager
+def _library(contents: Contents, part: Part) -> Iterator[Library]:
+    """Lend the code of a part as a file, with its weights."""
+    from graphopt.backends.tvm.executor import Library  # noqa: PLC0415  # not every program needs TVM
+    from graphopt.backends.tvm.weights import read_weights  # noqa: PLC0415  # likewise
+
+    weights = read_weights(contents.view(WEIGHTS), part.weights) if part.weights else []
+    with contents.file(part.file) as path:
+        yield Library(path, weights)
 
 
 def _session(contents: Contents, name: str, threads: int) -> Session:

@@ -30,12 +30,16 @@ def load_runtime() -> Any:
     import tvm_ffi  # noqa: PLC0415  # after the check
     from tvm_ffi.libinfo import load_lib_ctypes  # noqa: PLC0415  # likewise
 
-    package = find_spec("tvm")  # finds, and does not import
-    homes = [Path(home) / "lib" for home in (package and package.submodule_search_locations) or ()]
     try:
-        load_lib_ctypes("graphopt", "tvm_runtime", "RTLD_GLOBAL", [BUNDLED, *homes])
+        load_lib_ctypes("graphopt", "tvm_runtime", "RTLD_GLOBAL", [BUNDLED, *library_folders()])
     except (OSError, RuntimeError) as error:
         raise TargetError(
             "the library libtvm_runtime is missing or cannot be loaded; run: pip install apache-tvm==0.27.0.post1"
         ) from error
     return tvm_ffi
+
+
+def library_folders() -> list[Path]:
+    """Return where TVM's own libraries are; it is found, and not imported."""
+    package = find_spec("tvm")
+    return [Path(home) / "lib" for home in (package and package.submodule_search_locations) or ()]

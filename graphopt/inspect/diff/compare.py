@@ -19,7 +19,7 @@ from graphopt.inspect.diff.scope import Scope
 from graphopt.inspect.diff.weights import reweighted
 from graphopt.inspect.diff.wiring import Past, Reading, Wiring, source
 from graphopt.ir.constants import constant_tensor, is_constant
-from graphopt.ir.walk import STANDARD_DOMAINS, label
+from graphopt.ir.walk import label, operator_name
 
 _SHOWN = 3
 """Readers of a node that a record names."""
@@ -170,14 +170,13 @@ class _Comparison:
         return equal, nodes.total()
 
     def _node(self, node: ir.Node, scope: Scope, where: str) -> ChangedNode:
-        standard = node.domain in STANDARD_DOMAINS
         readers = [label(reader.node) for value in node.outputs for reader in scope.readers.get(value, ())]
         readers += [f"output {value.name!r}" for value in node.outputs if value in scope.outputs]
         readers = list(dict.fromkeys(readers))
         more = [f"{len(readers) - _SHOWN} more"] if len(readers) > _SHOWN else []
         return ChangedNode(
             node=label(node),
-            op=node.op_type if standard else f"{node.domain}.{node.op_type}",
+            op=operator_name(node),
             where=where,
             reads=tuple(source(value) for value in node.inputs if value is not None and not is_constant(value)),
             constants=tuple(source(value) for value in node.inputs if value is not None and is_constant(value)),

@@ -9,14 +9,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from graphopt.backends.tvm.executor import Library, load_code
-from graphopt.backends.tvm.runtime_library import load_runtime
+from graphopt.backends.tvm.runtime_library import library_folders, load_runtime
 from graphopt.digests import digest
 from graphopt.errors import TargetError
 from graphopt.tensors import Array
@@ -80,10 +78,8 @@ def load_cuda() -> Any:
     runtime = load_runtime()
     from tvm_ffi.libinfo import load_lib_ctypes  # noqa: PLC0415  # after the check of its version
 
-    package = find_spec("tvm")
-    homes = [Path(home) / "lib" for home in (package and package.submodule_search_locations) or ()]
     try:
-        load_lib_ctypes("graphopt", "tvm_runtime_cuda", "RTLD_LOCAL", homes)
+        load_lib_ctypes("graphopt", "tvm_runtime_cuda", "RTLD_LOCAL", library_folders())
     except (OSError, RuntimeError) as error:
         raise TargetError(
             "a program for cuda runs where apache-tvm, CUDA's runtime and NVIDIA's driver are installed, and here the "
