@@ -63,6 +63,12 @@ def test_tir_is_scheduled_and_says_how() -> None:
     assert "vectors of 16 elements" in wide["schedule"]
 
 
+def test_tir_of_a_gpu_is_that_of_blocks_and_threads() -> None:
+    (conv,) = kernels("--stage", "tir", "--kernel", "first", "--target", "cuda")
+    assert "threadIdx.x" in conv["text"]
+    assert any(sentence.startswith("dealt out to blocks and threads of a GPU") for sentence in conv["schedule"])
+
+
 def test_llvm_and_assembly_are_of_the_target() -> None:
     older = "--target", "cpu{mtriple=x86_64-linux-gnu mcpu=x86-64-v3}"
     (llvm,) = kernels("--stage", "llvm", "--kernel", "pool", *older)

@@ -44,11 +44,12 @@ def _loops(kernel: StagedKernel) -> Iterator[str]:
         "parallel": "dealt out to threads: loops of {} tasks",
         "vectorized": "vectors of {} elements",
         "unrolled": "unrolled: loops of {} turns",
+        "bound": "dealt out to blocks and threads of a GPU: loops of {} turns",
     }
     for kind, sentence in words.items():
         extents = kernel.loops.get(kind, ())
         if extents:
             more = ", …" if len(extents) > _SHOWN else ""
             yield sentence.format(", ".join(map(str, extents[:_SHOWN])) + more)
-    if "parallel" not in kernel.loops:
+    if not {"parallel", "bound"} & kernel.loops.keys():
         yield "on one thread: starting others would take longer than the work"

@@ -29,6 +29,7 @@ _LOOPS = {
     tirx.ForKind.PARALLEL: "parallel",
     tirx.ForKind.VECTORIZED: "vectorized",
     tirx.ForKind.UNROLLED: "unrolled",
+    tirx.ForKind.THREAD_BINDING: "bound",
 }
 
 _VIEW = "no code: the result is a view of what is read"
@@ -54,8 +55,8 @@ class StagedKernel:
         kind: what lowering marked it as; empty where its schedule is the generic one.
         nodes: the indices of those of the region that it comes from.
         choices: by knob what its schedule took, analysed or tuned.
-        loops: the extents of those that are `parallel`, `vectorized` or `unrolled`, each once, the most frequent first;
-            not those of one turn.
+        loops: the extents of those that are `parallel`, `vectorized`, `unrolled`, or `bound` to blocks and threads of
+            a GPU, each once, the most frequent first; not those of one turn.
         text: of the function, at the stage; made when it is called.
 
     """

@@ -33,8 +33,6 @@ def fuse(module: tvm.IRModule, target: Target) -> tvm.IRModule:
 
 def schedule_kernels(module: tvm.IRModule, target: Target, decisions: DecisionTable) -> tvm.IRModule:
     """Arrange the loops of a fused module's kernels, as decided where there is a decision."""
-    if target.gpu:
-        return _for_gpu(module, target)
     for name, function in module.functions.items():
         if isinstance(function, tirx.PrimFunc) and is_schedulable(function):
             choices = Choices(decisions.get(workload_key(function), {}) if decisions else {})
@@ -42,16 +40,10 @@ def schedule_kernels(module: tvm.IRModule, target: Target, decisions: DecisionTa
     return module
 
 
-def _for_gpu(module: tvm.IRModule, target: Target) -> tvm.IRModule:
-    machine = tvm_target(target)
-    for name, function in module.functions.items():
-        if isinstance(function, tirx.PrimFunc) and is_schedulable(function):
-            module.update_func(name, schedule_for_gpu(_narrow(function), target, machine))
-    return module
-
-
 def schedule_kernel(function: tirx.PrimFunc, target: Target, choices: Choices | None = None) -> tirx.PrimFunc:
     """Return a kernel with its loops arranged for a target; `choices` decide, and learn what was asked for."""
+    if target.gpu:
+        return schedule_for_gpu(_narrow(function), target, tvm_target(target))
     unscheduled = s_tir.Schedule(begin_with_bias(_narrow(function)))
     kernel = KernelSchedule(unscheduled, target, Choices() if choices is None else choices)
     apply_template(kernel)
