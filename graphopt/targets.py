@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 import platform
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
 import archspec.cpu
 
 from graphopt import processors
 from graphopt.errors import TargetError
+from graphopt.hardware import available_cores, cache_bytes
 from graphopt.processors import did_you_mean, llvm_name, vector_bits
 from graphopt.spec import Spec, SpecError, parse_spec
 
 _DOTS = frozenset({"avx512_vnni", "avx_vnni", "asimddp"})
 """Extensions that multiply int8."""
-_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
 
 class Precision(StrEnum):
@@ -295,22 +293,9 @@ def host(kind: str = "cpu") -> Target:
         features=features,
         vector_bits=vector_bits(features),
         cores=available_cores(),
-        l1_bytes=_cache_bytes("index0", 32 << 10),
-        l2_bytes=_cache_bytes("index2", 512 << 10),
+        l1_bytes=cache_bytes("index0", 32 << 10),
+        l2_bytes=cache_bytes("index2", 512 << 10),
     )
-
-
-def available_cores() -> int:
-    """Return how many cores this process may run on: its CPU affinity, not the size of the machine."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def last_cache_bytes() -> int:
-    """Return the size of the largest cache, which cores may share; 32 MiB where the system does not say."""
-    indices = [path.name for path in _CACHES.glob("index*")]
-    return max((_cache_bytes(index, 0) for index in indices), default=0) or 32 << 20
 
 
 def _machine(spec: Spec) -> Target:
@@ -425,11 +410,3 @@ def _truth(option: str, text: str) -> bool:
     if text not in {"true", "false"}:
         raise TargetError(f"option {option}={text} of a target must be true or false")
     return text == "true"
-
-
-def _cache_bytes(index: str, default: int) -> int:
-    try:
-        text = (_CACHES / index / "size").read_text().strip()
-    except OSError:
-        return default
-    return int(text.removesuffix("K")) << 10 if text.endswith("K") else default

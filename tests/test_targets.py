@@ -6,7 +6,8 @@ import pytest
 
 from graphopt import processors
 from graphopt.errors import TargetError
-from graphopt.targets import Precision, available_cores, host, parse_target, with_precision
+from graphopt.hardware import available_cores
+from graphopt.targets import Precision, host, parse_target, with_precision
 
 
 def test_cpu_is_this_machine() -> None:

@@ -8,7 +8,8 @@ import pytest
 from graphopt.backends.tvm import roofline
 from graphopt.backends.tvm.roofline import Probe, measure_roofline, multiply_adds, reads
 from graphopt.backends.tvm.timing import TimingExecutor
-from graphopt.targets import last_cache_bytes, parse_target
+from graphopt.hardware import last_cache_bytes
+from graphopt.targets import parse_target
 from graphopt.tensors import Array
 
 TARGET = parse_target("cpu{cores=2}")

@@ -13,7 +13,7 @@ import onnxruntime
 
 from graphopt.backends.ort.values import FOREIGN, from_onnxruntime, to_onnxruntime
 from graphopt.errors import ModelError, RunError
-from graphopt.targets import available_cores
+from graphopt.hardware import available_cores
 from graphopt.tensors import Array, Feeds, TensorSpec
 
 _DTYPES = {"float": "float32", "double": "float64", "string": "object"} | {

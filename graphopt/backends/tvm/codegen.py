@@ -14,7 +14,7 @@ from tvm import tirx
 
 from graphopt.backends.tvm.pipeline import PIPELINE, register_pipeline
 from graphopt.backends.tvm.vectormath.expand import expand_functions
-from graphopt.targets import available_cores
+from graphopt.hardware import available_cores
 
 _KERNELS_PER_MODULE = 4
 """Few, so that the cores finish together; each module takes some milliseconds of its own."""

@@ -19,7 +19,8 @@ from graphopt.backends.tvm.abi import ALIGNMENT
 from graphopt.backends.tvm.build import Program, build
 from graphopt.backends.tvm.schedule.kernel import KernelSchedule, keep_in_registers
 from graphopt.backends.tvm.timing import TimingExecutor
-from graphopt.targets import Target, last_cache_bytes
+from graphopt.hardware import last_cache_bytes
+from graphopt.targets import Target
 from graphopt.tensors import Array
 
 _SECONDS = 0.5

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from graphopt.targets import available_cores
+from graphopt.hardware import available_cores
 
 
 @contextmanager

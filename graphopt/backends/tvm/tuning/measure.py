@@ -22,8 +22,9 @@ from graphopt.backends.tvm.tuning.places import Place, Session
 from graphopt.backends.tvm.tuning.search import Comparison, Trial
 from graphopt.backends.tvm.tuning.tasks import Task
 from graphopt.errors import MeasurementError
+from graphopt.hardware import available_cores
 from graphopt.numerics import difference
-from graphopt.targets import Target, available_cores
+from graphopt.targets import Target
 from graphopt.tensors import Array
 
 _PAIRS = 12
