@@ -17,7 +17,8 @@ from graphopt.pipeline.context import Context
 from graphopt.pruning.budget import Budget, Measure, one_budget
 from graphopt.pruning.cost import cost_of, counted
 from graphopt.pruning.plan import METADATA_KEY, Plan
-from graphopt.pruning.search import by_score, room_for
+from graphopt.pruning.room import rooms_for, settle
+from graphopt.pruning.search import Scored
 from graphopt.pruning.width import snaps_to_try
 
 
@@ -94,6 +95,8 @@ class PruneChannels(Pass):
         cost = cost_of(budget.measure, counted(model), coupling.groups)
         limit = budget.limit(cost.whole)
         channels = {group.name: len(group.channels) for group in coupling.groups}
-        room = room_for(cost, limit, channels, snaps_to_try(self.multiple or None, ctx.target))
+        rooms = rooms_for(cost, limit, channels, snaps_to_try(self.multiple or None, ctx.target))
         scores = score(Criterion(self.criterion), model, coupling, Evidence(seed=ctx.seed))
-        return Plan.of(scores, by_score(cost, limit, room, scores), self.criterion, str(budget))
+        search = Scored(cost, rooms[-1], scores)
+        widths = search.choose(settle(cost, limit, rooms, search.curves), limit)
+        return Plan.of(scores, widths, self.criterion, str(budget))

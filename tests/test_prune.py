@@ -22,7 +22,8 @@ from graphopt.pipeline.numeric_check import NumericCheck
 from graphopt.pruning.budget import Measure
 from graphopt.pruning.cost import Cost, Share, Size, Term, count, counted
 from graphopt.pruning.plan import METADATA_KEY, Plan
-from graphopt.pruning.search import Room, by_latency
+from graphopt.pruning.room import Room
+from graphopt.pruning.search import by_latency
 from graphopt.pruning.width import Snap
 from graphopt.runtime.benchmark import Timing
 from graphopt.targets import Target

@@ -31,7 +31,8 @@ from graphopt.pruning.ranking import orders_of, removed
 from graphopt.pruning.recovery.recover import recover
 from graphopt.pruning.refit import Refit
 from graphopt.pruning.report import PruningReport, frozen_layers, layers_changed
-from graphopt.pruning.search import Room, by_latency, by_score, exactly, remark, room_for
+from graphopt.pruning.room import Room, rooms_for, settle
+from graphopt.pruning.search import Scored, Search, by_latency, exactly, remark
 from graphopt.pruning.trial import Trials
 from graphopt.pruning.width import Snap, vector_width
 from graphopt.targets import Target
@@ -144,33 +145,38 @@ class Pruner:
         channels = {group.name: len(group.channels) for group in groups}
         if budget.measure is Measure.LATENCY:
             cost = cost_of(Measure.MACS, static, groups, vector_width(self.request.target))
-            room = room_for(cost, cost.whole - 1, channels, self.request.snaps)
-            choose = self._chooser(ranked, cost, room)
+            room = rooms_for(cost, cost.whole - 1, channels, self.request.snaps)[0]
+            choose = self._chooser(self._search(ranked, cost, room), room)
             return _Chosen(self._choose_by_latency(ranked, cost, room, choose), room.snap)
         cost = cost_of(budget.measure, static, groups)
         limit = budget.limit(cost.whole)
-        room = room_for(cost, limit, channels, self.request.snaps)
-        choose = self._chooser(ranked, cost, room)
+        rooms = rooms_for(cost, limit, channels, self.request.snaps)
+        search = self._search(ranked, cost, rooms[-1])
+        with self.subject.steps.step("try widths"):
+            room = settle(cost, limit, rooms, search.curves)
         widths = exactly(
-            choose, limit, lambda found: count(budget.measure, counted(self._without(ranked, found), shapes))
+            self._chooser(search, room),
+            limit,
+            lambda found: count(budget.measure, counted(self._without(ranked, found), shapes)),
         )
         note = remark(cost, limit, widths, room.snap)
         return _Chosen(widths, room.snap, () if note is None else (note,))
 
-    def _chooser(self, ranked: _Ranked, cost: Cost, room: Room) -> Callable[[float], dict[str, int]]:
+    def _search(self, ranked: _Ranked, cost: Cost, room: Room) -> Search:
         model, data, steps = self.subject.model, self.subject.data, self.subject.steps
         if data is None:
-            return partial(by_score, cost, room=room, scores=ranked.scores)
+            return Scored(cost, room, ranked.scores)
         refit = Refit(model, ranked.grams.grams)
         tried = draw(data.held_out, TRIED, seed=self.request.seed)
         orders, threads = orders_of(ranked.scores), self.subject.threads
         trials = Trials(model, ranked.coupling, orders, tried, refit, threads=threads)
+        return Measured(cost, room, trials, partial(steps.on_progress, "try widths"))
 
+    def _chooser(self, search: Search, room: Room) -> Callable[[float], dict[str, int]]:
         def choose(limit: float) -> dict[str, int]:
-            with steps.step("try widths"):
-                return search.choose(limit)
+            with self.subject.steps.step("try widths"):
+                return search.choose(room, limit)
 
-        search = Measured(cost, room, trials, partial(steps.on_progress, "try widths"))
         return choose
 
     def _choose_by_latency(

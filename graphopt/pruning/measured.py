@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 
-from graphopt.pruning.allot import Choice, allot
 from graphopt.pruning.cost import Cost, Widths
 from graphopt.pruning.curves import Curve
-from graphopt.pruning.search import Room, found_by
+from graphopt.pruning.room import Room
 from graphopt.pruning.trial import Trials
 
 TRIALS = 320
@@ -28,30 +28,35 @@ class Measured:
 
     The first round tries each group where no channel has left, a later one where as many have as the round before it
     chose for its part of the way.
+
+    Args:
+        cost: of the model by widths.
+        room: the widths that the first round tries some of.
+        trials: measure what widths cost the answers.
+        on_trial: told how many of them are done.
+
     """
 
     def __init__(self, cost: Cost, room: Room, trials: Trials, on_trial: OnTrial) -> None:
         self._cost, self._room, self._trials, self._on_trial = cost, room, trials, on_trial
         self._levels = min(max(TRIALS // (ROUNDS * max(len(room.choices), 1)), FEWEST_LEVELS), MOST_LEVELS)
         self._done = 0
-        self._alone: dict[str, Curve] = {}
 
-    def choose(self, limit: float) -> dict[str, int]:
+    @cached_property
+    def curves(self) -> Mapping[str, Curve]:
+        """What it costs that one group alone is narrower, by group."""
+        return self._curves(self._room, {})
+
+    def choose(self, room: Room, limit: float) -> dict[str, int]:
         """Return widths that cost no more than a limit, which there is room for."""
-        choices = self._room.choices
-        self._alone = self._alone or self._curves(choices, {})
-        curves, whole = self._alone, self._cost.whole
-        base: dict[str, int] = {}
-        for number in range(1, ROUNDS + 1):
-            if number > 1:
-                curves = self._curves(choices, base)
-            part = whole - (whole - limit) * number / ROUNDS
-            found = {name: Choice(several, curves[name]) for name, several in choices.items()}
-            base = found_by(allot(self._cost, part, found))
+        whole, saved = self._cost.whole, self._cost.whole - limit
+        base = room.allot(self._cost, whole - saved / ROUNDS, self.curves)
+        for number in range(2, ROUNDS + 1):
+            base = room.allot(self._cost, whole - saved * number / ROUNDS, self._curves(room, base))
         return base
 
-    def _curves(self, choices: Mapping[str, tuple[int, ...]], base: Widths) -> dict[str, Curve]:
-        return self._trials.curves(choices, base, self._levels, self._count)
+    def _curves(self, room: Room, base: Widths) -> dict[str, Curve]:
+        return self._trials.curves(room.choices, base, self._levels, self._count)
 
     def _count(self) -> None:
         self._done += 1

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Protocol
 
-from graphopt.errors import PipelineError
-from graphopt.pruning.allot import CLOSE, Choice, allot
+from graphopt.pruning.allot import CLOSE
 from graphopt.pruning.cost import Cost, Widths
-from graphopt.pruning.curves import Float64, by_scores
+from graphopt.pruning.curves import Curve, Float64, by_scores
+from graphopt.pruning.room import Room
 from graphopt.pruning.width import Snap
-
-FREEDOM = 4 / 3
-"""How much more than is asked for has to be possible: else all groups are as narrow as they can be, unchosen."""
 
 PROGRAMS = 5
 """How many programs are compiled and measured for a budget of latency."""
@@ -21,54 +19,38 @@ AIM = 1 - CLOSE / 2
 """The share of a latency that programs are aimed at: one that takes a little more is of no use."""
 
 
-@dataclass(frozen=True)
-class Room:
-    """What a model's groups can be left with.
-
-    Attributes:
-        channels: of each group.
-        snap: what narrower widths are multiples of.
-
-    """
-
-    channels: Mapping[str, int]
-    snap: Snap
+class Search(Protocol):
+    """Chooses widths by what narrower groups cost the answers."""
 
     @property
-    def choices(self) -> dict[str, tuple[int, ...]]:
-        """The widths of each group that has more than one, the widest first."""
-        found = {name: self.snap.widths(count) for name, count in self.channels.items()}
-        return {name: several for name, several in found.items() if len(several) > 1}
+    def curves(self) -> Mapping[str, Curve]:
+        """What it costs that one group alone is narrower, by group."""
 
-    def least(self, cost: Cost) -> int:
-        """Return what the model costs at the narrowest widths."""
-        return cost({name: several[-1] for name, several in self.choices.items()})
+    def choose(self, room: Room, limit: float) -> dict[str, int]:
+        """Return widths that cost no more than a limit, which there is room for."""
 
 
-def room_for(cost: Cost, limit: float, channels: Mapping[str, int], snaps: Sequence[Snap]) -> Room:
-    """Return the room with the first of several snaps that leaves a choice for a limit, or else with the last.
+class Scored:
+    """One that knows no more of channels than scores.
 
-    Raises:
-        PipelineError: that one has too little of it.
+    Args:
+        cost: of the model by widths.
+        room: all widths that may be asked about.
+        scores: of the channels of each group.
 
     """
-    for snap in snaps:
-        room = Room(channels, snap)
-        if cost.whole - room.least(cost) >= FREEDOM * (cost.whole - limit):
-            return room
-    if room.least(cost) <= limit:
-        return room
-    least = room.least(cost)
-    raise PipelineError(
-        f"{cost.measure} cannot fall to {limit / cost.whole:.1%} of the model's: at the narrowest widths, multiples of "
-        f"{room.snap}, {least / cost.whole:.1%} remain; ask for less, or for a smaller multiple"
-    )
 
+    def __init__(self, cost: Cost, room: Room, scores: Mapping[str, Float64]) -> None:
+        self._cost, self._room, self._scores = cost, room, scores
 
-def by_score(cost: Cost, limit: float, room: Room, scores: Mapping[str, Float64]) -> dict[str, int]:
-    """Return widths that cost no more than a limit, which there is room for, chosen by scores alone."""
-    choices = {name: Choice(several, by_scores(scores[name], several)) for name, several in room.choices.items()}
-    return found_by(allot(cost, limit, choices))
+    @cached_property
+    def curves(self) -> Mapping[str, Curve]:
+        """What it costs that one group alone is narrower, by group."""
+        return {name: by_scores(self._scores[name], several) for name, several in self._room.choices.items()}
+
+    def choose(self, room: Room, limit: float) -> dict[str, int]:
+        """Return widths that cost no more than a limit, which there is room for."""
+        return room.allot(self._cost, limit, self.curves)
 
 
 def exactly(
@@ -131,10 +113,3 @@ def remark(cost: Cost, limit: float, found: Widths, snap: Snap) -> str | None:
         f"{cost.measure} fall to {reached / cost.whole:.1%} rather than {limit / cost.whole:.1%} of the model's: "
         f"no widths that are multiples of {snap} were found closer; a smaller multiple may do"
     )
-
-
-def found_by(chosen: dict[str, int] | None) -> dict[str, int]:
-    """Return what was chosen; raises PipelineError where nothing could be."""
-    if chosen is None:
-        raise PipelineError("no widths meet the budget exactly; ask for a little more")
-    return chosen
