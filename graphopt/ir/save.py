@@ -14,6 +14,7 @@ from graphopt.errors import ModelError, OutputError
 from graphopt.files import atomic_path, fsync
 from graphopt.ir.stream import write_model, write_tensor
 from graphopt.ir.tensors import Slot, slots
+from graphopt.ir.walk import scopes
 
 PROTOBUF_LIMIT = 2**31 - 1
 HEADROOM = 1 << 26  # bytes, for everything in a protobuf that is no tensor
@@ -91,12 +92,21 @@ def _write_tensors(file: BinaryIO, places: Sequence[Slot]) -> list[int]:
 
 
 def _write_protobuf(copy: ir.Model, path: Path) -> None:
+    _leave_types_to_tensors(copy)
     try:
         with path.open("wb") as file:
             write_model(copy, file, PROTOBUF_LIMIT)
     except (EncodeError, ValueError) as error:
         raise ModelError("the model exceeds the 2 GB of a protobuf; save it with external_data=True") from error
     fsync(path)
+
+
+def _leave_types_to_tensors(copy: ir.Model) -> None:
+    """Forget the types of values that a tensor is written for, which has its own; inputs are declared with theirs."""
+    for graph in scopes(copy):
+        for value in graph.initializers.values():
+            if value.const_value is not None and not value.is_graph_input():
+                value.type = value.shape = None
 
 
 def _external(place: Slot, offset: int, side: Path) -> ir.ExternalTensor:

@@ -17,13 +17,14 @@ class Constants:
         self._graph = graph
         self._names = names
         self._parameters: dict[Affine, tuple[ir.Value, ir.Value]] = {}
+        self._zero_points: dict[tuple[np.dtype[np.generic], bytes, tuple[int, ...]], ir.Value] = {}
         self._held: dict[tuple[str, Affine | None], ir.Value] = {}
 
     def parameters(self, affine: Affine, name: str) -> tuple[ir.Value, ir.Value]:
         """Return scale and zero point; `name` is that of the first value that has them."""
         if affine not in self._parameters:
             scale = self._add(f"{name}_scale", affine.scale)
-            self._parameters[affine] = scale, self._add(f"{name}_zero_point", affine.zero_point)
+            self._parameters[affine] = scale, self._zero_point(affine.zero_point)
         return self._parameters[affine]
 
     def integers(self, name: str, array: Array, affine: Affine) -> ir.Value:
@@ -43,6 +44,13 @@ class Constants:
     def bound(self, name: str, number: np.generic) -> ir.Value:
         """Return one integer, a scalar."""
         return self._add(name, np.asarray(number))
+
+    def _zero_point(self, array: Array) -> ir.Value:
+        """Return zero points; those of weights and biases of so many channels are often alike."""
+        key = array.dtype, array.tobytes(), array.shape
+        if key not in self._zero_points:
+            self._zero_points[key] = self._add(f"zero_point_{array.dtype}", array)
+        return self._zero_points[key]
 
     def _add(self, name: str, array: Array) -> ir.Value:
         return add_initializer(self._graph, self._names.fresh(name), array)

@@ -104,7 +104,7 @@ class QDQEmitter:
         name = str(weight.name)
         integers = self._plan.integers.get(name)
         held = self._constants.integers(name, affine.quantize(array) if integers is None else integers, affine)
-        node.replace_input_with(WEIGHT, self._dequantize(node, held, affine, f"{name}_dequantized"))
+        node.replace_input_with(WEIGHT, self._dequantize(node, held, affine, name))
         erase_unread([weight])
         if node.op_type in BIASED:
             self._write_bias(node, affine)
@@ -127,7 +127,7 @@ class QDQEmitter:
         else:
             affine = bias_affine(activation, weight)
             held = self._constants.integers(name, affine.quantize(as_row(bias)), affine)
-            new = self._dequantize(node, held, affine, f"{name}_dequantized")
+            new = self._dequantize(node, held, affine, name)
         if len(node.inputs) <= BIAS:
             node.resize_inputs(BIAS + 1)
         node.replace_input_with(BIAS, new)
@@ -163,7 +163,7 @@ class QDQEmitter:
     def _quantize(self, value: ir.Value, affine: Affine) -> ir.Node:
         """Return the node behind a value that makes its integers."""
         name = str(value.name)
-        node = self._node("QuantizeLinear", value, affine, f"{name}_quantized")
+        node = self._node("QuantizeLinear", value, affine, name)
         producer = value.producer()
         if producer is None:
             next(iter(self._graph)).prepend(node)
@@ -184,7 +184,7 @@ class QDQEmitter:
 
     def _read(self, reader: ir.Node | None, quantize: ir.Node, affine: Affine, name: str) -> ir.Value:
         """Return what integers stand for: before its reader, or for one within a subgraph behind what made them."""
-        node = self._node("DequantizeLinear", quantize.outputs[0], affine, f"{name}_dequantized")
+        node = self._node("DequantizeLinear", quantize.outputs[0], affine, name)
         if reader is not None and reader.graph is self._graph:
             reader.prepend(node)
         else:
@@ -197,13 +197,17 @@ class QDQEmitter:
         return node.outputs[0]
 
     def _node(self, op_type: str, value: ir.Value, affine: Affine, name: str) -> ir.Node:
-        """Make a node on a value with parameters, its output named and typed; it belongs to no graph yet."""
-        scale, zero = self._constants.parameters(affine, str(value.name))
+        """Make a node on a value, or on its integers, by its name; it belongs to no graph yet.
+
+        The output is typed, and its name says all that one of the node could.
+        """
+        scale, zero = self._constants.parameters(affine, name)
         attributes = {} if affine.axis is None else {"axis": affine.axis}
-        node = ir.node(op_type, [value, scale, zero], attributes, name=self._names.fresh(name))
+        node = ir.node(op_type, [value, scale, zero], attributes)
         output = node.outputs[0]
-        output.name = node.name
-        kind = ir.DataType.from_numpy(affine.dtype) if op_type == "QuantizeLinear" else ir.DataType.FLOAT
+        is_integer = op_type == "QuantizeLinear"
+        output.name = self._names.fresh(f"{name}_quantized" if is_integer else f"{name}_dequantized")
+        kind = ir.DataType.from_numpy(affine.dtype) if is_integer else ir.DataType.FLOAT
         output.type, output.shape = ir.TensorType(kind), None if value.shape is None else value.shape.copy()
         self._new += 1
         return node
