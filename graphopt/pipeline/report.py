@@ -10,7 +10,7 @@ from typing import Any
 import onnx_ir as ir
 
 from graphopt.inspect.statistics import count_nodes, count_parameters
-from graphopt.pipeline.context import Remark, Verdict
+from graphopt.pipeline.remark import Remark, Verdict
 
 
 @dataclass(frozen=True)
