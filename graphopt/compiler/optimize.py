@@ -31,7 +31,7 @@ class Optimized(NamedTuple):
     report: Report
 
 
-def optimize(
+def optimize(  # noqa: PLR0913  # all that it can be asked
     model: Source,
     pipeline: str = DEFAULT_PRESET,
     *,
