@@ -1,0 +1,2 @@
+// The page: opens the story and shows it.
+document.body.append(document.title);
