@@ -86,6 +86,11 @@ def sample(array: Array) -> Array:
     return flat[::step]
 
 
+def dtype_name(dtype: ir.DataType) -> str:
+    """Name a type of elements as numpy does."""
+    return "string" if dtype is ir.DataType.STRING else str(dtype.numpy().name)
+
+
 def content(tensor: ir.TensorProtocol) -> str | None:
     """Write out a small constant."""
     if tensor.size > SHOWN:

@@ -163,17 +163,17 @@ class History(Document, Observer):
 
     def _parents(self, node: ir.Node, before: Mapping[ir.Node, Identity]) -> list[int]:
         """Return which nodes of the last stage went into a new one, through those that came and went since."""
-        found: dict[int, None] = {}
+        found: set[int] = set()
         seen: set[ir.Node] = set()
         pending = list(reversed(self._made[node]))
         while pending:
             one = pending.pop()
             if one in before:
-                found[before[one].id] = None
+                found.add(before[one].id)
             elif one not in seen:
                 pending += reversed(self._made.get(one, ()))
             seen.add(one)
-        return list(found)
+        return sorted(found)
 
     def _placed(self, said: Sequence[Said], before: Stage | None = None) -> tuple[Remark, ...]:
         """Say which nodes remarks are of: of the stage in hand, or of the one before where they are gone."""

@@ -16,7 +16,7 @@ from graphopt.ir.fused import kernels
 from graphopt.ir.shapes import infer_shapes
 from graphopt.ir.walk import is_op, label
 from graphopt.report.calls import Calls
-from graphopt.report.constants import Constants, content
+from graphopt.report.constants import Constants, content, dtype_name
 from graphopt.report.scopes import Boxes, Place, modules, places
 from graphopt.report.story import Dim, Made, Node, Value, ValueKind
 from graphopt.report.wording import Wording
@@ -204,7 +204,7 @@ class Tables:
         kind = ValueKind.CONSTANT if tensor is not None else ValueKind.INPUT if value.is_graph_input() else None
         dtype, shape = _type(value)
         if tensor is not None:
-            dtype, shape = tensor.dtype.name.lower(), tuple(tensor.shape.numpy())
+            dtype, shape = dtype_name(tensor.dtype), tuple(tensor.shape.numpy())
         else:
             known = self._types.get((home, name), ("", None))
             dtype, shape = dtype or known[0], known[1] if shape is None else shape
@@ -264,7 +264,7 @@ def with_shapes(model: ir.Model) -> ir.Model:
 
 
 def _type(value: ir.Value) -> tuple[str, tuple[Dim, ...] | None]:
-    dtype = "" if value.dtype is None else value.dtype.name.lower()
+    dtype = "" if value.dtype is None else dtype_name(value.dtype)
     if value.type is not None and not isinstance(value.type, ir.TensorType):
         dtype = f"{type(value.type).__name__.removesuffix('Type').lower()} of {dtype}".removesuffix(" of ")
     if value.shape is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from graphopt.report.constants import content
+from graphopt.report.constants import content, dtype_name
 
 LONGEST = 200
 """Characters of a text."""
@@ -53,7 +53,7 @@ def _text(attribute: ir.Attr) -> str:
 
 def _tensor(tensor: ir.TensorProtocol) -> str:
     text = content(tensor)
-    form = f"{tensor.dtype.name.lower()}{list(tensor.shape.numpy())}"
+    form = f"{dtype_name(tensor.dtype)}{list(tensor.shape.numpy())}"
     return form if text is None else f"{form} {text}"
 
 
