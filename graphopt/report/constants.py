@@ -76,7 +76,7 @@ def statistics(tensor: ir.TensorProtocol) -> Statistics | None:
 
 
 def sample(array: Array) -> Array:
-    """Return the elements of an array, or about `SAMPLED` of more, which lie in no row or column more than in others."""
+    """Return the elements of an array, or about `SAMPLED` of more, spread over all rows and columns."""
     flat = array.reshape(-1)
     if flat.size <= SAMPLED:
         return flat

@@ -10,14 +10,12 @@ from typing import NamedTuple
 
 import onnx_ir as ir
 
-from graphopt import __version__
 from graphopt.pipeline.check import output_name
 from graphopt.pipeline.observer import Observer
 from graphopt.pipeline.remark import Remark as Said
 from graphopt.pipeline.report import PassRecord, Size
-from graphopt.report.constants import SAMPLED
 from graphopt.report.document import Document
-from graphopt.report.snapshot import Identity, Measured, Shown, Snapshot, Tables, shown, with_shapes
+from graphopt.report.snapshot import Identity, Measured, Shown, Tables, shown, with_shapes
 from graphopt.report.story import IdlePass, Kind, Remark, Stage, Story
 
 BEFORE = "before"
@@ -96,21 +94,17 @@ class History(Document, Observer):
 
     def story(self, kind: Kind = Kind.HISTORY) -> Story:
         """Return all that was kept so far."""
-        notes = list(self._notes)
-        if self._tables.constants.sampled:
-            notes.append(f"The numbers of constants with more than {SAMPLED:,} elements are those of a sample.")
         idle = (one for one in self._idle.values() if one.name not in {stage.name for stage in self._stages})
         return Story(
             kind=kind,
             title=self._title,
-            graphopt=__version__,
             nodes=tuple(self._tables.nodes),
             values=tuple(self._tables.values),
             stages=tuple(self._stages),
             idle=tuple(idle),
             pipeline=",".join(self._pipelines) or None,
             target=self._target,
-            notes=tuple(dict.fromkeys(notes)),
+            notes=(*dict.fromkeys(self._notes), *self._tables.notes()),
         )
 
     def _stage(
@@ -130,17 +124,9 @@ class History(Document, Observer):
             snapshot = self._tables.snapshot(copy, dict(twins))
         else:
             snapshot = self._tables.snapshot(model, self._ids, measured)
+        counts = {"nodes": size.nodes, "parameters": size.parameters}
         runs = Counter(stage.name for stage in self._stages)
-        return Stage(
-            name=name,
-            run=runs[name] + 1,
-            changes=changes,
-            seconds=seconds,
-            size={"nodes": size.nodes, "parameters": size.parameters},
-            inputs=snapshot.inputs,
-            outputs=snapshot.outputs,
-            nodes=snapshot.nodes,
-        )
+        return Stage(name, counts, *snapshot, run=runs[name] + 1, changes=changes, seconds=seconds)
 
     def _identify(self, nodes: Sequence[Shown]) -> None:
         """Find out which nodes are those of the last stage, and what the others were made of."""

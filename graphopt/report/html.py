@@ -5,10 +5,7 @@ from __future__ import annotations
 import gzip
 import html
 import json
-import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from graphopt.files import atomic_path
 from graphopt.report.assets import document
@@ -20,7 +17,7 @@ HEIGHT = "720px"
 
 def page(story: Story) -> str:
     """Return the page of a story."""
-    text = json.dumps(_standard(story.to_dict()), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(story.to_dict(), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     # A lone surrogate, which a damaged name may hold, has no UTF-8.
     return document(story.title, gzip.compress(text.encode("utf-8", "replace"), mtime=0))
 
@@ -36,16 +33,3 @@ def frame(story: Story) -> str:
     """Return the page of a story as an element of another page, such as a notebook."""
     held = html.escape(page(story))
     return f'<iframe srcdoc="{held}" style="width: 100%; height: {HEIGHT}; border: 0" title="graphopt"></iframe>'
-
-
-def _standard(data: Any) -> Any:  # noqa: ANN401
-    """Replace numbers that JSON has not by null."""
-    match data:
-        case Mapping():
-            return {key: _standard(value) for key, value in data.items()}
-        case list():
-            return [_standard(value) for value in data]
-        case float() if not math.isfinite(data):
-            return None
-        case _:
-            return data

@@ -16,7 +16,7 @@ from graphopt.ir.fused import kernels
 from graphopt.ir.shapes import infer_shapes
 from graphopt.ir.walk import is_op, label
 from graphopt.report.calls import Calls
-from graphopt.report.constants import Constants, content, dtype_name
+from graphopt.report.constants import SAMPLED, Constants, content, dtype_name
 from graphopt.report.scopes import Boxes, Place, modules, places
 from graphopt.report.story import Dim, Made, Node, Value, ValueKind
 from graphopt.report.wording import Wording
@@ -64,7 +64,7 @@ class Shown(NamedTuple):
 
 
 def shown(model: ir.Model) -> Iterator[Shown]:
-    """Yield the nodes that a size counts (`graphopt.pipeline.report.Size`): constants and insides of kernels are none."""
+    """Yield the nodes that `graphopt.pipeline.report.Size` counts: neither constants nor what is inside of kernels."""
     inside = {function.graph for function in kernels(model)}
     for place in places(model):
         if place.graph not in inside:
@@ -111,6 +111,13 @@ class Tables:
     def values(self) -> Sequence[Value]:
         """Return the records of values."""
         return self._values.records
+
+    def notes(self) -> Iterator[str]:
+        """Yield what the reader of the records should know of them."""
+        if self.constants.sampled:
+            yield f"The numbers of constants with more than {SAMPLED:,} elements are those of a sample."
+        if any(not _is_static(value) for value in self.values):
+            yield "Work is counted where shapes are static; sizes of free dimensions can be said with --input-shape."
 
     def snapshot(
         self,
@@ -253,6 +260,10 @@ class _View:
             own = (*place.graph.inputs, *(value for node in place.graph for value in node.outputs))
             held = place.graph.initializers.values() if isinstance(place.graph, ir.Graph) else ()
             self.homes.update(dict.fromkeys((*own, *held), place.name))
+
+
+def _is_static(value: Value) -> bool:
+    return value.shape is not None and all(isinstance(dim, int) for dim in value.shape)
 
 
 def with_shapes(model: ir.Model) -> ir.Model:

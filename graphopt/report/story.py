@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from importlib import import_module
 from typing import Any
 
 FORMAT = 1
@@ -159,22 +160,22 @@ class Stage:
 
     Attributes:
         name: the text of the pass that made it so, or what else it stands for.
-        run: of as many as that pass had.
-        changes, seconds: of the pass.
         size: nodes and parameters, as the report of a pipeline counts them.
-        inputs, outputs: of the graph, as places in the table of values.
         nodes: places in the table of nodes, graph by graph, each in topological order.
+        inputs, outputs: of the graph, as places in the table of values.
+        run: which of the runs of that pass that changed something it is, the first being 1.
+        changes, seconds: of the pass.
 
     """
 
     name: str
-    run: int
-    changes: int
-    seconds: float
     size: dict[str, int]
+    nodes: tuple[int, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    nodes: tuple[int, ...]
+    run: int = 1
+    changes: int = 0
+    seconds: float = 0.0
     remarks: tuple[Remark, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -196,20 +197,33 @@ class IdlePass:
         return {**vars(self), "remarks": [vars(remark) for remark in self.remarks]}
 
 
+def _version() -> str:
+    """Return ours, without the import of what for type checkers imports all there is."""
+    return str(import_module("graphopt").__version__)
+
+
 @dataclass(frozen=True)
 class Story:
-    """All stages of a model, the tables of their nodes and values, and what is to be said beside them."""
+    """All stages of a model, the tables of their nodes and values, and what is to be said beside them.
+
+    Attributes:
+        idle: passes that changed nothing.
+        pipeline: as text.
+        notes: sentences for the reader.
+        graphopt: the version that wrote it.
+
+    """
 
     kind: Kind
     title: str
-    graphopt: str
     nodes: tuple[Node, ...]
     values: tuple[Value, ...]
     stages: tuple[Stage, ...]
     idle: tuple[IdlePass, ...] = ()
     pipeline: str | None = None
     target: str | None = None
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    graphopt: str = field(default_factory=_version)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data, ready for JSON."""

@@ -32,23 +32,24 @@ def _text(attribute: ir.Attr) -> str:
         return f"@{attribute.ref_attr_name}"
     match attribute.type:
         case ir.AttributeType.GRAPH:
-            return f"{len(attribute.as_graph())} nodes"
+            text = f"{len(attribute.as_graph())} nodes"
         case ir.AttributeType.GRAPHS:
-            return f"graphs of {', '.join(str(len(graph)) for graph in attribute.as_graphs())} nodes"
+            text = f"graphs of {', '.join(str(len(graph)) for graph in attribute.as_graphs())} nodes"
         case ir.AttributeType.TENSOR:
-            return _short(_tensor(attribute.as_tensor()))
+            text = _tensor(attribute.as_tensor())
         case ir.AttributeType.FLOAT:
-            return f"{attribute.as_float():.7g}"
+            text = f"{attribute.as_float():.7g}"
         case ir.AttributeType.STRING:
-            return _short(attribute.as_string())
+            text = _string(attribute.value)
         case ir.AttributeType.FLOATS:
-            return _short(f"[{', '.join(f'{number:.7g}' for number in attribute.as_floats()[:LONGEST])}]")
+            text = f"[{', '.join(f'{number:.7g}' for number in attribute.as_floats()[:LONGEST])}]"
         case ir.AttributeType.INTS:
-            return _short(str(list(attribute.as_ints()[:LONGEST])))
+            text = str(list(attribute.as_ints()[:LONGEST]))
         case ir.AttributeType.STRINGS:
-            return _short(str(list(attribute.as_strings()[:LONGEST])))
+            text = str([_string(one) for one in attribute.value[:LONGEST]])
         case _:
-            return _short(str(attribute.value))
+            text = str(attribute.value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def _tensor(tensor: ir.TensorProtocol) -> str:
@@ -57,5 +58,5 @@ def _tensor(tensor: ir.TensorProtocol) -> str:
     return form if text is None else f"{form} {text}"
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+def _string(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode(errors="replace")
