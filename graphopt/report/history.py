@@ -79,7 +79,13 @@ class History(Document, Observer):
         self._stages.append(self._stage(record.text, model, record.after, record.changes, record.seconds))
         self._stages[-1] = replace(self._stages[-1], remarks=self._placed(said, before))
 
-    def look(self, name: str, model: ir.Model, measured: Mapping[ir.Node, Measured] | None = None) -> None:
+    def look(
+        self,
+        name: str,
+        model: ir.Model,
+        measured: Mapping[ir.Node, Measured] | None = None,
+        remarks: Iterable[Said] = (),
+    ) -> None:
         """Take a model as a stage that no pass made, if it is not as it was; its nodes are known by their outputs."""
         self._title = self._title or model.graph.name or ""
         self._ids = {}
@@ -87,6 +93,7 @@ class History(Document, Observer):
         last = self._stages[-1] if self._stages else None
         if last is None or (stage.nodes, stage.inputs, stage.outputs) != (last.nodes, last.inputs, last.outputs):
             self._stages.append(stage)
+            self._stages[-1] = replace(stage, remarks=self._placed(tuple(remarks), last))
 
     def note(self, sentence: str) -> None:
         """Say something to the reader of the page."""
