@@ -43,7 +43,7 @@ def comparison(before: Source, after: Source) -> View:
             nodes=tuple(tables.nodes),
             values=tuple(tables.values),
             stages=stages,
-            notes=tuple(tables.notes()),
+            notes=tuple(tables.notes(stages[-1])),
         )
     )
 

@@ -111,7 +111,7 @@ class History(Document, Observer):
             idle=tuple(idle),
             pipeline=",".join(self._pipelines) or None,
             target=self._target,
-            notes=(*dict.fromkeys(self._notes), *self._tables.notes()),
+            notes=(*dict.fromkeys(self._notes), *(self._tables.notes(self._stages[-1]) if self._stages else ())),
         )
 
     def _stage(

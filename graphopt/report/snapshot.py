@@ -18,7 +18,7 @@ from graphopt.ir.walk import is_op, label
 from graphopt.report.calls import Calls
 from graphopt.report.constants import SAMPLED, Constants, content, dtype_name
 from graphopt.report.scopes import Boxes, Place, modules, places
-from graphopt.report.story import Dim, Made, Node, Value, ValueKind
+from graphopt.report.story import Dim, Made, Node, Stage, Value, ValueKind
 from graphopt.report.wording import Wording
 from graphopt.rewrite.provenance import KEY, provenance
 
@@ -112,11 +112,11 @@ class Tables:
         """Return the records of values."""
         return self._values.records
 
-    def notes(self) -> Iterator[str]:
-        """Yield what the reader of the records should know of them."""
+    def notes(self, last: Stage) -> Iterator[str]:
+        """Yield what the reader of the records should know of them, `last` being the stage to come to."""
         if self.constants.sampled:
             yield f"The numbers of constants with more than {SAMPLED:,} elements are those of a sample."
-        if any(not _is_static(value) for value in self.values):
+        if any("macs" not in self.nodes[place].metrics for place in last.nodes):
             yield "Work is counted where shapes are static; sizes of free dimensions can be said with --input-shape."
 
     def snapshot(
@@ -260,10 +260,6 @@ class _View:
             own = (*place.graph.inputs, *(value for node in place.graph for value in node.outputs))
             held = place.graph.initializers.values() if isinstance(place.graph, ir.Graph) else ()
             self.homes.update(dict.fromkeys((*own, *held), place.name))
-
-
-def _is_static(value: Value) -> bool:
-    return value.shape is not None and all(isinstance(dim, int) for dim in value.shape)
 
 
 def with_shapes(model: ir.Model) -> ir.Model:
