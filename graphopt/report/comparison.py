@@ -31,7 +31,8 @@ def comparison(before: Source, after: Source) -> View:
     fresh = len(ids)
     later: dict[ir.Node, Identity] = {}
     for node, _ in shown(other):
-        later[node] = images.get(node) or Identity(fresh, _parents(node, by_name))
+        number = images[node].id if node in images else fresh
+        later[node] = Identity(number, tuple(sorted(_parents(node, by_name) - {number})))
         fresh += node not in images
     tables = Tables()
     title = " → ".join(filter(None, map(title_of, (before, after)))) or f"{one.graph.name} → {other.graph.name}"
@@ -55,6 +56,6 @@ def _stage(tables: Tables, name: str, model: ir.Model, ids: dict[ir.Node, Identi
     return Stage(name, {"nodes": size.nodes, "parameters": size.parameters}, *tables.snapshot(copy, twins))
 
 
-def _parents(node: ir.Node, by_name: dict[str, int]) -> tuple[int, ...]:
+def _parents(node: ir.Node, by_name: dict[str, int]) -> set[int]:
     past = provenance(node)
-    return () if past is None else tuple(sorted({by_name[name] for name in past.sources if name in by_name}))
+    return set() if past is None else {by_name[name] for name in past.sources if name in by_name}
