@@ -76,7 +76,7 @@ export function modesOf(story) {
 
 /** A mode's amount for what stands for these nodes, or null where none is known. @param {Mode} mode @param {NodeRecord[]} records */
 export function amount(mode, records) {
-  const known = records.map((record) => record.metrics[mode.metric ?? ""]).filter((number) => number !== undefined);
+  const known = records.map((record) => record.metrics[mode.metric ?? ""]).filter((number) => typeof number === "number");
   if (known.length === 0) return null;
   if (mode.together === "max") return Math.max(...known);
   const sum = known.reduce((total, number) => total + number, 0);
@@ -107,7 +107,7 @@ export function colouring(stage, key, palette) {
       },
     };
   }
-  const amounts = stage.nodes.map((node) => node.metrics[mode.metric ?? ""]).filter((number) => number !== undefined);
+  const amounts = stage.nodes.map((node) => node.metrics[mode.metric ?? ""]).filter((number) => typeof number === "number");
   const most = amounts.reduce((a, b) => Math.max(a, b), 0);
   return {
     mode, range: [0, most],

@@ -52,6 +52,26 @@ function numbers(text) {
 /** "3" where all are 3, "1×3" otherwise. @param {number[]} sizes */
 const brief = (sizes) => (sizes.every((size) => size === sizes[0]) ? String(sizes[0]) : sizes.join("×"));
 
+/** The domain of operators that are one kernel. */
+const FUSED = "graphopt.fused";
+
+/** @type {WeakMap<Story, Map<number, NodeRecord>>} */
+const recordsOfStories = new WeakMap();
+
+/** The convolution, or what else weighs most, that a kernel was fused from. @param {Story} story @param {NodeRecord} node @returns {NodeRecord | null} */
+function mainPart(story, node) {
+  let records = recordsOfStories.get(story);
+  if (!records) {
+    records = new Map(story.nodes.map((record) => [record.id, record]));
+    recordsOfStories.set(story, records);
+  }
+  const parts = node.parents.flatMap((id) => records?.get(id) ?? []);
+  return parts.find((part) => /Conv|Gemm|MatMul|Pool/.test(part.op)) ?? null;
+}
+
+/** An operator as it is read: kernels' names are numbered where they differ in what is not seen. @param {NodeRecord} node */
+export const opTitle = (node) => (node.domain === FUSED ? node.op.replace(/_\d+$/, "") : node.op);
+
 /**
  * What a reader wants to know of a node at first sight: kernel, stride, channels; empty where there is nothing.
  * @param {Story} story @param {NodeRecord} node
@@ -62,7 +82,7 @@ export function salient(story, node) {
     const value = node.inputs[at];
     return value === null || value === undefined ? [] : (story.values[value].shape ?? []);
   };
-  const attributes = node.attributes;
+  const attributes = node.domain === FUSED ? (mainPart(story, node)?.attributes ?? {}) : node.attributes;
   const parts = [];
   const op = node.op;
   if (/Conv/.test(op)) {

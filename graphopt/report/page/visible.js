@@ -1,6 +1,6 @@
 // What is drawn of a stage when some of its boxes are closed: things, each with its size, and the edges between them.
 
-import { counted, fitText, salient, shapeText, textWidth } from "./format.js";
+import { counted, fitText, opTitle, salient, shapeText, textWidth } from "./format.js";
 import { keyOfNode } from "./story.js";
 
 /** @typedef {import("./story.js").Stage} Stage @typedef {import("./story.js").NodeRecord} NodeRecord @typedef {import("./scopes.js").Scopes} Scopes */
@@ -61,7 +61,7 @@ export function visibleGraph(stage, scopes, closed) {
 /** @param {Map<string, Item>} items @param {import("./story.js").Story} story @param {NodeRecord} node @param {string} key @param {string | null} parent */
 function addNode(items, story, node, key, parent) {
   const subtitle = fitText(salient(story, node), SUBTITLE, WIDEST - 24);
-  const title = fitText(node.op, TITLE, WIDEST - 24);
+  const title = fitText(opTitle(node), TITLE, WIDEST - 24);
   const width = Math.max(84, Math.max(textWidth(title, TITLE * 1.06), textWidth(subtitle, SUBTITLE)) + 24);
   items.set(key, {
     key, kind: "node", parent, title, subtitle, name: node.name || node.label, record: node, ids: [node.id],
