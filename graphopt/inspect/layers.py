@@ -102,7 +102,7 @@ def _moved(node: ir.Node) -> int | None:
         if value is None or not (value.name or value.uses()):
             continue
         tensor = constant_tensor(value)
-        size = value_bytes(value) if tensor is None else tensor.nbytes
+        size = value_bytes(value) if tensor is None or tensor.dtype is ir.DataType.STRING else tensor.nbytes
         if size is None:
             return None
         total += size

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
@@ -99,8 +99,7 @@ class Tables:
         self._values: Table[Value] = Table()
         self._boxes = Boxes()
         self._wording = Wording()
-        self._types: dict[tuple[str, str], tuple[str, tuple[Dim, ...] | None]] = {}
-        self._metrics: dict[int, dict[str, float]] = {}
+        self._types: dict[tuple[str, str], _Type] = {}
 
     @property
     def nodes(self) -> Sequence[Node]:
@@ -125,7 +124,7 @@ class Tables:
         identities: Mapping[ir.Node, Identity],
         measured: Mapping[ir.Node, Measured] | None = None,
     ) -> Snapshot:
-        """Put a model into the tables, and leave it as it is. What it has forgotten of shapes is as it was last."""
+        """Put a model into the tables, and leave it as it is; what it does not tell of a shape is as it was last."""
         view = _View(model)
         nodes = list(shown(model))
         paths = {node: (*place.boxes, *modules(node, place.name)) for node, place in nodes}
@@ -154,7 +153,7 @@ class Tables:
 
     def _record(self, view: _View, node: ir.Node, key: _NodeKey) -> Node:
         (identity, _, _), inputs, outputs, attributes, _, path, measured = key
-        metrics = self._measure(view, node, identity.id)
+        metrics = self._measure(view, node)
         if measured is not None and measured.seconds is not None:
             metrics = metrics | {"time_us": measured.seconds * 1e6}
             if metrics.get("flops") and measured.seconds:
@@ -181,18 +180,36 @@ class Tables:
             sources=() if past is None else past.sources,
         )
 
-    def _measure(self, view: _View, node: ir.Node, identity: int) -> dict[str, float]:
-        """Return what is known of the work of a node, now or, where its shapes are forgotten, last."""
-        found = layer(node)
+    def _measure(self, view: _View, node: ir.Node) -> dict[str, float]:
+        """Return what is known of the work of a node."""
+        with self._complete(view, node):
+            found = layer(node)
         macs, flops = view.calls.operations(node) if view.calls.kernel(node) else (found.macs, found.flops)
         known = {"macs": macs, "flops": flops, "bytes": found.bytes, "parameters": found.parameters}
-        metrics = self._metrics.get(identity, {}) | {name: one for name, one in known.items() if one is not None}
+        metrics: dict[str, float] = {name: one for name, one in known.items() if one is not None}
         if found.parameters and (zeros := self._zeros(node)) is not None:
             metrics["zeros"] = zeros
-        else:
-            metrics.pop("zeros", None)
-        self._metrics[identity] = metrics
         return metrics
+
+    @contextmanager
+    def _complete(self, view: _View, node: ir.Node) -> Iterator[None]:
+        """Lend the values of a node, while the body runs, the types and shapes that the model has lost."""
+        lent = {value: _Type(value.type, value.shape) for value in (*node.inputs, *node.outputs) if value is not None}
+        try:
+            for value in lent:
+                value.type, value.shape = self._type(view, value)
+            yield
+        finally:
+            for value, own in lent.items():
+                value.type, value.shape = own
+
+    def _type(self, view: _View, value: ir.Value) -> _Type:
+        """Return what is known of a value, now or last."""
+        where = view.homes.get(value, ""), value.name or ""
+        known = self._types.get(where, _Type(None, None))
+        shape = known.shape if value.shape is None else value.shape.copy()
+        self._types[where] = found = _Type(value.type or known.type, shape)
+        return found
 
     def _zeros(self, node: ir.Node) -> float | None:
         zeros = elements = 0.0
@@ -209,13 +226,10 @@ class Tables:
         home, name = view.homes.get(value, ""), value.name or ""
         tensor = constant_tensor(value)
         kind = ValueKind.CONSTANT if tensor is not None else ValueKind.INPUT if value.is_graph_input() else None
-        dtype, shape = _type(value)
-        if tensor is not None:
-            dtype, shape = dtype_name(tensor.dtype), tuple(tensor.shape.numpy())
+        if tensor is None:
+            dtype, shape = self._type(view, value).in_words()
         else:
-            known = self._types.get((home, name), ("", None))
-            dtype, shape = dtype or known[0], known[1] if shape is None else shape
-            self._types[home, name] = dtype, shape
+            dtype, shape = dtype_name(tensor.dtype), tuple(tensor.shape.numpy())
         key = home, name, dtype, shape, kind, None if tensor is None else self.constants.key(tensor)
         place = self._values.places.get(key)
         if place is None:
@@ -230,6 +244,22 @@ class Tables:
             place = self._values.put(key, record)
         view.values[value] = place
         return place
+
+
+class _Type(NamedTuple):
+    """What is known of a value."""
+
+    type: ir.TypeProtocol | None
+    shape: ir.Shape | None
+
+    def in_words(self) -> tuple[str, tuple[Dim, ...] | None]:
+        """Return the type of the elements, and the dimensions."""
+        dtype = "" if self.type is None or self.type.dtype is None else dtype_name(self.type.dtype)
+        if self.type is not None and not isinstance(self.type, ir.TensorType):
+            dtype = f"{type(self.type).__name__.removesuffix('Type').lower()} of {dtype}".removesuffix(" of ")
+        if self.shape is None:
+            return dtype, None
+        return dtype, tuple(dim if isinstance(dim, int) else dim.value for dim in self.shape)
 
 
 _NodeKey = tuple[
@@ -268,12 +298,3 @@ def with_shapes(model: ir.Model) -> ir.Model:
     with suppress(ModelError):
         infer_shapes(copy)
     return copy
-
-
-def _type(value: ir.Value) -> tuple[str, tuple[Dim, ...] | None]:
-    dtype = "" if value.dtype is None else dtype_name(value.dtype)
-    if value.type is not None and not isinstance(value.type, ir.TensorType):
-        dtype = f"{type(value.type).__name__.removesuffix('Type').lower()} of {dtype}".removesuffix(" of ")
-    if value.shape is None:
-        return dtype, None
-    return dtype, tuple(dim if isinstance(dim, int) else dim.value for dim in value.shape)
