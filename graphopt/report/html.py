@@ -26,7 +26,7 @@ def write_report(story: Story, path: Path) -> None:
     """Write the page of a story, the whole of it or nothing; raises OutputError."""
     text = page(story)
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(text.encode("utf-8", "replace"))
 
 
 def frame(story: Story) -> str:

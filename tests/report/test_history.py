@@ -180,7 +180,8 @@ def test_parents_of_inlined_functions_and_branches_are_the_calls() -> None:
     <ir_version: 10, opset_import: ["" : 18, "local" : 1]>
     g (float[2] x) => (float[2] y) {
         c = Constant <value = bool {1}> ()
-        h = If (c) <then_branch = t () => (float[2] a) { a = Neg (x) }, else_branch = e () => (float[2] b) { b = Abs (x) }>
+        h = If (c) <then_branch = t () => (float[2] a) { a = Neg (x) },
+            else_branch = e () => (float[2] b) { b = Abs (x) }>
         y = local.Twice (h)
     }
     <domain: "local", opset_import: ["" : 18]>
