@@ -31,10 +31,6 @@ var layout = (graph) => {
   if (answer.error) throw new Error(answer.error.message ?? String(answer.error));
   return answer.data;
 };
-var picture = (story, index, whole, title) => {
-  const { visible, graph } = pictureInput(story, index, whole);
-  return pictureText(visible, layout(graph), title);
-};
 """
 
 
@@ -53,7 +49,7 @@ def svg(story: dict[str, Any], stage: int = -1, *, whole: bool = False) -> str:
         context.eval(_LAYOUTER.format(text=gzip.decompress(assets.ELK.read_bytes()).decode("utf-8")))
         context.eval(assets.script("drawing") + _LAY_OUT)
         arguments = ", ".join(json.dumps(argument) for argument in (story, index, whole, title))
-        return str(context.eval(f"picture({arguments})"))
+        return str(context.eval(f"picture({arguments}, layout)"))
 
 
 def png(svg: str, width: int | None = None) -> bytes:

@@ -20,17 +20,18 @@ export class Camera {
     this.onClick = () => {};
     this.flight = 0;
     this.moved = false;
-    new ResizeObserver(() => this.measure()).observe(svg);
+    new ResizeObserver(() => this.measure() && this.changed()).observe(svg);
     this.measure();
     this.listen();
   }
 
+  /** Take the size of the view; whether it is another one. */
   measure() {
     const { width, height } = this.svg.getBoundingClientRect();
-    if (width === this.width && height === this.height) return;
+    if (width === this.width && height === this.height) return false;
     this.width = width;
     this.height = height;
-    this.changed();
+    return true;
   }
 
   get furthest() {

@@ -2,7 +2,7 @@
 
 import { changesBetween, readStage } from "./story.js";
 import { colouring, PALETTES } from "./colours.js";
-import { fromElk, toElk } from "./elk.js";
+import { drifts, fromElk, otherwise, toElk } from "./elk.js";
 import { placeLabels } from "./labels.js";
 import { drawingText } from "./paint.js";
 import { closedAtFirst, scopesOf } from "./scopes.js";
@@ -30,16 +30,22 @@ export function changeOfItem(changes) {
   };
 }
 
-/** The graph that is laid out for a picture of a stage, as ELK reads it. @param {Story} story @param {number} index @param {boolean} whole */
-export function pictureInput(story, index, whole) {
+/**
+ * The picture of a stage. @param {Story} story @param {number} index @param {boolean} whole whether no box is closed @param {string} title
+ * @param {(graph: import("./elk.js").ElkNode) => import("./elk.js").ElkNode} layout @returns {string}
+ */
+export function picture(story, index, whole, title, layout) {
   const stage = readStage(story, index);
   const scopes = scopesOf(stage);
   const visible = visibleGraph(stage, scopes, whole ? new Set() : closedAtFirst(scopes));
-  return { visible, graph: toElk(visible) };
+  const graph = toElk(visible);
+  const answer = layout(graph);
+  const other = drifts(answer) ? layout(otherwise(graph)) : answer;
+  return pictureText(visible, (other.width ?? 0) < (answer.width ?? 0) ? other : answer, title);
 }
 
-/** The picture of what `pictureInput` gave, laid out. @param {Visible} visible @param {import("./elk.js").ElkNode} answer @param {string} title @returns {string} */
-export function pictureText(visible, answer, title) {
+/** @param {Visible} visible @param {import("./elk.js").ElkNode} answer @param {string} title @returns {string} */
+function pictureText(visible, answer, title) {
   const { stage, items } = visible;
   const layout = fromElk(answer, visible);
   const before = stage.index > 0 ? readStage(stage.story, stage.index - 1) : null;

@@ -1,9 +1,10 @@
 // Layouts, made by ELK in a worker so that the page stays responsive, and kept.
 
+import { drifts, otherwise } from "./elk.js";
 import { unpack } from "./unpack.js";
 
 /** @typedef {import("./elk.js").ElkNode} ElkNode @typedef {import("./elk.js").Layout} Layout */
-/** @typedef {{key: string, build: () => ElkNode, read: (answer: ElkNode) => Layout, urgent: boolean, resolve: (layout: Layout) => void, reject: (error: Error) => void}} Job */
+/** @typedef {{key: string, build: () => ElkNode, read: (answer: ElkNode) => Layout, urgent: boolean, resolve: (layout: Layout) => void, reject: (error: Error) => void, first?: ElkNode}} Job */
 
 const KEPT = 40;
 
@@ -74,8 +75,15 @@ export class Layouter {
   receive(answer) {
     const job = this.running;
     if (answer.id !== 1 || !job) return;
+    if (answer.data && !job.first && drifts(answer.data)) {
+      job.first = answer.data;
+      this.worker?.postMessage({ cmd: "layout", graph: otherwise(job.build()), layoutOptions: {}, options: {}, id: 1 });
+      return;
+    }
     this.running = null;
-    if (answer.data) job.resolve(job.read(answer.data));
+    const { first } = job;
+    const best = first && !(answer.data && (answer.data.width ?? 0) < (first.width ?? 0)) ? first : answer.data;
+    if (best) job.resolve(job.read(best));
     else job.reject(new Error(answer.error?.message ?? "the layouter failed"));
     this.next();
   }

@@ -333,6 +333,7 @@ function open(story, layouter) {
   choices(story, store, last);
   slide();
 
+  if (innerWidth < 800) byId("legend").removeAttribute("open");
   showTimeline(story, store);
   showSearch(shownStage, go);
   showPanel(story, store, { stage: shownStage, go });

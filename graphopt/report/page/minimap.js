@@ -4,8 +4,8 @@ import { byId } from "./dom.js";
 
 /** @typedef {import("./scene.js").Scene} Scene @typedef {import("./camera.js").Camera} Camera */
 
-const WIDEST = 120;
-const NARROWEST = 44;
+const WIDEST_MAP = 120;
+const NARROWEST_MAP = 44;
 
 export class Minimap {
   /** @param {Scene} scene @param {Camera} camera */
@@ -40,8 +40,8 @@ export class Minimap {
     const { layout } = drawing;
     const room = Math.max(80, this.camera.height - 130);
     const narrow = this.camera.width < 500;
-    const uniform = Math.min((narrow ? 60 : WIDEST) / layout.width, room / layout.height);
-    const width = Math.round(Math.max(narrow ? 28 : NARROWEST, layout.width * uniform));
+    const uniform = Math.min((narrow ? 60 : WIDEST_MAP) / layout.width, room / layout.height);
+    const width = Math.round(Math.max(narrow ? 28 : NARROWEST_MAP, layout.width * uniform));
     const height = Math.round(Math.max(40, layout.height * uniform));
     this.scaleX = width / layout.width;
     this.scaleY = height / layout.height;

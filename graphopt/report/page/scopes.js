@@ -15,7 +15,7 @@ export const MOST_DRAWN = 3000;
 /** So many things are open to look at where there are boxes to close. */
 const MOST_OPEN = 700;
 
-const RUN = 200;
+const RUN_LENGTH = 200;
 
 /** @type {WeakMap<Story, Map<number, string>>} */
 const runsOfStories = new WeakMap();
@@ -135,10 +135,10 @@ function cutIntoRuns(story, nodes) {
   let start = 0;
   let number = 1;
   while (start < nodes.length) {
-    let end = Math.min(start + RUN, nodes.length);
+    let end = Math.min(start + RUN_LENGTH, nodes.length);
     if (end < nodes.length)
-      for (let at = start + RUN / 2; at <= Math.min(start + RUN * 1.5, nodes.length - 1); at++)
-        if (passing[at] < passing[end] || (passing[at] === passing[end] && Math.abs(at - start - RUN) < Math.abs(end - start - RUN))) end = at;
+      for (let at = start + RUN_LENGTH / 2; at <= Math.min(start + RUN_LENGTH * 1.5, nodes.length - 1); at++)
+        if (passing[at] < passing[end] || (passing[at] === passing[end] && Math.abs(at - start - RUN_LENGTH) < Math.abs(end - start - RUN_LENGTH))) end = at;
     for (let at = start; at < end; at++) runs.set(nodes[at].id, String(number));
     start = end;
     number += 1;

@@ -29,8 +29,9 @@ export class View {
     const { camera } = this;
     const first = [...(this.placed?.visible.items.values() ?? [])].find((item) => item.kind !== "open");
     const rect = first ? layout.rects.get(first.key) : undefined;
-    const scale = Math.max(0.5, Math.min(1.15, (camera.width - 40) / layout.width));
-    const wide = camera.width / scale;
+    const room = camera.width - (camera.width < 500 ? 60 : 140); // the map stands beside the drawing
+    const scale = Math.max(0.5, Math.min(1.15, room / layout.width));
+    const wide = room / scale;
     const x = layout.width <= wide || !rect ? (layout.width - wide) / 2 : Math.max(-20, Math.min(layout.width - wide + 20, rect.x + rect.width / 2 - wide / 2));
     camera.place(x, -12 / scale, scale);
   }
