@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import onnx_ir as ir
 
@@ -22,6 +23,8 @@ BEFORE = "before"
 """The stage before the first pass."""
 BETWEEN = "given on"
 """The stage at which another pipeline finds what has changed behind the last one."""
+
+_Identities = WeakKeyDictionary[ir.Node, Identity]
 
 
 class _Known(NamedTuple):
@@ -49,7 +52,7 @@ class History(Document, Observer):
         self._target: str | None = None
         self._pipelines: list[str] = []
         self._tables = Tables()
-        self._ids: dict[ir.Node, Identity] = {}
+        self._ids: _Identities = WeakKeyDictionary()  # a node holds its graph, and that the weights
         self._outputs: dict[tuple[str, str], _Known] = {}
         self._made: dict[ir.Node, tuple[ir.Node, ...]] = {}
         self._fresh = count()
@@ -88,7 +91,7 @@ class History(Document, Observer):
     ) -> None:
         """Take a model as a stage that no pass made, if it is not as it was; its nodes are known by their outputs."""
         self._title = self._title or model.graph.name or ""
-        self._ids = {}
+        self._ids = WeakKeyDictionary()
         stage = self._stage(name, model, Size.of(model), 0, 0.0, measured)
         last = self._stages[-1] if self._stages else None
         if last is None or (stage.nodes, stage.inputs, stage.outputs) != (last.nodes, last.inputs, last.outputs):
@@ -138,7 +141,7 @@ class History(Document, Observer):
     def _identify(self, nodes: Sequence[Shown]) -> None:
         """Find out which nodes are those of the last stage, and what the others were made of."""
         before, outputs = self._ids, self._outputs
-        self._ids, self._outputs = {}, {}
+        self._ids, self._outputs = WeakKeyDictionary(), {}
         for node, place in nodes:
             at = place.name, output_name(node)
             identity = before.get(node) or self._new(node, before, outputs.get(at))
