@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 
 from graphopt.report.story import Node, Story, Value
 
@@ -51,7 +52,7 @@ def _lines(story: Story) -> Iterator[str]:
             box = box.boxes.setdefault(name, _Box())
         box.nodes.append(f"node{node.id} [label={quoted(_node(node))}, tooltip={quoted(node.label)}];")
         makers.update(dict.fromkeys(node.outputs, f"node{node.id}"))
-    yield from _box(root, iter(range(len(nodes) * 64 + 1)))
+    yield from _box(root, count())
     yield from _edges(story, nodes, makers)
     for place in dict.fromkeys(stage.outputs):
         yield f"output{place} [label={quoted(_value(story.values[place]))}, {_END}];"
