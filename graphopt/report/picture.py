@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from graphopt.errors import MeasurementError
@@ -45,15 +47,13 @@ def svg(story: dict[str, Any], stage: int = -1, *, whole: bool = False) -> str:
     count = len(story["stages"])
     index = range(count)[stage]
     title = f"{story['title']}: {story['stages'][index]['name']}"
-    with _context() as context:
-        context.eval(_LAYOUTER.format(text=gzip.decompress(assets.ELK.read_bytes()).decode("utf-8")))
-        context.eval(assets.script("drawing") + _LAY_OUT)
+    with v8() as context:
         arguments = ", ".join(json.dumps(argument) for argument in (story, index, whole, title))
         return str(context.eval(f"picture({arguments}, layout)"))
 
 
 def png(svg: str, width: int | None = None) -> bytes:
-    """Return the picture in pixels, `width` across or as large as the drawing; raises MeasurementError without resvg."""
+    """Return the picture as PNG, `width` pixels across or as large as drawn; raises MeasurementError without resvg."""
     try:
         import resvg_py  # noqa: PLC0415
     except ImportError as error:
@@ -64,12 +64,17 @@ def png(svg: str, width: int | None = None) -> bytes:
     return bytes(resvg_py.svg_to_bytes(svg_string=svg, width=width))
 
 
-def _context() -> MiniRacer:
+@contextmanager
+def v8() -> Iterator[MiniRacer]:
+    """Give a V8 that knows the modules of drawings and `layout`; raises MeasurementError where there is none."""
     try:
         from py_mini_racer import MiniRacer  # noqa: PLC0415
     except ImportError as error:
         raise MeasurementError("a graph is drawn by V8, which is missing; pip install 'graphopt[view]'") from error
-    return MiniRacer()
+    with MiniRacer() as context:
+        context.eval(_LAYOUTER.format(text=gzip.decompress(assets.ELK.read_bytes()).decode("utf-8")))
+        context.eval(assets.script("drawing") + _LAY_OUT)
+        yield context
 
 
 def _size(svg: str) -> tuple[float, float]:

@@ -155,4 +155,4 @@ export function contrast(one, other) {
 }
 
 /** Black or white, whichever is read better on this. @param {string} fill */
-export const inkOn = (fill) => (contrast(fill, "#ffffff") >= contrast(fill, "#10161d") ? "#ffffff" : "#10161d");
+export const inkOn = (fill) => (contrast(fill, "#ffffff") >= contrast(fill, "#000000") ? "#ffffff" : "#000000");

@@ -52,7 +52,7 @@ function costs(story, records) {
   for (const mode of modesOf(story)) {
     if (mode.metric === null) continue;
     const known = amount(mode, records);
-    if (known !== null) rows.push([mode.title, mode.text(known)]);
+    if (known !== null && (known !== 0 || mode.together !== "sum")) rows.push([mode.title, mode.text(known)]);
   }
   return rows;
 }
@@ -115,7 +115,7 @@ function values(list, around) {
       const node = maker === undefined ? undefined : stage.byId.get(maker);
       return make(
         "li", {},
-        make("div", {}, make("span", { class: "name" }, value.name), make("span", { class: "type" }, `${value.dtype} ${shapeText(value.shape)}`), value.kind !== "value" && make("span", { class: "quiet" }, ` ${value.kind}`)),
+        make("div", {}, make("span", { class: "name" }, value.name), make("span", { class: "type" }, `${value.kind === "constant" ? "constant " : ""}${value.dtype} ${shapeText(value.shape)}`), null),
         value.statistics ? histogram(value.statistics) : null,
         node && !list.every((one) => one !== null && stage.producers.get(one) === maker) ? make("div", {}, make("span", { class: "quiet" }, "of "), link(node, around)) : null,
       );

@@ -37,6 +37,9 @@ export function shapeText(shape) {
   return shape.length === 0 ? "scalar" : shape.map((size) => size ?? "?").join("×");
 }
 
+/** A shape for a place with little room: sizes that are long terms are left out. @param {Dimension[] | null} shape */
+export const briefShape = (shape) => shapeText(shape === null ? null : shape.map((size) => (String(size).length > 9 ? "…" : size)));
+
 /** How many of what, in its number. @param {number} count @param {string} noun */
 export const counted = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 
@@ -124,7 +127,7 @@ export function salient(story, node) {
   else if (op === "Resize" && attributes.mode) parts.push(attributes.mode.replace(/["']/g, ""));
   else if (/^(Reshape|Expand|Resize)$/.test(op)) {
     const made = node.outputs[0];
-    if (made !== null && made !== undefined && story.values[made].shape) parts.push(shapeText(story.values[made].shape));
+    if (made !== null && made !== undefined && story.values[made].shape) parts.push(briefShape(story.values[made].shape));
   }
   return parts.join(", ");
 }

@@ -1,6 +1,6 @@
 // Where the shapes of values are written along edges: only where nothing else stands.
 
-import { counted, shapeText, textWidth } from "./format.js";
+import { briefShape, counted, textWidth } from "./format.js";
 
 /** @typedef {import("./elk.js").Layout} Layout @typedef {import("./elk.js").Rect} Rect @typedef {import("./story.js").Story} Story */
 /** @typedef {{x: number, y: number, width: number, height: number, text: string, from: string, key: string}} Label */
@@ -61,7 +61,7 @@ export function placeLabels(story, layout, isOpen) {
   for (const route of layout.routes) {
     const key = `${route.from} ${route.values.join()}`;
     if (done.has(key)) continue;
-    const text = route.values.length === 1 ? shapeText(story.values[route.values[0]].shape) : counted(route.values.length, "tensor");
+    const text = route.values.length === 1 ? briefShape(story.values[route.values[0]].shape) : counted(route.values.length, "tensor");
     if (text === "?") continue;
     const width = textWidth(text, LABEL) + 2;
     const height = LABEL + 3;

@@ -1,6 +1,6 @@
 // The page: opens the story, and joins its parts by the state that they share.
 
-import { closedAtFirst } from "./scopes.js";
+import { ALL_OPEN, closedAtFirst } from "./scopes.js";
 import { colouring, modesOf, PALETTES } from "./colours.js";
 import { criticalPath } from "./critical.js";
 import { details } from "./details.js";
@@ -226,7 +226,7 @@ function open(story, layouter) {
     byId("against-field").hidden = state.view === "single";
     if (state.view !== before.view) requestAnimationFrame(() => view.camera.measure());
     refresh(true);
-    history.replaceState(null, "", state.stage ? `#stage=${state.stage}` : location.pathname.startsWith("/") && location.hash ? "#" : null);
+    if (location.protocol !== "about:") history.replaceState(null, "", `#stage=${state.stage}`);
   });
   store.on(["closed"], () => refresh(true));
   store.on(["colour", "theme", "critical", "marks"], repaint);
@@ -270,7 +270,7 @@ function open(story, layouter) {
     const boxes = byId("boxes");
     boxes.hidden = scopes.boxes.size === 0;
     boxes.textContent = allOpen() ? "Collapse all" : "Expand all";
-    byId("collapsed").hidden = shut === 0 || nodes < 701;
+    byId("collapsed").hidden = shut === 0 || nodes <= ALL_OPEN;
     const runs = [...scopes.boxes.keys()].some((key) => key.startsWith("b:run "));
     byId("collapsed").textContent = `${nodes.toLocaleString("en")} nodes are more than a drawing shows at once, so it is collapsed by ${runs ? "runs of nodes in their order" : "scope"}; double-click a box to open it.`;
   }

@@ -72,15 +72,20 @@ export class Scene {
     this.lift = { x: 0, y: 0 };
     this.camera.bounds = drawing.layout;
     if (held && target) {
-      const shift = { x: target.x + target.width / 2 - held.x - held.width / 2, y: target.y + target.height / 2 - held.y - held.height / 2 };
-      // The camera goes to the new place at once, and all that moves starts from where it was seen.
-      for (const actor of actors.values()) {
-        if (!actor.from || !moving) continue;
-        actor.from = { ...actor.from, x: actor.from.x + shift.x, y: actor.from.y + shift.y };
-        actor.now = { ...actor.from };
-      }
-      this.lift = shift;
-      this.camera.place(this.camera.x + shift.x, this.camera.y + shift.y, this.camera.scale);
+      const { camera } = this;
+      const [x, y] = [camera.x, camera.y];
+      // Who looks at the start of the graph goes on looking at it; who sees its whole width keeps that too.
+      const start = Math.min(y, -12 / camera.scale);
+      const left = (drawing.layout.width - camera.width / camera.scale) / 2;
+      camera.place(left < 0 ? x : x + target.x + target.width / 2 - held.x - held.width / 2, Math.max(start, y + target.y + target.height / 2 - held.y - held.height / 2), camera.scale);
+      this.lift = { x: camera.x - x, y: camera.y - y };
+      // The camera is at the new place at once, and all that moves starts from where it was seen.
+      if (moving)
+        for (const actor of actors.values()) {
+          if (!actor.from) continue;
+          actor.from = { ...actor.from, x: actor.from.x + this.lift.x, y: actor.from.y + this.lift.y };
+          actor.now = { ...actor.from };
+        }
     }
     this.lines = drawing.layout.routes.map((route) => {
       const old = moving ? oldRoutes.get(route.key) : undefined;

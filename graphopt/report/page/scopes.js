@@ -12,8 +12,9 @@
 /** More than this is neither read nor laid out in a moment. */
 export const MOST_DRAWN = 3000;
 
-/** So many things are open to look at where there are boxes to close. */
-const MOST_OPEN = 700;
+/** So many nodes are shown without a box closed; of more, so many things that it opens at once. */
+export const ALL_OPEN = 600;
+const MOST_OPEN = 300;
 
 const RUN_LENGTH = 200;
 
@@ -67,7 +68,7 @@ function countInside(paths) {
 /** The boxes to close at first, so that what is seen stays legible: the innermost ones, until little enough is open. @param {Scopes} scopes @returns {Set<string>} */
 export function closedAtFirst(scopes) {
   const total = scopes.paths.size;
-  if (total <= MOST_OPEN) return new Set();
+  if (total <= ALL_OPEN) return new Set();
   const closed = new Set(scopes.boxes.keys());
   let open = scopes.top;
   let front = [...scopes.boxes.values()].filter((box) => box.parent === null);

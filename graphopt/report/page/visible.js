@@ -1,6 +1,6 @@
 // What is drawn of a stage when some of its boxes are closed: things, each with its size, and the edges between them.
 
-import { counted, fitText, opTitle, salient, shapeText, textWidth } from "./format.js";
+import { briefShape, counted, fitText, opTitle, salient, textWidth } from "./format.js";
 import { keyOfNode } from "./story.js";
 
 /** @typedef {import("./story.js").Stage} Stage @typedef {import("./story.js").NodeRecord} NodeRecord @typedef {import("./scopes.js").Scopes} Scopes */
@@ -83,7 +83,7 @@ function addBox(items, scopes, key, parent, kind) {
 /** @param {Map<string, Item>} items @param {"input" | "output"} kind @param {string} key @param {import("./story.js").Value} value */
 function addEnd(items, kind, key, value) {
   const title = fitText(value.name, TITLE, WIDEST - 24);
-  const subtitle = fitText(shapeText(value.shape), SUBTITLE, WIDEST - 24);
+  const subtitle = fitText(briefShape(value.shape), SUBTITLE, WIDEST - 24);
   const width = Math.max(72, Math.max(textWidth(title, TITLE * 1.06), textWidth(subtitle, SUBTITLE)) + 30);
   items.set(key, { key, kind, parent: null, title, subtitle, name: value.name, record: null, ids: [], width: Math.round(width), height: 40 });
 }

@@ -13,7 +13,10 @@ export function neighbour(layout, key, direction, isOpen) {
   const middle = (rect) => rect.x + rect.width / 2;
   if (direction === "up" || direction === "down") {
     const next = layout.routes.filter((route) => (direction === "down" ? route.from : route.to) === key).map((route) => (direction === "down" ? route.to : route.from));
-    return nearest(next.map((one) => [one, Math.abs(middle(layout.rects.get(one) ?? here) - middle(here))]));
+    return nearest(next.map((one) => {
+      const there = layout.rects.get(one) ?? here;
+      return [one, Math.abs(middle(there) - middle(here)) + Math.abs(there.y - here.y)];
+    }));
   }
   /** @type {[string, number][]} */
   const beside = [];
