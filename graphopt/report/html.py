@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 from graphopt.files import atomic_path
+from graphopt.ir.collector import patient_collector
 from graphopt.report.assets import document
 from graphopt.report.story import Story
 
@@ -17,7 +18,8 @@ HEIGHT = "720px"
 
 def page(story: Story) -> str:
     """Return the page of a story."""
-    text = json.dumps(story.to_dict(), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    with patient_collector():  # it would walk a large story many times
+        text = json.dumps(story.to_dict(), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     # A lone surrogate, which a damaged name may hold, has no UTF-8.
     return document(story.title, gzip.compress(text.encode("utf-8", "replace"), mtime=0))
 

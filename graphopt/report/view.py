@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 
+from graphopt.ir.collector import patient_collector
 from graphopt.ir.load import Source, load
 from graphopt.ir.shapes import ShapeSpec
 from graphopt.report.document import View
@@ -29,7 +30,8 @@ def view(model: Source, *, shapes: Mapping[str, ShapeSpec] | None = None) -> Vie
 
     """
     history = History(title_of(model))
-    history.look(STAGE, load(model, shapes=shapes))
+    with patient_collector():
+        history.look(STAGE, load(model, shapes=shapes))
     return View(history.story(Kind.MODEL))
 
 

@@ -200,3 +200,16 @@ def test_parents_of_inlined_functions_and_branches_are_the_calls() -> None:
     boxes = {node.op: node.scope for node in before}
     assert boxes["Neg"] == ("h.then_branch",)
     assert boxes["Exp"] == ("function local.Twice",)
+
+
+def test_a_model_that_is_as_it_was_is_no_new_stage() -> None:
+    lines = [f"v{index} = Relu (v{index - 1})" for index in range(1, 2000)]
+    model = network(f"g (float[4] v0) => (float[4] v1999) {{ {' '.join(lines)} }}")
+    history = History()
+    history.look("model", model)
+    history.look("the same", model)
+    story = history.story()
+    check(story)
+    assert len(story.stages) == 1
+    assert len(story.nodes) == 1999
+    assert len(story.values) == 2000
