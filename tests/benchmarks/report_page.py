@@ -52,7 +52,9 @@ def _open(browser: Any, path: Path) -> tuple[Any, float]:
 def _measure(browser: Any, path: Path) -> None:
     best = min(_timed(browser, path) for _ in range(3))
     page, _ = _open(browser, path)
-    print(f"{path.name}: opens in {best:.2f} s, {page.evaluate('document.documentElement.dataset.items')} things drawn")
+    sys.stdout.write(
+        f"{path.name}: opens in {best:.2f} s, {page.evaluate('document.documentElement.dataset.items')} things drawn\n"
+    )
     last = int(page.get_by_test_id("slider").get_attribute("max") or 0)
     for turn in ("first", "again"):
         frames: list[float] = []
@@ -63,11 +65,13 @@ def _measure(browser: Any, path: Path) -> None:
             shown.append(step["shown"])
         if frames:
             worst = sorted(frames)[int(len(frames) * 0.99)]
-            print(f"  slider, {turn}: new drawing after {median(shown):.0f} ms (at most {max(shown):.0f})", end="")
-            print(f"; a frame takes {median(frames):.1f} ms (99 %: {worst:.1f})")
+            sys.stdout.write(f"  slider, {turn}: new drawing after {median(shown):.0f} ms (at most {max(shown):.0f})")
+            sys.stdout.write(f"; a frame takes {median(frames):.1f} ms (99 %: {worst:.1f})\n")
     for name, scale in (("near", 1.0), ("far", 0.15)):
         times = page.evaluate(_PAN, scale)
-        print(f"  panning {name}: {1000 / median(times):.0f} frames a second, the longest {max(times):.0f} ms")
+        sys.stdout.write(
+            f"  panning {name}: {1000 / median(times):.0f} frames a second, the longest {max(times):.0f} ms\n"
+        )
     page.close()
 
 

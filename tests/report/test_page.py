@@ -195,6 +195,36 @@ def test_two_stages_are_compared(opened: Open) -> None:
 
 
 @needs_browser
+def test_the_wheel_pans_and_zooms(opened: Open) -> None:
+    page = opened(story(6))
+    camera = "(({x, y, scale}) => [x, y, scale])(graphopt.view.camera)"
+    start = page.evaluate(camera)
+    page.mouse.move(300, 400)
+    page.mouse.wheel(0, 200)
+    until(page, f"{camera}[1] > {start[1]} + 100")
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -200)
+    page.keyboard.up("Control")
+    until(page, f"{camera}[2] > {start[2]}")
+    page.keyboard.press("0")
+    assert page.evaluate(camera) == pytest.approx(start)
+
+
+@needs_browser
+def test_moving_keeps_what_both_stages_have(browser: Any, opened: Open) -> None:
+    page = opened(story())
+    page.emulate_media(reduced_motion="no-preference")
+    before = page.evaluate("graphopt.view.scene.actors.get('n13').now")
+    at_stage(page, 1)
+    moving = page.evaluate("(({actors, progress}) => ({actor: actors.get('n13'), progress}))(graphopt.view.scene)")
+    if moving["progress"] < 1:
+        assert moving["actor"]["from"]["width"] == before["width"]
+    until(page, "graphopt.view.scene.progress === 1 && !graphopt.view.scene.actors.has('n10')")
+    ends = page.evaluate("(({now, to}) => [now.x, now.y, to.x, to.y])(graphopt.view.scene.actors.get('n13'))")
+    assert ends[:2] == pytest.approx(ends[2:])
+
+
+@needs_browser
 def test_dark_mode(opened: Open) -> None:
     page = opened(story(), scheme="dark")
     ground = "getComputedStyle(document.querySelector('.canvas')).backgroundColor"
@@ -225,6 +255,20 @@ def test_drawings_are_saved(opened: Open) -> None:
     with page.expect_download() as saved:
         page.get_by_test_id("save-png").click()
     assert saved.value.path().read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+@needs_browser
+def test_paper_has_the_whole_graph_in_strips(opened: Open) -> None:
+    page = opened(story(12), scheme="dark")
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    strips = page.locator("#paper .strips svg")
+    assert strips.count() > 1
+    boxes = strips.evaluate_all("all => all.map(one => one.viewBox.baseVal.height)")
+    assert sum(boxes) == pytest.approx(page.evaluate("graphopt.view.placed.layout.height"))
+    assert not page.get_by_test_id("status").is_visible()
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert strips.count() == 0
 
 
 @needs_browser

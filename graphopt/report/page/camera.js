@@ -34,6 +34,11 @@ export class Camera {
     return true;
   }
 
+  /** The width beside the map. */
+  get room() {
+    return this.width - (this.width < 500 ? 60 : 140);
+  }
+
   get furthest() {
     return Math.min(0.5, 0.8 * Math.min(this.width / this.bounds.width, this.height / this.bounds.height));
   }

@@ -87,8 +87,7 @@ export function amount(mode, records) {
 export function colouring(stage, key, palette) {
   const mode = MODES.find((one) => one.key === key) ?? MODES[0];
   if (mode.metric === null) {
-    /** @param {NodeRecord} record @returns {readonly [string, string]} */
-    const kind = mode.key === "device" ? deviceKinds(stage) : (record) => kindOf(record.op);
+    const kind = mode.key === "device" ? deviceKinds(stage) : (/** @type {NodeRecord} */ record) => kindOf(record.op);
     /** @type {Map<string, Swatch>} */
     const swatches = new Map();
     for (const node of stage.nodes) {

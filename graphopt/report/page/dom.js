@@ -30,5 +30,8 @@ export function byId(id) {
   return element;
 }
 
+/** The drawing of the page with this id. @param {string} id @returns {SVGSVGElement} */
+export const svgById = (id) => /** @type {SVGSVGElement} */ (/** @type {unknown} */ (byId(id)));
+
 /** Whether the reader asked for little motion. */
 export const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;

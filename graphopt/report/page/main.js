@@ -4,7 +4,7 @@ import { ALL_OPEN, closedAtFirst } from "./scopes.js";
 import { colouring, modesOf, PALETTES } from "./colours.js";
 import { criticalPath } from "./critical.js";
 import { details } from "./details.js";
-import { byId, make } from "./dom.js";
+import { byId, make, svgById } from "./dom.js";
 import { changeOfItem, fillsOf } from "./drawing.js";
 import { Drawings } from "./drawings.js";
 import { counted, digits, short } from "./format.js";
@@ -44,17 +44,17 @@ function open(story, layouter) {
 
   /** @type {Minimap | null} */
   let minimap = null;
-  const view = new View(/** @type {SVGSVGElement} */ (document.getElementById("graph")), () => {
+  const view = new View(svgById("graph"), () => {
     minimap?.request();
     follow(view, old);
   });
-  const old = new View(/** @type {SVGSVGElement} */ (document.getElementById("old")), () => follow(old, view));
+  const old = new View(svgById("old"), () => follow(old, view));
   minimap = new Minimap(view.scene, view.camera);
   /** @type {View | null} */
   let leader = null;
   /** One of two drawings follows the other: at the same scale, with the same node in the middle. @param {View} from @param {View} to */
   function follow(from, to) {
-    if (store.state.view !== "side" || leader === to || !from.placed || !to.placed || from.scene.progress < 1) return;
+    if (store.state.view !== "side" || leader === to || !from.placed || !to.placed) return;
     const other = to.placed.layout;
     const key = from.scene.nearest((one) => other.rects.has(one));
     const [here, there] = [key && from.placed.layout.rects.get(key), key && other.rects.get(key)];
@@ -96,7 +96,7 @@ function open(story, layouter) {
     minimap?.redraw(palette());
     const path = store.state.critical ? path_() : null;
     showLegend(colouring(stage, store.state.colour, palette()), {
-      marks: store.state.marks && last > 0, palette: palette(),
+      marks: store.state.marks && last > 0, removed: store.state.view === "single" ? "removed next" : "removed", palette: palette(),
       text: path ? `Critical path: ${counted(path.ids.length, "node")}, ${path.metric === "macs" ? `${short(path.total)} of ${short(path.sum)} multiply-adds` : `${digits(path.total / 1000)} of ${digits(path.sum / 1000)} ms`}` : null,
     });
   }
@@ -119,6 +119,7 @@ function open(story, layouter) {
   /** @type {string | null} */
   let wanted = null;
   let fitted = false;
+  let viewChanged = false;
 
   /** Lay out and show what the state asks for. @param {View} which @param {Stage} stage @param {boolean} animate */
   async function show(which, stage, animate) {
@@ -149,6 +150,8 @@ function open(story, layouter) {
         const target = wanted && rects.get(wanted);
         if (target) view.camera.show(target, !animate);
         wanted = null;
+        if (viewChanged) view.narrow();
+        viewChanged = false;
         repaint();
         document.documentElement.dataset.stage = String(store.state.stage);
         document.documentElement.dataset.items = String(placed.visible.items.size);
@@ -224,7 +227,11 @@ function open(story, layouter) {
     }
     byId("old").toggleAttribute("hidden", state.view !== "side");
     byId("against-field").hidden = state.view === "single";
-    if (state.view !== before.view) requestAnimationFrame(() => view.camera.measure());
+    if (state.view !== before.view) {
+      viewChanged = true;
+      view.camera.measure();
+      old.camera.measure();
+    }
     refresh(true);
     if (location.protocol !== "about:") history.replaceState(null, "", `#stage=${state.stage}`);
   });
@@ -358,6 +365,11 @@ function choices(story, store, last) {
   how.value = store.state.view;
   against.append(...story.stages.map((_, at) => make("option", { value: at }, stageTitle(story, at))));
   how.addEventListener("change", () => store.set({ view: /** @type {import("./store.js").View} */ (how.value) }));
+  store.on(["view", "against", "colour"], (state) => {
+    how.value = state.view;
+    against.value = String(state.against);
+    colour.value = state.colour;
+  });
   against.addEventListener("change", () => store.set({ against: Number(against.value) }));
 }
 

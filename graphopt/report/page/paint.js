@@ -24,7 +24,7 @@ export function drawingRules(palette, within) {
     ".a": `fill: ${palette.edge}; stroke: none`,
     ".l": `font-size: ${LABEL}px; fill: ${palette.muted}`,
     ".b": `fill: ${palette.box}; fill-opacity: 0.045; stroke: ${palette.boxLine}`,
-    ".bt": `fill: ${palette.ink}; font-weight: 600; font-size: ${TITLE - 0.5}px`,
+    ".bt": `paint-order: stroke; stroke: ${palette.paper}; stroke-width: 3.5px; stroke-linejoin: round; fill: ${palette.ink}; font-weight: 600; font-size: ${TITLE - 0.5}px`,
     ".bs": `fill: ${palette.muted}`,
     ".h": "fill: none; stroke-width: 2.5",
     ".g": `fill: ${palette.paper}; font-weight: 700; font-size: 12px`,
@@ -48,10 +48,7 @@ export function itemMarkup(item, width, height, fill, change) {
     ? `<circle class="f-${change}" cx="${r(width)}" cy="0" r="7.5"/><text class="g" x="${r(width)}" y="4.2" text-anchor="middle">${SIGNS[change]}</text>`
     : "";
   if (item.kind === "open")
-    return (
-      `<rect class="b" width="${r(width)}" height="${r(height)}" rx="9"/>${chevron(14, HEADER / 2 + 1, true)}` +
-      `<text class="bt" x="27" y="${r(HEADER / 2 + 5)}">${escapeXml(item.title)}</text>`
-    );
+    return `<rect class="b" width="${r(width)}" height="${r(height)}" rx="9"/>`;
   const ink = inkOn(fill);
   const middle = r(width / 2);
   if (item.kind === "input" || item.kind === "output") {
@@ -65,6 +62,9 @@ export function itemMarkup(item, width, height, fill, change) {
     );
   return `<rect width="${r(width)}" height="${r(height)}" rx="6" fill="${fill}"/>${lines(item, middle, height, ink)}${halo}${badge}`;
 }
+
+/** The title of an open box, which stands above the edges that pass it. @param {Item} item */
+export const boxTitleMarkup = (item) => `${chevron(14, HEADER / 2 + 1, true)}<text class="bt" x="27" y="${r(HEADER / 2 + 5)}">${escapeXml(item.title)}</text>`;
 
 /** @param {Item} item @param {string} middle @param {number} height @param {string} ink */
 function lines(item, middle, height, ink) {
@@ -124,17 +124,22 @@ export function drawingText(drawing, palette, title) {
 
 /** The elements of a whole drawing. @param {Drawing} drawing */
 export function drawingMarkup({ items, layout, labels, fillOf, changeOf, linkChangeOf }) {
+  /** @type {string[]} */
   const boxes = [];
+  /** @type {string[]} */
+  const titles = [];
+  /** @type {string[]} */
   const cards = [];
   for (const [key, rect] of layout.rects) {
     const item = items.get(key);
     if (!item) continue;
     const markup = `<g transform="translate(${r(rect.x)} ${r(rect.y)})">${itemMarkup(item, rect.width, rect.height, fillOf(item), changeOf(item))}</g>`;
     (item.kind === "open" ? boxes : cards).push(markup);
+    if (item.kind === "open") titles.push(`<g transform="translate(${r(rect.x)} ${r(rect.y)})">${boxTitleMarkup(item)}</g>`);
   }
   const edges = layout.routes.map(({ from, to, points }) => {
     const change = linkChangeOf(from, to);
     return `<path class="e${change ? ` ${change}` : ""}" d="${routePath(points)}"/><path class="${change ? `f-${change}` : "a"}" d="${arrowPath(points)}"/>`;
   });
-  return boxes.join("") + edges.join("") + labels.map(labelMarkup).join("") + cards.join("");
+  return boxes.join("") + edges.join("") + titles.join("") + labels.map(labelMarkup).join("") + cards.join("");
 }

@@ -18,7 +18,7 @@ export function showPanel(story, store, { stage, go }) {
     columns: [
       { title: "name", text: (/** @type {import("./story.js").NodeRecord} */ node) => node.name || node.label, wide: true },
       { title: "operator", text: opTitle },
-      { title: "parameters of it", text: (node) => salient(story, node) },
+      { title: "settings", text: (node) => salient(story, node) },
       { title: "output", text: (node) => { const made = node.outputs.find((value) => value !== null); return made === undefined || made === null ? "" : shapeText(story.values[made].shape); } },
       ...metrics.map((mode) => ({
         title: mode.title, number: true,
@@ -33,7 +33,7 @@ export function showPanel(story, store, { stage, go }) {
   const passes = table({
     name: "Passes",
     columns: [
-      { title: "pass", text: (/** @type {PassRow} */ row) => (row.run > 1 ? `${row.pass} (run ${row.run})` : row.pass), wide: true },
+      { title: "pass", text: (/** @type {PassRow} */ row) => (row.run > 1 ? `${row.pass} (run ${row.run})` : row.pass), wide: true, leads: (row) => row.stage !== null },
       { title: "changes", number: true, text: (row) => String(row.changes), order: (row) => row.changes },
       { title: "nodes", number: true, text: (row) => (row.nodes === null ? "" : String(row.nodes)), order: (row) => row.nodes },
       { title: "weights", number: true, text: (row) => (row.parameters === null ? "" : short(row.parameters)), order: (row) => row.parameters },
@@ -47,9 +47,9 @@ export function showPanel(story, store, { stage, go }) {
     name: "Remarks of all passes",
     columns: [
       { title: "node", text: (/** @type {RemarkRow} */ row) => row.remark.label, wide: true },
-      { title: "verdict", text: (row) => row.remark.verdict },
+      { title: "verdict", text: (row) => (row.remark.verdict === "applied" ? "fired" : "did not") },
+      { title: "why", text: (row) => row.remark.message, long: true },
       { title: "pass", text: (row) => row.pass },
-      { title: "why", text: (row) => row.remark.message, wide: true },
     ],
     choose: (row) => row.remark.node !== null && go(keyOfNode(row.remark.node), row.stage),
     isCurrent: (row) => row.remark.node !== null && store.state.selected === keyOfNode(row.remark.node),

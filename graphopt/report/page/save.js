@@ -43,7 +43,7 @@ export async function savePng(drawing, palette, title) {
 /** @param {string} title */
 const fileName = (title) => title.replace(/[^\w.-]+/g, "-").replace(/^-+|-+$/g, "").slice(0, 80) || "graph";
 
-/** A long drawing in strips beside each other, as many as a sheet holds. @param {() => Drawing | null} current @param {() => string} title */
+/** A long drawing in strips beside each other, as many as a sheet holds. What `use` shows knows no rule by where it stands. @param {() => Drawing | null} current @param {() => string} title */
 export function printDrawing(current, title) {
   const place = byId("paper");
   addEventListener("beforeprint", () => {
@@ -56,7 +56,7 @@ export function printDrawing(current, title) {
     const strips = Math.ceil(height / tall);
     const whole = `<svg width="0" height="0" style="position:absolute" aria-hidden="true"><defs><g id="whole">${drawingMarkup(drawing)}</g></defs></svg>`;
     const parts = Array.from({ length: strips }, (_, at) => `<svg viewBox="0 ${at * tall} ${width} ${Math.min(tall, height - at * tall)}" style="width:${(100 * width) / Math.max(across, width)}%" role="img"><use href="#whole"/></svg>`);
-    place.innerHTML = `<style>${drawingRules(PALETTES.light, "#paper")}</style>${whole}<h2></h2><div class="strips">${parts.join("")}</div>`;
+    place.innerHTML = `<style>${drawingRules(PALETTES.light, "")}</style>${whole}<h2></h2><div class="strips">${parts.join("")}</div>`;
     const heading = place.querySelector("h2");
     if (heading) heading.textContent = title();
   });

@@ -2,7 +2,7 @@
 // drawing to the next by the identity of what it shows.
 
 import { calm, makeSvg } from "./dom.js";
-import { arrowPath, itemMarkup, labelMarkup, routePath, SIGNS } from "./paint.js";
+import { arrowPath, boxTitleMarkup, itemMarkup, labelMarkup, routePath, SIGNS } from "./paint.js";
 import { HEADER } from "./elk.js";
 
 /** @typedef {import("./visible.js").Item} Item @typedef {import("./elk.js").Rect} Rect @typedef {import("./elk.js").Point} Point @typedef {import("./elk.js").Route} Route */
@@ -76,8 +76,8 @@ export class Scene {
       const [x, y] = [camera.x, camera.y];
       // Who looks at the start of the graph goes on looking at it; who sees its whole width keeps that too.
       const start = Math.min(y, -12 / camera.scale);
-      const left = (drawing.layout.width - camera.width / camera.scale) / 2;
-      camera.place(left < 0 ? x : x + target.x + target.width / 2 - held.x - held.width / 2, Math.max(start, y + target.y + target.height / 2 - held.y - held.height / 2), camera.scale);
+      const left = (drawing.layout.width - camera.room / camera.scale) / 2;
+      camera.place(left < 0 ? left : x + target.x + target.width / 2 - held.x - held.width / 2, Math.max(start, y + target.y + target.height / 2 - held.y - held.height / 2), camera.scale);
       this.lift = { x: camera.x - x, y: camera.y - y };
       // The camera is at the new place at once, and all that moves starts from where it was seen.
       if (moving)
@@ -211,6 +211,11 @@ export class Scene {
       const element = this.keep(`item ${key}`, open ? "boxes" : "cards", "g", itemMarkup(item, now.width, now.height, fill, drawing.changeOf(item)));
       element.setAttribute("transform", `translate(${now.x.toFixed(1)} ${now.y.toFixed(1)})`);
       element.setAttribute("opacity", opacity.toFixed(2));
+      if (open) {
+        const title = this.keep(`title ${key}`, "labels", "g", boxTitleMarkup(item));
+        title.setAttribute("transform", `translate(${now.x.toFixed(1)} ${now.y.toFixed(1)})`);
+        title.setAttribute("opacity", opacity.toFixed(2));
+      }
       if (element.id === "") {
         element.id = `${this.svg.id}-${key}`;
         element.setAttribute("class", "item");
@@ -243,7 +248,7 @@ export class Scene {
     const actor = this.selected === null ? undefined : this.actors.get(this.selected);
     if (!actor || !actor.to) return;
     const { x, y, width, height } = actor.now;
-    const gap = Math.max(6, 3 / this.camera.scale);
+    const gap = Math.max(8, 3 / this.camera.scale);
     const mark = this.keep("selection", "marks", "path", `M${x - gap} ${y - gap}h${width + 2 * gap}v${height + 2 * gap}h${-width - 2 * gap}z`);
     mark.setAttribute("class", "selection");
   }
@@ -276,7 +281,9 @@ export class Scene {
       if (item.kind === "closed") this.titleFar(key, item, now, true);
     }
     if (boxes.length) this.keep("far boxes", "boxes", "path", boxes.join("")).setAttribute("class", "b far");
+    /** @type {string[]} */
     const lines = [];
+    /** @type {string[]} */
     const lit = [];
     for (const { route, from } of this.lines) {
       const points = this.progress < 1 ? this.bend(route, from) : route.points;

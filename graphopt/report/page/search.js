@@ -14,7 +14,9 @@ export function find(stage, query) {
   const words = query.toLowerCase().replace(/(\d)[x*](?=\d)/g, "$1×").split(/\s+/).filter(Boolean);
   if (words.length === 0) return [];
   const { values } = stage.story;
+  /** @type {NodeRecord[]} */
   const exact = [];
+  /** @type {NodeRecord[]} */
   const rest = [];
   for (const node of stage.nodes) {
     const text = [node.op, node.name, node.kernel ?? "", node.device ?? "", ...node.sources, salient(stage.story, node), ...[...node.outputs, ...node.inputs].map((value) => (value === null ? "" : `${values[value].name} ${shapeText(values[value].shape)}`))].join("\n").toLowerCase();

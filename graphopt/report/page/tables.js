@@ -3,7 +3,7 @@
 import { make } from "./dom.js";
 
 /**
- * @typedef {{title: string, text: (row: T) => string, order?: (row: T) => number | string | null, number?: boolean, wide?: boolean}} Column
+ * @typedef {{title: string, text: (row: T) => string, order?: (row: T) => number | string | null, number?: boolean, wide?: boolean, long?: boolean, leads?: (row: T) => boolean}} Column
  * @template T
  */
 
@@ -61,7 +61,7 @@ export function table({ name, columns, choose, isCurrent }) {
       ...shown.slice(first, last).map((row) => {
         const line = make("tr", { class: isCurrent(row) ? "current" : "" }, ...columns.map((column, at) => {
           const text = column.text(row);
-          return make("td", { class: `${column.number ? "number" : ""}${column.wide ? " wide" : ""}`, title: text }, at === 0 ? make("button", { class: "link", type: "button" }, text) : text);
+          return make("td", { class: `${column.number ? "number" : ""}${column.wide ? " wide" : ""}${column.long ? " long" : ""}`, title: text }, at === 0 && (column.leads?.(row) ?? true) ? make("button", { class: "link", type: "button" }, text) : text);
         }));
         line.addEventListener("click", () => choose(row));
         return line;

@@ -22,6 +22,15 @@ export class View {
     this.asked = 0;
   }
 
+  /** All of the width in view where it is legible so, at the height that is looked at. */
+  narrow() {
+    const layout = this.placed?.layout;
+    const { camera } = this;
+    if (!layout || camera.width === 0) return;
+    const scale = Math.max(0.5, Math.min(camera.scale, camera.room / layout.width));
+    camera.place((layout.width - camera.room / scale) / 2, camera.y, scale);
+  }
+
   /** The start of the graph, as large as its width allows, within what is legible. */
   fit() {
     const layout = this.placed?.layout;
@@ -29,9 +38,8 @@ export class View {
     const { camera } = this;
     const first = [...(this.placed?.visible.items.values() ?? [])].find((item) => item.kind !== "open");
     const rect = first ? layout.rects.get(first.key) : undefined;
-    const room = camera.width - (camera.width < 500 ? 60 : 140); // the map stands beside the drawing
-    const scale = Math.max(0.5, Math.min(1.15, room / layout.width));
-    const wide = room / scale;
+    const scale = Math.max(0.5, Math.min(1.15, camera.room / layout.width));
+    const wide = camera.room / scale;
     const x = layout.width <= wide || !rect ? (layout.width - wide) / 2 : Math.max(-20, Math.min(layout.width - wide + 20, rect.x + rect.width / 2 - wide / 2));
     camera.place(x, -12 / scale, scale);
   }
