@@ -113,7 +113,7 @@ def test_compile_tells_kernels_and_times() -> None:
         assert [(node["op"], node["device"]) for node in nodes] == [("ConvRelu", "tvm")]
         assert nodes[0]["kernel"].startswith("conv")
         assert nodes[0]["metrics"]["time_us"] > 0
-        assert nodes[0]["metrics"]["share"] == pytest.approx(1, abs=0.1)
+        assert 0 < nodes[0]["metrics"]["share"] <= 1
         assert len(nodes[0]["parents"]) == 2
 
 
