@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from graphopt.ir.rename import rename
     from graphopt.pipeline.numeric_check import NumericCheck
     from graphopt.pipeline.rewrite_check import RewriteCheck
+    from graphopt.report.history import History
+    from graphopt.report.view import view
     from graphopt.runtime.inference_session import InferenceSession
     from graphopt.runtime.module import CompiledModule, load
 
@@ -49,6 +51,7 @@ __all__ = [
     "CalibrationError",
     "CompiledModule",
     "GraphoptError",
+    "History",
     "InferenceSession",
     "MeasurementError",
     "ModelError",
@@ -78,11 +81,13 @@ __all__ = [
     "shorten",
     "sparsify",
     "tune",
+    "view",
 ]
 __version__ = "0.1.0"
 
 _HOMES = {
     "CompiledModule": "graphopt.runtime.module",
+    "History": "graphopt.report.history",
     "InferenceSession": "graphopt.runtime.inference_session",
     "NumericCheck": "graphopt.pipeline.numeric_check",
     "RewriteCheck": "graphopt.pipeline.rewrite_check",
@@ -103,6 +108,7 @@ _HOMES = {
     "shorten": "graphopt.compiler.shorten",
     "sparsify": "graphopt.compiler.sparsify",
     "tune": "graphopt.compiler.tune",
+    "view": "graphopt.report.view",
 }
 
 

@@ -100,6 +100,7 @@ class _Inliner:
         )
         body = copier.nodes(function.graph)
         annotate(body, merged((call,), Origin(InlineFunctions.name, function.name, output_name(call))))
+        self._ctx.derived(body, [call])
         call.prepend(body)
         results = [copier.output(value) for value in function.outputs[: len(call.outputs)]]
         for output, result in zip(call.outputs, results, strict=True):

@@ -15,7 +15,8 @@ from graphopt.ir.load import load
 from graphopt.ir.save import save
 from graphopt.ir.text.parser import parse_model
 from graphopt.ir.verify import verify
-from graphopt.pipeline.context import Context, Verdict
+from graphopt.pipeline.context import Context
+from graphopt.pipeline.remark import Verdict
 from graphopt.targets import host
 from graphopt.tensors import Array
 from passes.fold_constants import FoldConstants, evaluation

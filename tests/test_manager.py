@@ -11,9 +11,10 @@ import pytest
 from graphopt.errors import CalibrationError, PassFailureError
 from graphopt.ir.load import load
 from graphopt.pipeline.base import Pass
-from graphopt.pipeline.context import Context, Verdict
+from graphopt.pipeline.context import Context
 from graphopt.pipeline.manager import MAX_ROUNDS, PassManager
 from graphopt.pipeline.numeric_check import NumericCheck
+from graphopt.pipeline.remark import Verdict
 from graphopt.pipeline.text import Fixpoint, Pipeline
 from graphopt.targets import host
 from tests.networks import network

@@ -12,8 +12,8 @@ from graphopt.catalog import passes
 from graphopt.ir.text.parser import parse_model
 from graphopt.ir.verify import verify
 from graphopt.numerics import differences
-from graphopt.pipeline.context import Verdict
 from graphopt.pipeline.manager import PassManager
+from graphopt.pipeline.remark import Verdict
 from graphopt.pipeline.text import parse_pipeline
 from graphopt.targets import host
 from tests.canonical import contents, describe, is_close

@@ -7,5 +7,6 @@ the turns of several on a case.
 `quiet` says what other programs take of the cores meanwhile, `resident` how much memory a process has taken, and
 `plot` draws it all.
 
-A `profile` runs the `parts` of a program with a clock at each kernel; `bound` says what holds a kernel back.
+A `profile` runs the `parts` of a program with a clock at each kernel; `bound` says what holds a kernel back. A
+`story` is the history of a program, its kernels and their times included, for a page.
 """

@@ -47,6 +47,10 @@ class Part(Protocol):
     def region(self) -> Region:
         """What it runs."""
 
+    @property
+    def executor(self) -> Executor:
+        """Who runs it, which need not be whom the region was meant for."""
+
     def run(self, arrays: Sequence[Array]) -> Sequence[Array]:
         """Run as ever; return the outputs."""
 
@@ -56,6 +60,8 @@ class Part(Protocol):
 
 class TvmPart:
     """A region that TVM compiled."""
+
+    executor = Executor.TVM
 
     def __init__(self, region: Region, target: Target, kernel_of: KernelOf, decisions: DecisionTable) -> None:
         """Compile it; raises CodegenError."""
@@ -81,6 +87,8 @@ class TvmPart:
 
 class OnnxruntimePart:
     """A region that onnxruntime runs."""
+
+    executor = Executor.ONNXRUNTIME
 
     def __init__(self, region: Region, model: ir.Model, target: Target) -> None:
         """Load it."""

@@ -80,17 +80,23 @@ def profile(case: Case, *, repeats: int, on_step: Callable[[str], None] = lambda
     if target.freestanding or target.gpu:
         raise TargetError(f"a profile is of this machine, and target {target} is another; take cpu")
     on_step("compiling")
-    parts = _parts(fixed_model(case.model, target, case.recipe.pipeline), target)
+    parts = parts_of(fixed_model(case.model, target, case.recipe.pipeline), target)
     watch = Watch()
     on_step("measuring what the machine can do")
     roofline = measure_roofline(target)
     on_step("running")
     whole = measure(partial(_run, parts, case.feeds), repeats=repeats, warm_up=_WARM_UP)
-    runs = [list(_steps(parts, case.feeds)) for _ in range(_WARM_UP + repeats)][_WARM_UP:]
-    return Profile(tuple(_kernels(runs)), whole, roofline, watch.stop())
+    return Profile(timed(parts, case.feeds, repeats), whole, roofline, watch.stop())
 
 
-def _parts(model: ir.Model, target: Target) -> list[Part]:
+def timed(parts: Sequence[Part], feeds: Feeds, repeats: int) -> tuple[Kernel, ...]:
+    """Run the parts of a program with a clock at each kernel; return the kernels with the medians."""
+    runs = [list(_steps(parts, feeds)) for _ in range(_WARM_UP + repeats)][_WARM_UP:]
+    return tuple(_kernels(runs))
+
+
+def parts_of(model: ir.Model, target: Target) -> list[Part]:
+    """Compile a model of fixed shapes (`graphopt.compiler.fixed`) into parts that can be timed here."""
     kernel_of, decisions = kernels_of(model, target), tuned.decisions(target)
     parts: list[Part] = []
     for region in partition(model.graph, supports).regions:

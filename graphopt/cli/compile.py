@@ -15,6 +15,7 @@ from graphopt.cli.options import (
     Json,
     ModelPath,
     NoCache,
+    PageFile,
     PipelineText,
     PrecisionName,
     PresetName,
@@ -23,8 +24,9 @@ from graphopt.cli.options import (
     Threads,
     pipeline_text,
     shape_table_of,
+    target_of,
 )
-from graphopt.cli.output import check_program
+from graphopt.cli.output import check_page, check_program
 from graphopt.cli.program import program_rows
 from graphopt.cli.render import fields
 from graphopt.cli.report import explanation
@@ -75,6 +77,7 @@ def compile_model(
     no_cache: NoCache = False,
     signing_key: SigningKey = None,
     explain: Explain = False,
+    report: PageFile = None,
     json: Json = False,
 ) -> None:
     """Compile a model into a program for a target.
@@ -85,6 +88,7 @@ def compile_model(
     The program lies in a directory that `graphopt run` and `graphopt.load` take. With --target c, or a target of
     another machine, it holds sources and objects instead, which make builds there: one function, model_run of model.h.
     With wasm32 it holds model.wasm, weights.bin and model.mjs, which a page in a browser or Node imports.
+    With --report the model is optimized and compiled once more, to show each pass, each kernel and its time.
 
     Examples:
       graphopt compile model.onnx -o model.gopt
@@ -95,6 +99,7 @@ def compile_model(
       graphopt compile model.onnx -o model.gopt --signing-key private.pem
       graphopt compile model.onnx -o program --calibration samples.npz
       graphopt compile model.onnx -o program --target onnxruntime --explain
+      graphopt compile model.onnx -o program --report program.html
       graphopt compile model.onnx -o sources --target c
       graphopt compile model.onnx -o web --target wasm32
       graphopt compile model.onnx -o board --target "cpu{mtriple=aarch64-linux-gnu mcpu=cortex-a72}"
@@ -106,6 +111,12 @@ def compile_model(
 
     text, shapes = pipeline_text(pipeline, preset), shape_table_of(input_shape)
     check_program(output)
+    if report:
+        check_page(report, "--report")
+        if calibration:
+            raise typer.BadParameter(
+                "--report shows a model as it is given: quantize it by `graphopt quantize`, then compile"
+            )
     if signing_key:
         private_key(signing_key)
     if damage := tuned.read().damage:
@@ -131,17 +142,24 @@ def compile_model(
         )
         step("saving")
         module.save(output, signing_key=signing_key)
+        if report:
+            from graphopt.benchmark.case import Recipe
+            from graphopt.benchmark.story import history_of
+
+            step("telling its history")
+            recipe = Recipe(target_of(target, threads, precision), text, shapes[0])
+            history_of(model, recipe, module.manifest).write(report)
     cached = all(stage.startswith(QUANTIZING) for stage in stages)
     if json:
-        report = module.report.to_dict()
+        done = module.report.to_dict()
         described = {"model": str(model), "output": str(output), "target": module.target, "cached": cached}
-        show_json(described | {"batched": module.batched, "arenas": module.arenas} | report)
+        show_json(described | {"batched": module.batched, "arenas": module.arenas} | done)
         return
     show(summary(module.report.optimization), _program(module, cached=cached))
     if explain:
         show(*explanation(module.report.optimization))
         show("", *map(_placement_line, module.report.placements))
-    show("", f"{output}: written")
+    show("", f"{output}: written", *([f"{report}: written, for a browser"] if report else []))
 
 
 def _program(module: CompiledModule, *, cached: bool) -> Table:

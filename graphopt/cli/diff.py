@@ -9,17 +9,26 @@ import typer
 
 from graphopt.cli.console import progress, show, show_json
 from graphopt.cli.options import Json
+from graphopt.cli.output import check_page
 
 if TYPE_CHECKING:
     from graphopt.inspect.diff.record import Diff
 
 Before = Annotated[Path, typer.Argument(metavar="BEFORE", help="An ONNX file.", show_default=False)]
 After = Annotated[Path, typer.Argument(metavar="AFTER", help="The ONNX file to hold against it.", show_default=False)]
+ComparedPage = Annotated[
+    Path | None,
+    typer.Option(
+        "--html", metavar="FILE.html", help="Write a page that shows both graphs, for a browser.", show_default=False
+    ),
+]
 ExitCode = Annotated[bool, typer.Option("--exit-code", help="End with 1 if there are differences, as git does.")]
 _DIFFERENT = 1
 
 
-def diff_models(before: Before, after: After, *, exit_code: ExitCode = False, json: Json = False) -> None:
+def diff_models(
+    before: Before, after: After, *, html: ComparedPage = None, exit_code: ExitCode = False, json: Json = False
+) -> None:
     """Say what differs between two models: nodes removed and added, inputs rewired, weights changed.
 
     Nodes are matched by what they compute and hold, not by their names; other names of inputs and outputs are a note,
@@ -28,13 +37,20 @@ def diff_models(before: Before, after: After, *, exit_code: ExitCode = False, js
     Examples:
       graphopt diff model.onnx optimized.onnx
       graphopt diff model.onnx model_v2.onnx --json
+      graphopt diff model.onnx model_v2.onnx --html difference.html
       graphopt diff model.onnx renamed.onnx --exit-code && echo the same
 
     """
     import graphopt
 
+    if html:
+        check_page(html, "--html")
     with progress("comparing"):
         found = graphopt.diff(before, after)
+        if html:
+            from graphopt.report.comparison import comparison
+
+            comparison(before, after).write(html)
     if json:
         show_json({"before": str(before), "after": str(after), **found.to_dict()})
     else:

@@ -32,6 +32,7 @@ _COMMANDS = {
     "run": "run_program",
     "serve": "serve_programs",
     "inspect": "inspect_model",
+    "view": "view_model",
     "diff": "diff_models",
     "doctor": "doctor_model",
     "check": "check_models",

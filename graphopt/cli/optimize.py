@@ -14,17 +14,19 @@ from graphopt.cli.options import (
     InputShapes,
     Json,
     ModelPath,
+    PageFile,
     PipelineText,
     PresetName,
     Seed,
     pipeline_text,
     shapes_of,
 )
-from graphopt.cli.output import check_file
+from graphopt.cli.output import check_file, check_page
 from graphopt.cli.saving import DEFAULT_THRESHOLD, ExternalData, ExternalThreshold, OutputFile
 
 if TYPE_CHECKING:
     from graphopt.pipeline.check import Check
+    from graphopt.report.history import History
 
 CheckKind = Annotated[
     Literal["numeric", "rewrite"] | None,
@@ -53,6 +55,7 @@ def optimize_model(
     keep_overridable: KeepOverridable = False,
     external_data: ExternalData = None,
     external_threshold: ExternalThreshold = DEFAULT_THRESHOLD,
+    report: PageFile = None,
     json: Json = False,
 ) -> None:
     """Make a model smaller by a pipeline of passes; its answers stay the same.
@@ -64,6 +67,7 @@ def optimize_model(
       graphopt optimize model.onnx -o small.onnx --check numeric --data feeds.npz
       graphopt optimize model.onnx -o small.onnx --check rewrite
       graphopt optimize model.onnx -o small.onnx --external-data
+      graphopt optimize model.onnx -o small.onnx --report history.html
 
     """
     from graphopt.cli.summary import summary
@@ -74,9 +78,11 @@ def optimize_model(
         raise typer.BadParameter("--data is what --check numeric compares on; add it")
     text, shapes = pipeline_text(pipeline, preset), shapes_of(input_shape)
     check_file(output)
-    checking = _check(check, data, seed)
+    if report:
+        check_page(report, "--report")
+    history, checking = _history(report, model), _check(check, data, seed)
     with progress("optimizing") as step:
-        optimized, report = optimize(
+        optimized, done = optimize(
             model,
             text,
             shapes=shapes,
@@ -84,19 +90,33 @@ def optimize_model(
             check=checking,
             on_pass=step,
             seed=seed,
+            observer=history,
         )
         step("saving")
         save(optimized, output, external_data=external_data, smallest_external=external_threshold)
+        if history and report:
+            history.write(report)
     if json:
-        done = {"model": str(model), "output": str(output), "check": check, "findings": checking.findings()}
-        show_json(done | {"report": report.to_dict()})
+        asked = {"model": str(model), "output": str(output), "check": check, "findings": checking.findings()}
+        show_json(asked | {"report": done.to_dict()})
         return
-    show(summary(report.to_dict()))
+    show(summary(done.to_dict()))
     if explain:
         from graphopt.cli.report import explanation
 
-        show(*explanation(report.to_dict()))
-    show("", *checking.findings(), ", ".join(filter(None, (f"{output}: written", checking.summary()))))
+        show(*explanation(done.to_dict()))
+    written = [", ".join(filter(None, (f"{output}: written", checking.summary())))]
+    if report:
+        written.append(f"{report}: written, for a browser")
+    show("", *checking.findings(), *written)
+
+
+def _history(page: Path | None, model: Path) -> History | None:
+    if page is None:
+        return None
+    from graphopt.report.history import History
+
+    return History(model.name)
 
 
 def _check(kind: str | None, data: Path | None, seed: int) -> Check:

@@ -176,5 +176,14 @@ Data = Annotated[
     Path | None,
     typer.Option("--data", metavar="FEEDS.npz", help="Inputs by name; random ones otherwise.", show_default=False),
 ]
+PageFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="FILE.html",
+        help="Write a page that shows the graph before and after each pass, for a browser.",
+        show_default=False,
+    ),
+]
 Explain = Annotated[bool, typer.Option("--explain", help="Say what was done, what was refused, and why.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]

@@ -27,6 +27,13 @@ def check_picture(path: Path) -> None:
     check_installed()
 
 
+def check_page(path: Path, option: str) -> None:
+    """Refuse early a place where no page can be written; raises BadParameter or OutputError."""
+    if path.suffix != ".html":
+        raise typer.BadParameter(f"{option} writes a page, and {str(path)!r} is not named so; name a file .html")
+    check_file(path)
+
+
 def check_program(path: Path) -> None:
     """Refuse early a place where no program can be written, as a file or a directory; raises OutputError.
 

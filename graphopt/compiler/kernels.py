@@ -19,13 +19,23 @@ def kernels_of(model: ir.Model, target: Target) -> dict[ir.Node, str]:
     The model stays as it is: its nodes keep the names that the user knows.
     """
     fused, _ = optimize(model, FUSION, target=target)
-    producers = {value.name: node for node in model.graph for value in node.outputs}
     return {
         node: str(call.outputs[0].name)
-        for call in fused.graph
+        for node, call in computed_by(model.graph, fused.graph).items()
         if call.domain == DOMAIN
-        for node in _cone(producers, call)
     }
+
+
+def computed_by(graph: ir.Graph, fused: ir.Graph) -> dict[ir.Node, ir.Node]:
+    """Return which node of a fused graph, a call of a kernel or the node itself, computes each node of a graph."""
+    producers = {value.name: node for node in graph for value in node.outputs}
+    found: dict[ir.Node, ir.Node] = {}
+    for one in fused:
+        if one.domain == DOMAIN:
+            found.update(dict.fromkeys(_cone(producers, one), one))
+        else:
+            found.update((producers[value.name], one) for value in one.outputs if value.name in producers)
+    return found
 
 
 def _cone(producers: dict[str | None, ir.Node], call: ir.Node) -> Iterator[ir.Node]:

@@ -14,6 +14,7 @@ from graphopt.ir.load import Source, load
 from graphopt.ir.shapes import ShapeSpec
 from graphopt.pipeline.check import Check
 from graphopt.pipeline.manager import PassManager
+from graphopt.pipeline.observer import Observer
 from graphopt.pipeline.presets import DEFAULT_PRESET
 from graphopt.pipeline.report import Report
 from graphopt.pipeline.text import parse_pipeline
@@ -30,7 +31,7 @@ class Optimized(NamedTuple):
     report: Report
 
 
-def optimize(
+def optimize(  # noqa: PLR0913  # all that it can be asked
     model: Source,
     pipeline: str = DEFAULT_PRESET,
     *,
@@ -41,6 +42,7 @@ def optimize(
     on_pass: Callable[[str], None] | None = None,
     reproducer_folder: Path | None = None,
     seed: int = 0,
+    observer: Observer | None = None,
 ) -> Optimized:
     """Run a pipeline of passes on a copy of a model; what is given stays untouched.
 
@@ -56,6 +58,7 @@ def optimize(
         on_pass: called with the text of each pass before it runs.
         reproducer_folder: where to write what replays a failing pass.
         seed: of passes that need randomness.
+        observer: looks on; a `graphopt.History` keeps what each pass did, for a page that shows it.
 
     Raises:
         ModelError: the model is broken, or the shapes do not fit it.
@@ -72,6 +75,7 @@ def optimize(
         on_pass=on_pass,
         reproducer_folder=reproducer_folder,
         seed=seed,
+        observer=observer,
     )
     with patient_collector():
         loaded = load(model, overridable_initializers=overridable_initializers, shapes=shapes)

@@ -62,6 +62,13 @@ def stages(model: ir.Model, target: Target, pipeline: str, stage: Stage, kernel:
     return texts
 
 
+def kernels_without_code(model: ir.Model, target: Target) -> Iterator[tuple[str, tuple[ir.Node, ...]]]:
+    """Yield the kernels of a model of fixed shapes (`graphopt.compiler.fixed`) and the nodes of each."""
+    for region, whole in _regions(model, target, Stage.TIR):
+        for one in whole.kernels:
+            yield one.readable, tuple(region.nodes[index] for index in one.nodes)
+
+
 def _regions(model: ir.Model, target: Target, stage: Stage) -> Iterator[tuple[Region, StagedRegion]]:
     kernel_of, decisions = kernels_of(model, target), tuned.decisions(target)
     for region in partition(model.graph, supports).regions:

@@ -16,8 +16,8 @@ from graphopt.errors import ModelError
 from graphopt.ir.load import Source, load
 from graphopt.ir.walk import label, nodes
 from graphopt.pipeline.check import output_name
-from graphopt.pipeline.context import Remark, Verdict
 from graphopt.pipeline.presets import DEFAULT_PRESET
+from graphopt.pipeline.remark import Remark, Verdict
 from graphopt.pipeline.text import parse_pipeline
 from graphopt.rewrite.driver import RewritePass
 from graphopt.rewrite.pattern import roots

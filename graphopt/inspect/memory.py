@@ -58,7 +58,7 @@ def activation_peak(graph: ir.Graph) -> Peak | None:
 
 
 def value_bytes(value: ir.Value) -> int | None:
-    """Return the bytes of a dense tensor; None where its dtype or a dimension is unknown."""
-    if value.dtype is None or value.shape is None or not isinstance(value.type, ir.TensorType):
+    """Return the bytes of a dense tensor; None where its dtype or a dimension is unknown, and of strings."""
+    if value.dtype in {None, ir.DataType.STRING} or value.shape is None or not isinstance(value.type, ir.TensorType):
         return None
     return size_in_bytes(value.shape, value.dtype)

@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterable, Sequence
 
 import onnx_ir as ir
 
 from graphopt.ir.walk import label
 from graphopt.pipeline.check import Check
 from graphopt.pipeline.limit import RewriteLimit
+from graphopt.pipeline.observer import Observer
+from graphopt.pipeline.remark import Remark, Verdict
 from graphopt.targets import Target
-
-
-class Verdict(StrEnum):
-    """What happened to a chance to rewrite."""
-
-    APPLIED = "applied"
-    MISSED = "missed"
-
-
-@dataclass(frozen=True)
-class Remark:
-    """One thing that a pass did or refused to do, in the manner of LLVM's optimization remarks."""
-
-    verdict: Verdict
-    pass_name: str
-    node: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.verdict}: {self.pass_name}: {self.node}: {self.message}"
 
 
 class Context:
@@ -43,6 +23,7 @@ class Context:
         seed: where a pass needs randomness, it comes from here.
         check: may refuse single rewrites.
         limit: counts them, and says when to stop.
+        observer: hears what they make of what.
 
     """
 
@@ -54,12 +35,14 @@ class Context:
         seed: int = 0,
         check: Check | None = None,
         limit: RewriteLimit | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self.target = target
         self.pass_name = pass_name
         self.seed = seed
         self.check = check or Check()
         self.limit = limit or RewriteLimit()
+        self.observer = observer or Observer()
         self._remarks: dict[Remark, None] = {}
 
     def applied(self, node: ir.Node, what: str) -> None:
@@ -69,6 +52,10 @@ class Context:
     def missed(self, node: ir.Node, why: str) -> None:
         """Remark that a rewrite of `node` was refused, and why."""
         self._remark(Verdict.MISSED, node, why)
+
+    def derived(self, built: Sequence[ir.Node], matched: Sequence[ir.Node]) -> None:
+        """Tell whoever looks on that new nodes come of others."""
+        self.observer.derived(built, matched)
 
     @property
     def remarks(self) -> Iterable[Remark]:

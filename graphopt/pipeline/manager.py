@@ -13,9 +13,11 @@ from graphopt.errors import GraphoptError, ModelError
 from graphopt.ir.verify import verify
 from graphopt.pipeline.base import Pass, run_counted
 from graphopt.pipeline.check import Check
-from graphopt.pipeline.context import Context, Remark
+from graphopt.pipeline.context import Context
 from graphopt.pipeline.fingerprint import fingerprint
 from graphopt.pipeline.limit import RewriteLimit
+from graphopt.pipeline.observer import Observer
+from graphopt.pipeline.remark import Remark
 from graphopt.pipeline.report import PassRecord, Report, Size, unique
 from graphopt.pipeline.reproducer import failure
 from graphopt.pipeline.text import Fixpoint, Pipeline
@@ -38,6 +40,7 @@ class PassManager:
         on_pass: called with the text of each pass before it runs, for progress displays.
         seed: of passes that need randomness.
         limit: counts the steps of a run, and stops it after so many.
+        observer: told of the model before the run, of what rewrites make of what, and of each pass.
 
     """
 
@@ -48,6 +51,7 @@ class PassManager:
     on_pass: Callable[[str], None] | None = None
     seed: int = 0
     limit: RewriteLimit | None = None
+    observer: Observer | None = None
 
     def run(self, model: ir.Model) -> Report:
         """Transform `model` in place and report what was done.
@@ -69,6 +73,7 @@ class _Run:
         self._original = model.clone()
         self._check = manager.check or Check()
         self._limit = manager.limit or RewriteLimit()
+        self._observer = manager.observer or Observer()
         self._state = fingerprint(model)
         self._size = Size.of(model)
         self._executed: list[Pass] = []
@@ -78,6 +83,7 @@ class _Run:
     def report(self) -> Report:
         before = self._size
         self._check.start(self._model)
+        self._observer.begin(self._model, str(self._manager.pipeline), str(self._manager.target))
         self._run_steps(self._manager.pipeline)
         return Report(str(self._manager.pipeline), before, self._size, self._records, unique(self._remarks))
 
@@ -102,7 +108,7 @@ class _Run:
             return 0
         if manager.on_pass:
             manager.on_pass(str(step))
-        context = self._context(step, self._limit)
+        context = self._context(step, self._limit, self._observer)
         start = time.perf_counter()
         try:
             changes = run_counted(step, self._model, context)
@@ -116,6 +122,7 @@ class _Run:
         self._executed.append(step)
         self._size = Size.of(self._model) if changes else self._size
         self._records.append(PassRecord(str(step), changes, seconds, self._size))
+        self._observer.ran(self._model, self._records[-1], context.remarks)
         return changes
 
     def _hold_to_contract(self, step: Pass, changes: int) -> None:
@@ -133,9 +140,11 @@ class _Run:
         if difference := self._check.worst(self._model):
             raise self._failure(step, f"pass {step} changed the answers: {difference}")
 
-    def _context(self, step: Pass, limit: RewriteLimit) -> Context:
-        manager = self._manager
-        return Context(manager.target, pass_name=step.name, seed=manager.seed, check=self._check, limit=limit)
+    def _context(self, step: Pass, limit: RewriteLimit, observer: Observer | None = None) -> Context:
+        manager, check = self._manager, self._check
+        return Context(
+            manager.target, pass_name=step.name, seed=manager.seed, check=check, limit=limit, observer=observer
+        )
 
     def _failure(self, step: Pass, reason: str) -> GraphoptError:
         limit = self._limit.again()

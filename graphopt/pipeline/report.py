@@ -10,7 +10,8 @@ from typing import Any
 import onnx_ir as ir
 
 from graphopt.inspect.statistics import count_nodes, count_parameters
-from graphopt.pipeline.context import Remark, Verdict
+from graphopt.markup import table
+from graphopt.pipeline.remark import Remark, Verdict
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,13 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data, ready for JSON."""
         return asdict(self)
+
+    def _repr_html_(self) -> str:
+        """Show a table of the passes, those that changed nothing aside."""
+        rows = [(one.text, one.changes, f"{one.seconds:.3f}", one.after.nodes) for one in self.merged() if one.changes]
+        ends = [f"{self.before.nodes} → {self.after.nodes} nodes"]
+        ends.append(f"{self.before.parameters:,} → {self.after.parameters:,} parameters")
+        return table(("pass", "changes", "seconds", "nodes after it"), rows, ", ".join(ends))
 
     def _count(self, verdict: Verdict) -> Counter[str]:
         return Counter(remark.pass_name for remark in self.remarks if remark.verdict is verdict)

@@ -199,6 +199,7 @@ class _Rewriting:
         self._ctx.limit.count(Step(rewrite.pass_name, rewrite.rule, rewrite.at, label(match.root)))
         origin = Origin(rewrite.pass_name, rewrite.rule, rewrite.at)
         annotate(build.nodes, merged(reversed(match.nodes), origin))
+        self._ctx.derived(build.nodes, match.nodes)
 
     def _wake(self, nodes: Iterable[ir.Node]) -> None:
         """Visit again the nodes that a rewrite touched, and the roots within reach below them."""

@@ -51,6 +51,7 @@ def _replace(group: Group, graph: ir.Graph, outliner: Outliner, opset: int, ctx:
     call = outliner.outline(group, opset)
     result, at = root.outputs[0], output_name(root)
     annotate([call], merged(nodes, Origin(ctx.pass_name, call.op_type, at)))
+    ctx.derived([call], nodes)
     ctx.applied(root, f"{' + '.join(node.op_type for node in nodes)} -> {call.op_type}")
     ctx.limit.count(Step(ctx.pass_name, call.op_type, at, label(root)))
     result.name, call.outputs[0].name = None, result.name

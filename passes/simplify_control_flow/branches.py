@@ -26,7 +26,7 @@ def splice_branch(node: ir.Node, scope: Scope, ctx: Context) -> list[ir.Node] | 
     if branch is None or len(branch.outputs) != len(node.outputs):
         return None
     ctx.applied(node, f"its condition is always {bool(condition.item())}".lower())
-    site = Site(scope, node)
+    site = Site(scope, node, ctx)
     if other is not None:
         scope.names.release(other)
     values = site.hoist(branch)

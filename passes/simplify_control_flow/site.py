@@ -14,6 +14,7 @@ from graphopt.ir.edit import Names, replace_value
 from graphopt.ir.materialize import tensor_of
 from graphopt.ir.walk import is_op
 from graphopt.pipeline.check import output_name
+from graphopt.pipeline.context import Context
 from graphopt.rewrite.provenance import Origin, annotate, merged
 from graphopt.tensors import Array
 
@@ -38,11 +39,12 @@ class Scope(NamedTuple):
 class Site:
     """Builds what takes the place of a node, before it, and then lets it go."""
 
-    def __init__(self, scope: Scope, node: ir.Node) -> None:
+    def __init__(self, scope: Scope, node: ir.Node, ctx: Context) -> None:
         self.opset = scope.opset
         self.node = node
         self.made: list[ir.Node] = []
         self._scope = scope
+        self._ctx = ctx
         self._constants: list[ir.Value] = []
 
     def constant(self, base: str, tensor: ir.TensorProtocol) -> ir.Value:
@@ -101,6 +103,7 @@ class Site:
         origin = Origin(NAME, rule, output_name(self.node))
         for original, copy in zip(graph, nodes, strict=True):
             annotate((copy,), merged((self.node, original), origin))
+            self._ctx.derived((copy,), (self.node, original))
         self.insert(nodes)
         return [copier.output(value) for value in graph.outputs]
 

@@ -31,7 +31,7 @@ def unroll(loop: Loop, scope: Scope, max_nodes: int, ctx: Context) -> list[ir.No
         ctx.missed(loop.node, why)
         return None
     ctx.applied(loop.node, f"{turns} turns as straight code" if turns else "it never turns")
-    site = Site(scope, loop.node)
+    site = Site(scope, loop.node, ctx)
     states, rows = _turns(loop, turns, site)
     return site.finish((*_read(loop.node.outputs, states), *_scans(loop, site, rows)))
 

@@ -27,22 +27,12 @@ _SHOWN = 3
 
 def compare(before: ir.Model, after: ir.Model, past: Past = lambda _: ()) -> Diff:
     """Compare two verified models; see `graphopt.diff`. `past` names the rewrites that made a node."""
-    numbers = Numbers()
-    functions = pair_functions(numbers, before, after)
-    comparison = _Comparison(numbers, before, after, functions, past)
-    comparison.main(before.graph, after.graph)
-    comparison.opsets("", before.opset_imports, after.opset_imports)
-    for one, other in functions.pairs:
-        left, right = before.functions[one], after.functions[other]
-        where = f"function {_named(one)}"
-        comparison.opsets(where, left.opset_imports, right.opset_imports)
-        comparison.inner(where, left.graph, right.graph, None)
-        if one != other:
-            comparison.found.notes.append(f"{where} is named {_named(other)}")
-    comparison.weights()
-    comparison.found.removed_functions.extend(map(_named, functions.removed))
-    comparison.found.added_functions.extend(map(_named, functions.added))
-    return comparison.found.to_diff()
+    return _compared(before, after, past).found.to_diff()
+
+
+def matches(before: ir.Model, after: ir.Model) -> list[tuple[ir.Node, ir.Node]]:
+    """Return which nodes of two verified models are the same, by what `compare` holds them against."""
+    return _compared(before, after, lambda _: ()).pairs
 
 
 @dataclass
@@ -66,6 +56,25 @@ class _Found:
         return Diff(**{name: tuple(entries) for name, entries in vars(self).items()})
 
 
+def _compared(before: ir.Model, after: ir.Model, past: Past) -> _Comparison:
+    numbers = Numbers()
+    functions = pair_functions(numbers, before, after)
+    comparison = _Comparison(numbers, before, after, functions, past)
+    comparison.main(before.graph, after.graph)
+    comparison.opsets("", before.opset_imports, after.opset_imports)
+    for one, other in functions.pairs:
+        left, right = before.functions[one], after.functions[other]
+        where = f"function {_named(one)}"
+        comparison.opsets(where, left.opset_imports, right.opset_imports)
+        comparison.inner(where, left.graph, right.graph, None)
+        if one != other:
+            comparison.found.notes.append(f"{where} is named {_named(other)}")
+    comparison.weights()
+    comparison.found.removed_functions.extend(map(_named, functions.removed))
+    comparison.found.added_functions.extend(map(_named, functions.added))
+    return comparison
+
+
 class _Comparison:
     def __init__(self, numbers: Numbers, before: ir.Model, after: ir.Model, functions: Functions, past: Past) -> None:
         self._contents = contents_of(numbers, before, after, dict(functions.pairs))
@@ -73,6 +82,7 @@ class _Comparison:
         self._past = past
         self._types = Types()
         self._readings: dict[tuple[ir.Value, ir.Value], list[tuple[str, Reading]]] = {}
+        self.pairs: list[tuple[ir.Node, ir.Node]] = []
         self.found = _Found()
 
     def main(self, before: ir.Graph, after: ir.Graph) -> None:
@@ -130,6 +140,7 @@ class _Comparison:
         kept.removed += (self._node(node, one, where) for node in found.open_before())
         kept.added += (self._node(node, other, where) for node in found.open_after())
         pairs = [(node, found.nodes[node]) for node in one.nodes if node in found.nodes]
+        self.pairs += pairs
         for left, right in pairs:
             kept.attributes += wiring.attributes(left, right)
             kept.rewired += wiring.inputs(left, right)

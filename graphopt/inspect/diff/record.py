@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any
+
+from graphopt.markup import table
 
 
 @dataclass(frozen=True)
@@ -176,3 +179,22 @@ class Diff:
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data, ready for JSON."""
         return {"equal": not self, **asdict(self)}
+
+    def _repr_html_(self) -> str:
+        """Show a table of all differences."""
+        rows = [
+            (name.replace("_", " "), "; ".join(_fields(one)) if is_dataclass(one) else one)
+            for name, count in self.counts().items()
+            if count
+            for one in getattr(self, name)
+        ]
+        return table(("difference", "of what"), rows, "" if rows else "no differences")
+
+
+def _fields(record: Any) -> Iterator[str]:
+    """Yield what is known of one difference."""
+    for one in fields(record):
+        known = getattr(record, one.name)
+        if known not in (None, "", ()):
+            shown = ", ".join(map(str, known)) if isinstance(known, tuple) else known
+            yield f"{one.name.replace('_', ' ')}: {shown}"

@@ -1,0 +1,1 @@
+"""Reports that show what happened to a graph: pages for a browser, and pictures."""
