@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from graphopt.cli.console import progress, say, show, show_json
+from graphopt.cli.completion import several_of
+from graphopt.cli.console import say, show, show_json
 from graphopt.cli.options import (
     InputShapes,
     Json,
@@ -25,6 +26,7 @@ from graphopt.cli.options import (
     target_of,
 )
 from graphopt.cli.output import check_picture
+from graphopt.cli.progress import progress
 from graphopt.cli.scores import document, tables
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ Against = Annotated[
         "--against",
         metavar="NAME,…",
         help="The opponents: onnxruntime, openvino, or none. They run the model as it is, all their optimizations on.",
+        autocompletion=several_of("onnxruntime", "openvino", "none"),
     ),
 ]
 Batches = Annotated[

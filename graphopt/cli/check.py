@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graphopt.cli.console import progress, show, show_json
+from graphopt.cli.console import mention, show_json
 from graphopt.cli.options import Data, InputShapes, Json, Tolerance, shapes_of
+from graphopt.cli.progress import progress
 
 if TYPE_CHECKING:
     from graphopt.backends.ort.session import Session
@@ -68,7 +69,7 @@ def check_models(
         found = {"output": worst.output, "error": worst.error, "reason": worst.reason}
         show_json({"equal": equal, "worst": found, "tolerance": tolerance, "inputs": tried})
     else:
-        show(f"{'equal' if equal else 'different'}: {worst} ({tried}, tolerance {tolerance:g})")
+        mention(f"{'equal' if equal else 'different'}: {worst} ({tried}, tolerance {tolerance:g})")
     if not equal:
         raise typer.Exit(_DIFFERENT)
 

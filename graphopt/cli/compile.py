@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from graphopt.cli.calibration import PreprocessText
-from graphopt.cli.console import progress, say, show, show_json
+from graphopt.cli.console import mention, say, show, show_json
 from graphopt.cli.options import (
     Explain,
     Json,
@@ -26,6 +26,7 @@ from graphopt.cli.options import (
 )
 from graphopt.cli.output import check_program
 from graphopt.cli.program import program_rows
+from graphopt.cli.progress import progress
 from graphopt.cli.render import fields
 from graphopt.cli.report import explanation
 from graphopt.cli.summary import summary
@@ -137,11 +138,11 @@ def compile_model(
         described = {"model": str(model), "output": str(output), "target": module.target, "cached": cached}
         show_json(described | {"batched": module.batched, "arenas": module.arenas} | report)
         return
-    show(summary(module.report.optimization), _program(module, cached=cached))
+    mention(summary(module.report.optimization), _program(module, cached=cached))
     if explain:
         show(*explanation(module.report.optimization))
         show("", *map(_placement_line, module.report.placements))
-    show("", f"{output}: written")
+    mention("", f"{output}: written")
 
 
 def _program(module: CompiledModule, *, cached: bool) -> Table:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from graphopt.cli.completion import one_of
+
 if TYPE_CHECKING:
     from graphopt.inspect.fidelity import Fidelity
 
@@ -39,6 +41,7 @@ RecoveryName = Annotated[
         help="How what is left is fitted to the model's answers: none, least-squares, distill; least-squares by "
         "default where there are data.",
         show_default=False,
+        autocompletion=one_of("none", "least-squares", "distill"),
     ),
 ]
 DataPath = Annotated[

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from graphopt.cli.console import progress, show, show_json
+from graphopt.cli.console import show, show_json
 from graphopt.cli.options import (
     InputShape,
     InputShapes,
@@ -20,6 +20,7 @@ from graphopt.cli.options import (
     shapes_of,
 )
 from graphopt.cli.program import origin_rows, program_rows
+from graphopt.cli.progress import progress
 from graphopt.cli.render import fields, table
 from graphopt.cli.summary import quantity
 

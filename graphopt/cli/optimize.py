@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from graphopt.cli.console import progress, show, show_json
+from graphopt.cli.console import mention, show, show_json
 from graphopt.cli.options import (
     Data,
     Explain,
@@ -21,6 +21,7 @@ from graphopt.cli.options import (
     shapes_of,
 )
 from graphopt.cli.output import check_file
+from graphopt.cli.progress import progress
 from graphopt.cli.saving import DEFAULT_THRESHOLD, ExternalData, ExternalThreshold, OutputFile
 
 if TYPE_CHECKING:
@@ -91,12 +92,14 @@ def optimize_model(
         done = {"model": str(model), "output": str(output), "check": check, "findings": checking.findings()}
         show_json(done | {"report": report.to_dict()})
         return
-    show(summary(report.to_dict()))
+    mention(summary(report.to_dict()))
     if explain:
         from graphopt.cli.report import explanation
 
         show(*explanation(report.to_dict()))
-    show("", *checking.findings(), ", ".join(filter(None, (f"{output}: written", checking.summary()))))
+    mention("")
+    show(*checking.findings())
+    mention(", ".join(filter(None, (f"{output}: written", checking.summary()))))
 
 
 def _check(kind: str | None, data: Path | None, seed: int) -> Check:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from graphopt.cli.completion import complete_pass_or_preset
 from graphopt.cli.console import show, show_json
 from graphopt.cli.options import Json
 from graphopt.cli.render import fields, table
@@ -16,7 +17,15 @@ from graphopt.pipeline.presets import DEFAULT_PRESET, PRESETS
 if TYPE_CHECKING:
     from graphopt.pipeline.base import Pass
 
-PassName = Annotated[str | None, typer.Argument(metavar="[NAME]", help="A pass or a preset.", show_default=False)]
+PassName = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[NAME]",
+        help="A pass or a preset; all by default.",
+        show_default=False,
+        autocompletion=complete_pass_or_preset,
+    ),
+]
 
 
 def show_passes(name: PassName = None, *, json: Json = False) -> None:

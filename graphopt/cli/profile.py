@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graphopt.cli.console import progress, say, show, show_json
+from graphopt.cli.console import say, show, show_json
 from graphopt.cli.options import (
     Batch,
     InputShapes,
@@ -24,6 +24,7 @@ from graphopt.cli.options import (
     shapes_of,
     target_of,
 )
+from graphopt.cli.progress import progress
 from graphopt.cli.render import fields, table
 from graphopt.cli.summary import quantity
 

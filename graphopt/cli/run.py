@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graphopt.cli.console import progress, say, show, show_json
+from graphopt.cli.console import mention, say, show, show_json
 from graphopt.cli.options import InputShapes, Json, Seed, TargetText, Threads, shapes_of
 from graphopt.cli.output import check_file
+from graphopt.cli.progress import progress
 from graphopt.cli.render import table
 
 if TYPE_CHECKING:
@@ -90,9 +91,9 @@ def run_program(
         return
     if not inputs and module.inputs:
         say(f"no --input given: the inputs are random, from seed {seed}")
-    show(table(("output", "dtype", "shape", ">min", ">mean", ">max"), _rows(results)))
+    (mention if output else show)(table(("output", "dtype", "shape", ">min", ">mean", ">max"), _rows(results)))
     if output:
-        show("", f"{output}: written")
+        mention("", f"{output}: written")
 
 
 def _open(

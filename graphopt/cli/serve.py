@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from graphopt.cli.console import say
+from graphopt.cli.console import say, show_json
+from graphopt.cli.options import Json
+from graphopt.cli.progress import progress
 from graphopt.errors import ServingError
 
 Models = Annotated[
@@ -64,6 +66,7 @@ def serve_programs(
     timeout: Timeout = None,
     grace: Grace = 30.0,
     trusted_key: TrustedKey = None,
+    json: Json = False,
 ) -> None:
     """Serve programs over HTTP, by the Open Inference Protocol (version 2, as KServe and Triton speak it).
 
@@ -93,8 +96,16 @@ def serve_programs(
         timeout=None if timeout is None else timeout / 1e3,
         grace=grace,
     )
-    repository = ModelRepository(load_programs(paths, trusted_key), limits)
-    serve(repository, host, port, lambda address: say(f"serving {', '.join(paths)} at {address}/v2"))
+    with progress("loading"):
+        repository = ModelRepository(load_programs(paths, trusted_key), limits)
+
+    def ready(address: str) -> None:
+        if json:
+            show_json({"address": address, "models": {name: str(path) for name, path in paths.items()}})
+        else:
+            say(f"serving {', '.join(paths)} at {address}/v2")
+
+    serve(repository, host, port, ready)
     say("stopped")
 
 

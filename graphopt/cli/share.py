@@ -8,9 +8,10 @@ import typer
 
 from graphopt.cli.calibration import CalibrationLimit, PreprocessText
 from graphopt.cli.compression import NO_FASTER, DataPath, Layers, RecipeText, StorageName, fidelity_text
-from graphopt.cli.console import progress_bar, show, show_json
+from graphopt.cli.console import mention, show, show_json
 from graphopt.cli.options import Json, ModelPath, PipelineText, PresetName, Threads, pipeline_text
 from graphopt.cli.output import check_file
+from graphopt.cli.progress import progress
 from graphopt.cli.saving import DEFAULT_THRESHOLD, ExternalData, ExternalThreshold, OutputFile
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def share_model(
 
     text = pipeline_text(pipeline, preset)
     check_file(output)
-    with progress_bar("sharing weights") as step:
+    with progress("sharing weights") as step:
         shared = share(
             model,
             data,
@@ -76,7 +77,7 @@ def share_model(
             threads=threads or 0,
             on_progress=step,
         )
-        step("saving", 0, None)
+        step("saving")
         save(shared.model, output, external_data=external_data, smallest_external=external_threshold)
     if json:
         show_json({"model": str(model), "output": str(output), **shared.report.to_dict()})
@@ -86,7 +87,7 @@ def share_model(
         from graphopt.compiler.sharing_report import HEADS
 
         show(table(HEADS, shared.report.rows()), "")
-    show(f"{output}: written, {closing_line(shared.report)}")
+    mention(f"{output}: written, {closing_line(shared.report)}")
 
 
 def closing_line(report: SharingReport) -> str:

@@ -8,9 +8,10 @@ import typer
 
 from graphopt.cli.calibration import CalibrationLimit, PreprocessText
 from graphopt.cli.compression import NO_FASTER, DataPath, Layers, RecipeText, StorageName, fidelity_text
-from graphopt.cli.console import progress_bar, show, show_json
+from graphopt.cli.console import mention, show, show_json
 from graphopt.cli.options import Json, ModelPath, PipelineText, PresetName, Seed, Threads, pipeline_text
 from graphopt.cli.output import check_file
+from graphopt.cli.progress import progress
 from graphopt.cli.saving import DEFAULT_THRESHOLD, ExternalData, ExternalThreshold, OutputFile
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def sparsify_model(
 
     text = pipeline_text(pipeline, preset)
     check_file(output)
-    with progress_bar("sparsifying") as step:
+    with progress("sparsifying") as step:
         sparse = sparsify(
             model,
             data,
@@ -101,7 +102,7 @@ def sparsify_model(
             threads=threads or 0,
             on_progress=step,
         )
-        step("saving", 0, None)
+        step("saving")
         save(sparse.model, output, external_data=external_data, smallest_external=external_threshold)
     if json:
         show_json({"model": str(model), "output": str(output), **sparse.report.to_dict()})
@@ -111,7 +112,7 @@ def sparsify_model(
         from graphopt.compiler.sparsity_report import HEADS
 
         show(table(HEADS, sparse.report.rows()), "")
-    show(f"{output}: written, {closing_line(sparse.report)}")
+    mention(f"{output}: written, {closing_line(sparse.report)}")
 
 
 def closing_line(report: SparsityReport) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graphopt.cli.boundary import INTERRUPTED
-from graphopt.cli.console import complain, progress, say, show, show_json
+from graphopt.cli.console import complain, mention, say, show_json
 from graphopt.cli.options import (
     Batch,
     InputShapes,
@@ -25,6 +25,7 @@ from graphopt.cli.options import (
     pipeline_text,
     shapes_of,
 )
+from graphopt.cli.progress import progress
 from graphopt.cli.render import fields, table
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def tune_model(
     if json:
         show_json({"model": str(model), "target": str(recipe.target), **_document(found)})
     else:
-        show(table(_HEADS, map(_row, found.kernels)), "", fields(_totals(found, str(tuned.path()))))
+        mention(table(_HEADS, map(_row, found.kernels)), "", fields(_totals(found, str(tuned.path()))))
     if interrupted:
         complain(
             f"interrupted after {found.trials} trials; what they found is kept, and the next `graphopt tune` goes on"
