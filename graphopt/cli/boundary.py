@@ -26,11 +26,11 @@ from typer.utils import get_params_from_function
 
 from graphopt.cli.console import be_quiet, complain, leave_quietly, printing, show
 from graphopt.cli.help import help_text, sections
+from graphopt.cli.start import INTERRUPTED
 from graphopt.errors import GraphoptError
 
 _WRONG_USAGE = 2
 _BUG = 70
-INTERRUPTED = 130
 
 
 class ErrorBoundary(TyperGroup):

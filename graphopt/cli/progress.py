@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from graphopt.cli.console import console_of, is_quiet
+from graphopt.cli.start import stop_if_interrupted
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn, Task, TaskID
@@ -27,7 +28,7 @@ def progress(title: str) -> Iterator[Announce]:
     errors: TextIO | None = sys.stderr  # None where the caller has closed it
     console = None if errors is None or is_quiet() or not errors.isatty() else console_of(errors)
     if console is None or not console.is_interactive:
-        yield lambda *_: None
+        yield _unseen
         return
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
@@ -41,6 +42,10 @@ def progress(title: str) -> Iterator[Announce]:
         yield _Announced(title, bars)
 
 
+def _unseen(_: str, __: int = 0, ___: int | None = None, /) -> None:
+    stop_if_interrupted()
+
+
 class _Announced:
     """One bar, which begins anew with each step that has another name: so does the estimate of the time left."""
 
@@ -51,6 +56,7 @@ class _Announced:
         self._task: TaskID = self._begin(title, 0, None)
 
     def __call__(self, step: str, done: int = 0, total: int | None = None, /) -> None:
+        stop_if_interrupted()
         text = f"{self._title}: {step}"
         if total is None or (step == self._step and not self._went_back(done)):
             self._bars.update(self._task, description=text, completed=done, total=total)

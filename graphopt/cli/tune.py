@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graphopt.cli.boundary import INTERRUPTED
 from graphopt.cli.console import complain, mention, say, show_json
 from graphopt.cli.options import (
     Batch,
@@ -27,6 +26,7 @@ from graphopt.cli.options import (
 )
 from graphopt.cli.progress import progress
 from graphopt.cli.render import fields, table
+from graphopt.cli.start import INTERRUPTED
 
 if TYPE_CHECKING:
     from graphopt.compiler.tune import Tracker, TunedKernel, Tuning
@@ -98,6 +98,8 @@ def tune_model(
     watch = Watch()
     start = partial(tune, model, recipe.target, shapes=fixed, pipeline=text, trials=trials, seconds=time, seed=seed)
     found, interrupted = _search(partial(start, tracker=fleet), trials)
+    if interrupted and not found.kernels:
+        raise KeyboardInterrupt
     others = watch.stop(sum(os.times()[2:4])) if fleet is None else None  # less what the linker used, our child
     if others is not None and not others.is_quiet:
         say(f"warning: {others} meanwhile: the times are not to be trusted")
