@@ -52,7 +52,7 @@ class ErrorBoundary(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the options before the command; `--help` and `--version` print while they are read."""
         with _boundary(ctx), printing():
-            if not args:
+            if not args and not ctx.resilient_parsing:
                 show(self.get_help(ctx))
                 raise typer.Exit(_WRONG_USAGE)
             return super().parse_args(ctx, args)

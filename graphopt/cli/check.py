@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +10,7 @@ import typer
 
 from graphopt.cli.console import mention, show_json
 from graphopt.cli.options import Data, InputShapes, Json, Tolerance, shapes_of
-from graphopt.cli.progress import progress
+from graphopt.cli.progress import Announce, progress
 
 if TYPE_CHECKING:
     from graphopt.backends.ort.session import Session
@@ -62,7 +62,7 @@ def check_models(
         # A program is native code for batch 1 where the model leaves the batch free, and onnxruntime otherwise.
         batch = 1 if is_program(reference) or is_program(candidate) else None
         trials = given or (random_feeds(specs, seed=seed, batch=batch) for seed in range(seeds))
-        worst = _worst(one, other, specs, trials)
+        worst = _worst(one, other, specs, _announced(trials, step, len(given or range(seeds))))
     equal = worst.error <= tolerance
     tried = str(data) if data else f"{seeds} random inputs"
     if json:
@@ -72,6 +72,12 @@ def check_models(
         mention(f"{'equal' if equal else 'different'}: {worst} ({tried}, tolerance {tolerance:g})")
     if not equal:
         raise typer.Exit(_DIFFERENT)
+
+
+def _announced(trials: Iterable[Feeds], step: Announce, total: int) -> Iterator[Feeds]:
+    for done, feeds in enumerate(trials):
+        step("running", done, total)
+        yield feeds
 
 
 def _open(path: Path, shapes: Mapping[str, ShapeSpec] | None) -> Session | CompiledModule:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -116,7 +117,7 @@ def compile_model(
 
         def on_stage(stage: str) -> None:
             stages.append(stage)
-            step(stage)
+            step(*_amounts(stage))
 
         module = compile(
             model,
@@ -143,6 +144,13 @@ def compile_model(
         show(*explanation(module.report.optimization))
         show("", *map(_placement_line, module.report.placements))
     mention("", f"{output}: written")
+
+
+def _amounts(stage: str) -> tuple[str, int, int | None]:
+    """Take apart the name of a stage and how much of it is done, where it says so."""
+    if found := re.fullmatch(r"(.*), (\d+) of (\d+)", stage):
+        return found[1], int(found[2]), int(found[3])
+    return stage, 0, None
 
 
 def _program(module: CompiledModule, *, cached: bool) -> Table:

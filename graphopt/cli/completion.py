@@ -64,7 +64,7 @@ def several_of(*words: str) -> Callable[[str], Completions]:
 
 def complete_preset(incomplete: str) -> Completions:
     """Complete the name of a preset."""
-    return [(name, text) for name, text in PRESETS.items() if name.startswith(incomplete)]
+    return [(name, "a preset") for name in PRESETS if name.startswith(incomplete)]
 
 
 def complete_pass(incomplete: str) -> Completions:
@@ -79,7 +79,7 @@ def complete_pass_or_preset(incomplete: str) -> Completions:
 
 def complete_pipeline(incomplete: str) -> Completions:
     """Complete the last pass or preset of a pipeline's text."""
-    return _last(incomplete, [*PRESETS.items(), *((name, "") for name in pass_names())])
+    return _last(incomplete, [*complete_preset(""), *complete_pass("")])
 
 
 def complete_target(incomplete: str) -> Completions:

@@ -50,7 +50,8 @@ def help_text(command: click.Command, ctx: click.Context) -> str:
     """Write the help of a command, or of all of them, as wide as the terminal."""
     width = max(_NARROWEST, min(_WIDEST, shutil.get_terminal_size().columns))
     formatter = click.HelpFormatter(width=width, max_width=width)
-    bold = _bold if wants_colour(sys.stdout) else str
+    ctx.color = wants_colour(sys.stdout)
+    bold = _bold if ctx.color else str
     summary, examples, rest = _documentation(command.help or "")
     formatter.write_text(summary)
     formatter.write_paragraph()

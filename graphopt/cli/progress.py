@@ -58,7 +58,7 @@ class _Announced:
     def __call__(self, step: str, done: int = 0, total: int | None = None, /) -> None:
         stop_if_interrupted()
         text = f"{self._title}: {step}"
-        if total is None or (step == self._step and not self._went_back(done)):
+        if total is None or (_name(step) == _name(self._step) and not self._went_back(done)):
             self._bars.update(self._task, description=text, completed=done, total=total)
         else:
             self._bars.remove_task(self._task)
@@ -70,6 +70,11 @@ class _Announced:
 
     def _went_back(self, done: int) -> bool:
         return bool(self._bars.tasks) and done < self._bars.tasks[-1].completed
+
+
+def _name(step: str) -> str:
+    """Leave out what goes on changing while a step lasts, behind a comma."""
+    return step.partition(",")[0]
 
 
 def _times() -> ProgressColumn:

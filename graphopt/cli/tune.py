@@ -124,7 +124,7 @@ def _search(start: Callable[..., Tuning], trials: int) -> tuple[Tuning, bool]:
         def on_progress(tuning: Tuning) -> None:
             nonlocal found
             found = tuning
-            step(_status(tuning, trials))
+            step(_status(tuning), tuning.trials, trials)
 
         try:
             return start(on_progress=on_progress), False
@@ -142,10 +142,10 @@ def _tracker(address: str | None, key: str | None) -> Tracker | None:
     return Tracker(address, key)
 
 
-def _status(found: Tuning, trials: int) -> str:
+def _status(found: Tuning) -> str:
     better = sum(kernel.choices is not None for kernel in found.kernels)
     gain = f", {better} of {len(found.kernels)} kernels faster, {_gain(found.before, found.after)} in all"
-    return f"{found.trials} of {trials} trials{gain if found.kernels else ''}"
+    return f"trying schedules{gain if found.kernels else ''}"
 
 
 def _gain(before: float, after: float) -> str:
