@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
+import re
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import click
 
@@ -15,6 +15,7 @@ _WIDEST, _NARROWEST = 100, 50
 _FIRST_COLUMN = 28
 _EXAMPLES = "Examples:"
 _INDENT = 2
+_OPTION = re.compile(r"(?<=\S) (?=--?[a-z])")
 
 _REST = "What to do"
 SECTIONS: dict[str, tuple[str, ...]] = {
@@ -57,7 +58,9 @@ def help_text(command: click.Command, ctx: click.Context) -> str:
     formatter.write_paragraph()
     formatter.write(f"{bold('Usage:')} {_usage(command, ctx)}\n")
     if examples:
-        formatter.write(f"\n{bold(_EXAMPLES)}\n" + "".join(f"{line}\n" for line in examples))
+        formatter.write(
+            f"\n{bold(_EXAMPLES)}\n" + "".join(f"{part}\n" for line in examples for part in _broken(line, width))
+        )
     for paragraph in rest:
         formatter.write_paragraph()
         formatter.write_text(paragraph)
@@ -90,9 +93,8 @@ def option_name(param: click.Parameter) -> str:
 
 
 def examples(command: click.Command) -> list[str]:
-    """Return the command lines that the help of a command shows, each on one line."""
-    text = "\n".join(line.strip() for line in _documentation(command.help or "")[1])
-    return text.replace("\\\n", "").splitlines()
+    """Return the command lines that the help of a command shows, unbroken."""
+    return _documentation(command.help or "")[1]
 
 
 def _heading(option: click.Option) -> str:
@@ -156,14 +158,17 @@ def _documentation(text: str) -> tuple[str, list[str], list[str]]:
     """Split a documentation into its first line, the lines of its examples, and its other paragraphs."""
     before, _, after = text.partition(_EXAMPLES)
     summary, *rest = (" ".join(paragraph.split()) for paragraph in before.strip().split("\n\n"))
-    lines = [f"{'':{_INDENT}}{line.strip()}" for line in after.strip().splitlines()]
-    return summary, _continued(lines), [paragraph for paragraph in rest if paragraph]
+    lines = [line.strip() for line in after.strip().splitlines()]
+    return summary, lines, [paragraph for paragraph in rest if paragraph]
 
 
-def _continued(lines: Sequence[str]) -> list[str]:
-    """Indent what goes on with the line before it."""
-    pairs = itertools.pairwise(["", *lines])
-    return [f"{'':{_INDENT}}{line}" if above.endswith("\\") else line for above, line in pairs]
+def _broken(line: str, width: int) -> Iterator[str]:
+    """Break a long command line as a shell takes it, before an option."""
+    line = f"{'':{_INDENT}}{line}"
+    while len(line) > width and (places := [place.start() for place in _OPTION.finditer(line, 0, width - 2)]):
+        yield f"{line[: places[-1]]} \\"
+        line = f"{'':{2 * _INDENT}}{line[places[-1] :].lstrip()}"
+    yield line
 
 
 def _bold(text: str) -> str:
