@@ -46,7 +46,7 @@ def layers(model: ir.Model) -> Iterator[Layer]:
     """Describe the nodes of all scopes, Constant aside; shapes must have been inferred."""
     for node in nodes(model):
         if not is_op(node, "Constant"):
-            yield _layer(node)
+            yield layer_of(node)
 
 
 def is_product(node: ir.Node) -> bool:
@@ -72,7 +72,8 @@ def macs_of(node: ir.Node) -> int:
         return 0
 
 
-def _layer(node: ir.Node) -> Layer:
+def layer_of(node: ir.Node) -> Layer:
+    """Describe a node; shapes must have been inferred."""
     macs: int | None
     flops: int | None
     try:
