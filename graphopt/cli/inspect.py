@@ -76,9 +76,9 @@ def inspect_model(
     """Say what is in a model: inputs, outputs, nodes, parameters, operations, memory.
 
     Operations are counted where shapes are static: fix free dimensions with --input-shape. A program says what it
-    asks of a machine and where its model came from; nothing of it is executed. --profile runs the model on random inputs;
-    `graphopt profile` has the same by kernels, beside what the machine can do. --stage compiles a model anew and shows
-    what each kernel became, with what its schedule decided; a batch that is free is 1 then.
+    asks of a machine and where its model came from; nothing of it is executed. --profile runs the model on random
+    inputs; `graphopt profile` has the same by kernels, beside what the machine can do. --stage compiles a model anew
+    and shows what each kernel became, with what its schedule decided; a batch that is free is 1 then.
 
     Examples:
       graphopt inspect model.onnx
@@ -108,7 +108,7 @@ def inspect_model(
         _show_program(model, json=json, as_model=bool(text or layers or profile or input_shape or stage))
         return
     if stage is not None:
-        if text or layers or time:
+        if text or layers or profile:
             raise typer.BadParameter("--stage goes with neither --text, --layers nor --profile")
         _show_stage(model, input_shape, stage, kernel, (target, pipeline_text(pipeline, preset)), json=json)
         return
