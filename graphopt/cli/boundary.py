@@ -26,7 +26,7 @@ from typer.utils import get_params_from_function
 
 from graphopt.cli.console import be_quiet, complain, leave_quietly, printing, show
 from graphopt.cli.help import help_text, sections
-from graphopt.cli.start import INTERRUPTED
+from graphopt.cli.start import INTERRUPTED, was_interrupted
 from graphopt.errors import GraphoptError
 
 _WRONG_USAGE = 2
@@ -137,8 +137,9 @@ def _boundary(ctx: typer.Context) -> Iterator[None]:
     except (Exception, KeyboardInterrupt) as error:
         if ctx.params.get("traceback"):
             traceback.print_exception(error)
-        complain(_sentence(error))
-        raise typer.Exit(_exit_code(error)) from error
+        ending = KeyboardInterrupt() if was_interrupted() else error
+        complain(_sentence(ending))
+        raise typer.Exit(_exit_code(ending)) from error
 
 
 def _sentence(error: BaseException) -> str:

@@ -62,7 +62,7 @@ def doctor_model(
     from graphopt.quantization.doctor import diagnose
 
     if fix != (output is not None):
-        raise typer.BadParameter("--fix and -o FILE go together: where is the mended model to be written?")
+        raise typer.BadParameter("--fix and -o FILE go together: one mends, the other says where to")
     if output is None:
         _report(diagnose(model, target), model, json=json, all_nodes=all_nodes)
         return

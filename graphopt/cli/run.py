@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,7 @@ from graphopt.cli.options import InputShapes, Json, Seed, TargetText, Threads, s
 from graphopt.cli.output import check_file
 from graphopt.cli.progress import progress
 from graphopt.cli.render import table
+from graphopt.errors import RunError
 
 if TYPE_CHECKING:
     from graphopt.compiler.optimize import Shapes
@@ -78,7 +80,10 @@ def run_program(
     given = read_feeds(inputs) if inputs else None
     module = _open(program, target, shapes, threads, trusted_key)
     feeds = given if given is not None else random_feeds_of(module, seed=seed)
-    results = module.run(feeds)
+    try:
+        results = module.run(feeds)
+    except RunError as error:
+        raise RunError(f"{error}; `graphopt inspect {shlex.quote(str(program))}` shows what it takes") from error
     if output:
         from graphopt.cli.elements import encode
         from graphopt.npz import write_arrays

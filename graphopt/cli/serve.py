@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 from graphopt.cli.console import say, show_json
 from graphopt.cli.options import Json
 from graphopt.cli.progress import progress
-from graphopt.errors import ServingError
+from graphopt.errors import ModelError, ServingError
 
 Models = Annotated[
     list[str],
@@ -87,6 +88,11 @@ def serve_programs(
     except ModuleNotFoundError as error:
         raise ServingError(f"serving needs the package {error.name}; run: pip install 'graphopt[serve]'") from error
 
+    for path in filter(_is_model, paths.values()):
+        raise ModelError(
+            f"{str(path)!r} is a model, no program; compile it first: graphopt compile {shlex.quote(str(path))} -o "
+            f"{shlex.quote(path.stem)}.gopt"
+        )
     limits = Limits(
         batch=max_batch,
         delay=max_delay / 1e3,
@@ -107,6 +113,10 @@ def serve_programs(
 
     serve(repository, host, port, ready)
     say("stopped")
+
+
+def _is_model(path: Path) -> bool:
+    return path.suffix == ".onnx" and path.is_file()
 
 
 def _paths(models: list[str]) -> dict[str, Path]:

@@ -34,8 +34,13 @@ def main() -> None:
         raise
 
 
+def was_interrupted() -> bool:
+    """Tell whether Ctrl-C was pressed: TVM, and modules in C, make an ordinary error of a KeyboardInterrupt."""
+    return bool(_interrupts)
+
+
 def stop_if_interrupted() -> None:
-    """Raise KeyboardInterrupt again if it was raised before: TVM makes an ordinary error of one in a callback."""
+    """Raise KeyboardInterrupt again if it was raised before, and somebody took it for an ordinary error."""
     if _interrupts:
         raise KeyboardInterrupt
 

@@ -141,7 +141,10 @@ class _Run:
         if not self.before and not self.after and not any(self.remarks()):
             known = sorted(set().union(*(_names(node) for side in (original, self.optimized) for node in nodes(side))))
             hint = did_you_mean(name, known)
-            raise ModelError(f"no node of the model is named {name!r} or has such an output{hint}")
+            raise ModelError(
+                f"no node of the model is named {name!r} or has such an output{hint};"
+                " `graphopt inspect --layers` lists them"
+            )
 
     def label(self) -> str:
         return next(map(label, (*self.before, *self.after)), self._name)
