@@ -1,6 +1,6 @@
 """`python -m graphopt` is the command `graphopt`."""
 
-from graphopt.cli.main import main
+from graphopt.cli.start import main
 
 if __name__ == "__main__":
     main()

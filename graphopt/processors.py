@@ -5,12 +5,13 @@ archspec knows those of x86. It knows few of the others, so the tables say of th
 
 from __future__ import annotations
 
-import difflib
+import functools
 from collections.abc import Collection, Mapping
 
 import archspec.cpu
 
 from graphopt.errors import TargetError
+from graphopt.nearest import did_you_mean
 
 _X86 = "x86_64"
 
@@ -103,10 +104,10 @@ def llvm_name(processor: archspec.cpu.Microarchitecture) -> str:
     return marks[-1] if marks else str(processor.name)
 
 
-def did_you_mean(name: str, known: Collection[str]) -> str:
-    """Return a remark on the known name that is next to a name; nothing where none is near."""
-    close = difflib.get_close_matches(name, known, n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+@functools.cache
+def by_llvm_name() -> dict[str, archspec.cpu.Microarchitecture]:
+    """Return all kinds of processors by the names that LLVM has for them."""
+    return {llvm_name(processor): processor for processor in archspec.cpu.TARGETS.values()}
 
 
 def _x86() -> dict[str, archspec.cpu.Microarchitecture]:

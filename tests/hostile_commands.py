@@ -51,8 +51,8 @@ OPTIMIZE = "optimize model.onnx -o out"
 RUN = "run model.onnx --target onnxruntime"
 
 COMMANDS = [
-    Command("no-command-of-ours", 2, "No such command", "shrink model.onnx"),
-    Command("no-output", 2, "Missing option", "optimize model.onnx"),
+    Command("no-command-of-ours", 2, "no such command", "shrink model.onnx"),
+    Command("no-output", 2, "missing option", "optimize model.onnx"),
     Command("shape-without-a-name", 2, "names no input", f"{OPTIMIZE} --input-shape 1,3"),
     Command("shape-with-an-empty-name", 2, "names no input", f"{OPTIMIZE} --input-shape :1,3"),
     Command("shape-with-a-hole", 2, "is no dimension", f"{OPTIMIZE} --input-shape x:1,,3"),

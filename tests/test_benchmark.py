@@ -73,7 +73,7 @@ def test_graphopt_itself_may_not_fail(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_leaves_no_worker(tmp_path: Path) -> None:
-    def interrupt(step: str) -> None:
+    def interrupt(step: str, done: int, total: int | None) -> None:
         if step.startswith("running"):
             assert len(multiprocessing.active_children()) == 2
             raise KeyboardInterrupt

@@ -214,3 +214,23 @@ def test_a_truncated_model_leaves_no_output(model: Path) -> None:
     complaint("optimize", model, "-o", "small.onnx", "--pipeline", "", code=3)
     complaint("compile", model, "-o", "program", code=3)
     assert sorted(path.name for path in model.parent.iterdir() if path.name != "cache") == ["model.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "mend"),
+    [
+        ("optimize program -o out.onnx", 3, "`graphopt run` takes; give the ONNX file"),
+        ("profile program.gopt", 3, "`graphopt run` takes; give the ONNX file"),
+        ("serve model.onnx", 3, "graphopt compile model.onnx -o model.gopt"),
+        ("run program --input wrong.npz", 7, "`graphopt inspect program` shows what it takes"),
+        ("why model.onnx nothing", 3, "`graphopt inspect --layers` lists them"),
+        ("extract model.onnx -o out.onnx --outputs nothing", 3, "`graphopt inspect --text` shows its values"),
+        ("optimize model.onnx -o out.onnx --pipeline fold", 4, "`graphopt passes` lists them"),
+        ("quantize model.onnx -o out.onnx", 6, "give data to calibrate with, or take weights-int8"),
+    ],
+)
+def test_an_error_names_what_to_do_next(line: str, code: int, mend: str, model: Path) -> None:
+    np.savez("wrong.npz", x=np.zeros((1, 5, 8, 8), np.float32))
+    if "program" in line:
+        graphopt("compile", model, "-o", "program.gopt" if "gopt" in line else "program", "--target", "onnxruntime")
+    assert mend in complaint(*line.split(), code=code)

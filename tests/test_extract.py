@@ -124,7 +124,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(model(), "m.onnx")
     run = CliRunner().invoke
     done = run(build_app(), ["extract", "m.onnx", "-o", "p.onnx", "--inputs", "x", "--outputs", "a, s"])
-    assert (done.exit_code, done.stdout) == (0, "p.onnx: 3 nodes written\n"), done.stderr
+    assert (done.exit_code, done.stdout) == (0, "p.onnx: written, 3 nodes\n"), done.stderr
     assert [value.name for value in load("p.onnx").graph.outputs] == ["a", "s"]
     failed = run(build_app(), ["extract", "m.onnx", "-o", "q.onnx", "--outputs", "yy"])
     assert (failed.exit_code, failed.stdout, failed.stderr.count("\n")) == (3, "", 1)

@@ -152,3 +152,17 @@ def test_shares_are_of_the_roofs() -> None:
 )
 def test_names_are_made_readable(kernel: str, name: str) -> None:
     assert readable(kernel) == name
+
+
+def test_inspect_times_layers() -> None:
+    """Each kernel's time stands at one of its nodes, and all times make up the whole."""
+    done = CliRunner().invoke(build_app(["inspect"]), ["inspect", "model.onnx", "--profile", "--json"])
+    assert done.exit_code == 0, done.stderr
+    found = json.loads(done.stdout)
+    timed = [layer for layer in found["layers"] if layer["ms"] is not None]
+    assert sum(layer["ms"] for layer in timed) == pytest.approx(found["kernels_ms"])
+    assert sum(layer["share"] for layer in timed) == pytest.approx(1)
+    assert {layer["op"] for layer in timed} >= {"Conv"}
+    text = CliRunner().invoke(build_app(["inspect"]), ["inspect", "model.onnx", "--profile"]).stdout
+    assert "GFLOP/s" in text
+    assert "one by one" in text

@@ -95,7 +95,7 @@ def test_the_text_names_kernel_nodes_and_schedule() -> None:
         (["--stage", "asm", "--target", "c"], 5, "becomes C, not asm"),
         (["--stage", "tir", "--target", "onnxruntime"], 5, "no kernels to look into"),
         (["--stage", "tir", "--text"], 2, "--stage goes with neither"),
-        (["--kernel", "first"], 2, "are for --stage"),
+        (["--kernel", "first"], 2, "is for --stage"),
     ],
 )
 def test_what_cannot_be_shown_has_a_reason(arguments: list[str], code: int, sentence: str) -> None:

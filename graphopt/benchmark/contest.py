@@ -16,6 +16,7 @@ from graphopt.benchmark.quiet import OtherLoad, Watch
 from graphopt.benchmark.runtimes import OPPONENTS, PROGRAM, SELF
 from graphopt.benchmark.turn import Turn, answer, peak, take_turn
 from graphopt.benchmark.worker import Run, Worker
+from graphopt.compiler.steps import Progress
 from graphopt.errors import GraphoptError, MeasurementError
 from graphopt.numerics import DEFAULT_TOLERANCE, Difference, differences
 from graphopt.runtime.benchmark import BURST, QUARTILES_FROM, Timing, spread
@@ -100,9 +101,7 @@ class Outcome:
         return all(score.is_equal for score in self.scores.values())
 
 
-def compete(
-    case: Case, opponents: Sequence[str], *, repeats: int, on_step: Callable[[str], None] = lambda _: None
-) -> Outcome:
+def compete(case: Case, opponents: Sequence[str], *, repeats: int, on_step: Progress = lambda *_: None) -> Outcome:
     """Time graphopt and its opponents on a case, in turns, each in a process of its own.
 
     An opponent that fails is out, and the others go on.
@@ -116,13 +115,13 @@ def compete(
     with TemporaryDirectory(prefix="graphopt-") as folder, ExitStack() as stack:
         workers = {}
         for name, path in _files(case, scores, Path(folder), on_step):
-            on_step(f"loading into {name}")
+            on_step(f"loading into {name}", 0, None)
             with _out_on_failure(name, scores):
                 workers[name] = stack.enter_context(_start(name, path, case, scores[name]))
-        on_step("comparing the answers")
+        on_step("comparing the answers", 0, None)
         _compare(workers, scores)
         for begun in range(0, repeats, BURST):
-            on_step(f"running, {begun} of {repeats} times")
+            on_step("running", begun, repeats)
             turn = partial(take_turn, count=min(BURST, repeats - begun))
             for name, worker in workers.items():
                 if not scores[name].failure:
@@ -135,11 +134,9 @@ def compete(
     return Outcome(case, scores, _total(loads))
 
 
-def _files(
-    case: Case, scores: Mapping[str, Score], folder: Path, on_step: Callable[[str], None]
-) -> Iterator[tuple[str, Path]]:
+def _files(case: Case, scores: Mapping[str, Score], folder: Path, on_step: Progress) -> Iterator[tuple[str, Path]]:
     """Write what each worker loads."""
-    module = case.compile(on_step)
+    module = case.compile(lambda stage: on_step(stage, 0, None))
     scores[SELF].note = _foreign_nodes(module)
     module.save(folder / "program")
     yield SELF, folder / "program"

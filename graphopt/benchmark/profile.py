@@ -6,7 +6,7 @@ The program is compiled anew for this, with every kernel once a call, so that ea
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,6 +24,7 @@ from graphopt.benchmark.quiet import OtherLoad, Watch
 from graphopt.compiler import tuned
 from graphopt.compiler.fixed import fixed_model
 from graphopt.compiler.kernels import kernels_of
+from graphopt.compiler.steps import Progress
 from graphopt.errors import TargetError
 from graphopt.inspect.operations import UnknownShapeError, operations_of
 from graphopt.runtime.benchmark import Timing, measure
@@ -66,7 +67,7 @@ class Profile:
         return sum(kernel.cost.seconds for kernel in self.kernels)
 
 
-def profile(case: Case, *, repeats: int, on_step: Callable[[str], None] = lambda _: None) -> Profile:
+def profile(case: Case, *, repeats: int, on_step: Progress = lambda *_: None) -> Profile:
     """Measure the kernels of a model and the roofs of the machine, with as many threads as the target has cores.
 
     Raises:
@@ -79,20 +80,34 @@ def profile(case: Case, *, repeats: int, on_step: Callable[[str], None] = lambda
         raise TargetError("a profile looks into native code, and the target onnxruntime has none; take cpu")
     if target.freestanding or target.gpu:
         raise TargetError(f"a profile is of this machine, and target {target} is another; take cpu")
-    on_step("compiling")
+    on_step("compiling", 0, None)
     parts = parts_of(fixed_model(case.model, target, case.recipe.pipeline), target)
     watch = Watch()
-    on_step("measuring what the machine can do")
+    on_step("measuring what the machine can do", 0, None)
     roofline = measure_roofline(target)
-    on_step("running")
+    on_step("running whole", 0, None)
     whole = measure(partial(_run, parts, case.feeds), repeats=repeats, warm_up=_WARM_UP)
-    return Profile(timed(parts, case.feeds, repeats), whole, roofline, watch.stop())
+    counted = partial(on_step, "running kernel by kernel")
+    return Profile(timed(parts, case.feeds, repeats, counted), whole, roofline, watch.stop())
 
 
-def timed(parts: Sequence[Part], feeds: Feeds, repeats: int) -> tuple[Kernel, ...]:
-    """Run the parts of a program with a clock at each kernel; return the kernels with the medians."""
-    runs = [list(_steps(parts, feeds)) for _ in range(_WARM_UP + repeats)][_WARM_UP:]
-    return tuple(_kernels(runs))
+def timed(
+    parts: Sequence[Part], feeds: Feeds, repeats: int, on_run: Callable[[int, int], None] = lambda *_: None
+) -> tuple[Kernel, ...]:
+    """Run the parts of a program with a clock at each kernel; return the kernels with the medians.
+
+    Args:
+        parts: of one program, in the order of their runs.
+        feeds: of the program.
+        repeats: runs that count.
+        on_run: told before each how many are done, and of how many.
+
+    """
+    runs = []
+    for done in range(_WARM_UP + repeats):
+        on_run(done, _WARM_UP + repeats)
+        runs.append(list(_steps(parts, feeds)))
+    return tuple(_kernels(runs[_WARM_UP:]))
 
 
 def parts_of(model: ir.Model, target: Target) -> list[Part]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from graphopt.cli.console import progress, say, show, show_json
+from graphopt.cli.completion import several_of
+from graphopt.cli.console import say, show, show_json
 from graphopt.cli.options import (
     InputShapes,
     Json,
@@ -25,6 +26,7 @@ from graphopt.cli.options import (
     target_of,
 )
 from graphopt.cli.output import check_picture
+from graphopt.cli.progress import Announce, progress
 from graphopt.cli.scores import document, tables
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ Against = Annotated[
         "--against",
         metavar="NAME,…",
         help="The opponents: onnxruntime, openvino, or none. They run the model as it is, all their optimizations on.",
+        autocompletion=several_of("onnxruntime", "openvino", "none"),
     ),
 ]
 Batches = Annotated[
@@ -141,7 +144,7 @@ def _cases(models: Sequence[Path], batches: Sequence[int | None], recipe: Recipe
 
 
 def _measure(
-    cases: Sequence[Case], opponents: Sequence[str], repeats: int, quiet: _Quiet, step: Callable[[str], None]
+    cases: Sequence[Case], opponents: Sequence[str], repeats: int, quiet: _Quiet, step: Announce
 ) -> list[Outcome]:
     from graphopt.benchmark.contest import compete
     from graphopt.benchmark.quiet import watch_idle
@@ -157,8 +160,8 @@ def _measure(
     return outcomes
 
 
-def _announce(step: Callable[[str], None], title: str, what: str) -> None:
-    step(f"{title}: {what}")
+def _announce(step: Announce, title: str, what: str, done: int, total: int | None) -> None:
+    step(f"{title}: {what}", done, total)
 
 
 def _opponents(text: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from graphopt.cli.console import progress, show, show_json
+from graphopt.cli.console import mention, show, show_json
 from graphopt.cli.options import (
     Data,
     InputShapes,
@@ -17,6 +17,7 @@ from graphopt.cli.options import (
     pipeline_text,
     shapes_of,
 )
+from graphopt.cli.progress import progress
 
 _DIFFERENT = 1
 
@@ -57,6 +58,6 @@ def bisect_model(
         show(*(f"different: {culprit}" for culprit in found.culprits))
         show("", "the same answers without it:", f"  --pipeline '{found.pipeline}'")
     else:
-        show(f"equal: no step of {text} changes the answers")
+        mention(f"equal: no step of {text} changes the answers")
     if found.culprits:
         raise typer.Exit(_DIFFERENT)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from graphopt.cli.console import show, show_json
+from graphopt.cli.console import mention, show, show_json
 from graphopt.cli.options import Json
 from graphopt.cli.render import fields
 from graphopt.cli.summary import quantity
@@ -43,4 +43,4 @@ def manage_cache(*, clear: Clear = False, clear_tuned: ClearTuned = False, json:
         rows["removed"] = f"{programs} programs"
     if clear_tuned:
         rows["forgotten"] = f"{kernels} tuned kernels"
-    show(fields(rows))
+    (mention if clear or clear_tuned else show)(fields(rows))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graphopt.cli.console import progress, show, show_json
+from graphopt.cli.console import mention, show_json
 from graphopt.cli.options import Data, InputShapes, Json, Tolerance, shapes_of
+from graphopt.cli.progress import Announce, progress
 
 if TYPE_CHECKING:
     from graphopt.backends.ort.session import Session
@@ -61,16 +62,22 @@ def check_models(
         # A program is native code for batch 1 where the model leaves the batch free, and onnxruntime otherwise.
         batch = 1 if is_program(reference) or is_program(candidate) else None
         trials = given or (random_feeds(specs, seed=seed, batch=batch) for seed in range(seeds))
-        worst = _worst(one, other, specs, trials)
+        worst = _worst(one, other, specs, _announced(trials, step, len(given or range(seeds))))
     equal = worst.error <= tolerance
     tried = str(data) if data else f"{seeds} random inputs"
     if json:
         found = {"output": worst.output, "error": worst.error, "reason": worst.reason}
         show_json({"equal": equal, "worst": found, "tolerance": tolerance, "inputs": tried})
     else:
-        show(f"{'equal' if equal else 'different'}: {worst} ({tried}, tolerance {tolerance:g})")
+        mention(f"{'equal' if equal else 'different'}: {worst} ({tried}, tolerance {tolerance:g})")
     if not equal:
         raise typer.Exit(_DIFFERENT)
+
+
+def _announced(trials: Iterable[Feeds], step: Announce, total: int) -> Iterator[Feeds]:
+    for done, feeds in enumerate(trials):
+        step("running", done, total)
+        yield feeds
 
 
 def _open(path: Path, shapes: Mapping[str, ShapeSpec] | None) -> Session | CompiledModule:

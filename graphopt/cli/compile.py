@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ import typer
 from rich.table import Table
 
 from graphopt.cli.calibration import PreprocessText
-from graphopt.cli.console import progress, say, show, show_json
+from graphopt.cli.console import mention, say, show, show_json
 from graphopt.cli.options import (
     Explain,
     Json,
@@ -28,6 +29,7 @@ from graphopt.cli.options import (
 )
 from graphopt.cli.output import check_page, check_program
 from graphopt.cli.program import program_rows
+from graphopt.cli.progress import progress
 from graphopt.cli.render import fields
 from graphopt.cli.report import explanation
 from graphopt.cli.summary import summary
@@ -126,7 +128,7 @@ def compile_model(
 
         def on_stage(stage: str) -> None:
             stages.append(stage)
-            step(stage)
+            step(*_amounts(stage))
 
         module = compile(
             model,
@@ -155,11 +157,18 @@ def compile_model(
         described = {"model": str(model), "output": str(output), "target": module.target, "cached": cached}
         show_json(described | {"batched": module.batched, "arenas": module.arenas} | done)
         return
-    show(summary(module.report.optimization), _program(module, cached=cached))
+    mention(summary(module.report.optimization), _program(module, cached=cached))
     if explain:
         show(*explanation(module.report.optimization))
         show("", *map(_placement_line, module.report.placements))
-    show("", f"{output}: written", *([f"{report}: written, for a browser"] if report else []))
+    mention("", f"{output}: written", *([f"{report}: written, for a browser"] if report else []))
+
+
+def _amounts(stage: str) -> tuple[str, int, int | None]:
+    """Take apart the name of a stage and how much of it is done, where it says so."""
+    if found := re.fullmatch(r"(.*), (\d+) of (\d+)", stage):
+        return found[1], int(found[2]), int(found[3])
+    return stage, 0, None
 
 
 def _program(module: CompiledModule, *, cached: bool) -> Table:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from graphopt.cli.completion import one_of
+from graphopt.cli.console import mention, show, show_json
+
 if TYPE_CHECKING:
+    from rich.table import Table
+
+    from graphopt.compiler.compression_report import CompressionReport
     from graphopt.inspect.fidelity import Fidelity
 
 _BUDGET = "-40% for so much less, 60% for what stays, or an amount"
@@ -39,6 +46,7 @@ RecoveryName = Annotated[
         help="How what is left is fitted to the model's answers: none, least-squares, distill; least-squares by "
         "default where there are data.",
         show_default=False,
+        autocompletion=one_of("none", "least-squares", "distill"),
     ),
 ]
 DataPath = Annotated[
@@ -67,10 +75,38 @@ StorageName = Annotated[
 ]
 Layers = Annotated[bool, typer.Option("--layers", help="Say what became of each layer.")]
 
-NO_FASTER = "dense kernels compute as before: the file is smaller, a run takes as long"
+_NO_FASTER = "dense kernels compute as before: the file is smaller, a run takes as long"
 
 
-def fidelity_text(fidelity: Fidelity | None, recovered: Fidelity | None, held_out: int) -> str:
+def tell_of_weights(
+    model: Path,
+    output: Path,
+    report: CompressionReport,
+    *,
+    first: Sequence[str],
+    fidelity: Fidelity | None,
+    layers: Table | None,
+    json: bool,
+) -> None:
+    """Tell what came of a model with other weights: what is its own `first`, before that the layers if any."""
+    from graphopt.cli.summary import quantity
+
+    if json:
+        show_json({"model": str(model), "output": str(output), **report.to_dict()})
+        return
+    if layers is not None:
+        show(layers, "")
+    parts = [
+        *first,
+        f"{quantity(report.bytes_before, 'B')} → {quantity(report.bytes_after, 'B')}",
+        _fidelity_text(fidelity, report.recovered, report.held_out),
+        _NO_FASTER,
+        f"{sum(report.seconds.values()):.1f} s",
+    ]
+    mention(f"{output}: written, {', '.join(parts)}")
+
+
+def _fidelity_text(fidelity: Fidelity | None, recovered: Fidelity | None, held_out: int) -> str:
     """Say how the answers compare, before recovery and after it."""
     if fidelity is None:
         return "answers not compared, for want of data"

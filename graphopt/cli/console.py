@@ -1,4 +1,8 @@
-"""The two ends of the terminal: results on stdout, everything else on stderr."""
+"""The two ends of the terminal: results on stdout, everything else on stderr.
+
+`show` is for what was asked for; `mention` and `say` for what helps beside it, and `--quiet` leaves out.
+Colours are for terminals, and not where NO_COLOR is set or the terminal is dumb; FORCE_COLOR asks for them anywhere.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,11 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn, TextIO
+
+import click
 
 from graphopt.errors import OutputError
 
@@ -17,6 +23,18 @@ if TYPE_CHECKING:
 
 _UNLIMITED_WIDTH = 10_000
 _KILLED_BY_SIGPIPE = 141
+_QUIET = "graphopt.quiet"
+
+
+def be_quiet(context: click.Context) -> None:
+    """Leave out, from now on, what was not asked for."""
+    context.meta[_QUIET] = True
+
+
+def is_quiet() -> bool:
+    """Tell whether the command line says `--quiet`, before the command or after it."""
+    context = click.get_current_context(silent=True)
+    return context is not None and _QUIET in context.meta
 
 
 def show(*parts: RenderableType) -> None:
@@ -30,6 +48,12 @@ def show(*parts: RenderableType) -> None:
     if output is not None:
         with printing():
             _print(parts, output)
+
+
+def mention(*parts: RenderableType) -> None:
+    """Print to stdout what was not asked for but helps, unless `--quiet` leaves it out; raises OutputError."""
+    if not is_quiet():
+        show(*parts)
 
 
 @contextmanager
@@ -56,10 +80,9 @@ def _print(parts: Sequence[RenderableType], output: TextIO) -> None:
         output.writelines(f"{part}\n" for part in parts)
         output.flush()
         return
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(width=None if is_terminal else _UNLIMITED_WIDTH, highlight=False, markup=False)
+    console = console_of(output, width=None if is_terminal else _UNLIMITED_WIDTH)
     for part in parts:
         console.print(part, soft_wrap=isinstance(part, str | Text))
 
@@ -83,60 +106,41 @@ def show_json(data: object) -> None:
 
 
 def say(text: str) -> None:
-    """Print a line for the person, which is no result, to stderr."""
-    _stderr().print(text, soft_wrap=True)
+    """Print a line for the person, which is no result, to stderr, unless `--quiet` leaves it out."""
+    if not is_quiet() and sys.stderr is not None:
+        console_of(sys.stderr).print(text, soft_wrap=True)
 
 
 def complain(sentence: str) -> None:
     """Print an error to stderr, on one line whatever it carries."""
     from rich.text import Text
 
-    _stderr().print(Text.assemble(("error: ", "bold red"), " ".join(sentence.split())), soft_wrap=True)
+    errors: TextIO | None = sys.stderr
+    if errors is not None:
+        line = Text.assemble(("error: ", "bold red"), " ".join(sentence.split()))
+        console_of(errors).print(line, soft_wrap=True)
 
 
-@contextmanager
-def progress(title: str) -> Iterator[Callable[[str], None]]:
-    """Show a spinner, the time and the step in hand while the body runs, if stderr is a terminal.
-
-    The body gets the function that names its next step.
-    """
-    errors: TextIO | None = sys.stderr  # None where the caller has closed it
-    if errors is None or not errors.isatty():
-        yield lambda _: None
-        return
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    console = _stderr()
-    columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_interactive) as bars:
-        task = bars.add_task(title, total=None)
-        yield lambda step: bars.update(task, description=f"{title}: {step}")
-
-
-@contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[str, int, int | None], None]]:
-    """Show a bar while the body runs, if stderr is a terminal.
-
-    The body gets the function that says which step is in hand, how much of it is done, and of how much if that is
-    known.
-    """
-    errors: TextIO | None = sys.stderr  # None where the caller has closed it
-    if errors is None or not errors.isatty():
-        yield lambda *_: None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = _stderr()
-    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_interactive) as bars:
-        task = bars.add_task(title, total=None)
-        yield lambda step, done, total: bars.update(task, description=f"{title}: {step}", completed=done, total=total)
-
-
-def _stderr() -> Console:
+def console_of(stream: TextIO, *, width: int | None = None) -> Console:
+    """Return what prints to a stream, in colours where they are wanted."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, markup=False)
+    coloured = wants_colour(stream)
+    return Console(
+        file=stream,
+        width=width,
+        highlight=False,
+        markup=False,
+        force_terminal=True if coloured else None,
+        color_system="auto" if coloured else None,
+    )
+
+
+def wants_colour(stream: TextIO) -> bool:
+    """Tell whether what is written to a stream is to have colours (https://no-color.org, https://force-color.org)."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
 
 
 def _standard(data: object) -> object:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graphopt.cli.console import progress, show, show_json
+from graphopt.cli.console import mention, show, show_json
 from graphopt.cli.options import Json
 from graphopt.cli.output import check_page
+from graphopt.cli.progress import progress
 
 if TYPE_CHECKING:
     from graphopt.inspect.diff.record import Diff
@@ -54,16 +56,16 @@ def diff_models(
     if json:
         show_json({"before": str(before), "after": str(after), **found.to_dict()})
     else:
-        _tell(found)
+        _tell(found, mention if exit_code else show)
     if exit_code and found:
         raise typer.Exit(_DIFFERENT)
 
 
-def _tell(found: Diff) -> None:
+def _tell(found: Diff, tell: Callable[..., None]) -> None:
     from rich.text import Text
 
     from graphopt.cli.difference import SIGNS, differences, summary
 
     lines = [Text(f"{sign} {text}", style=SIGNS[sign]) for sign, text in differences(found)]
     lines += [Text(f"note: {note}", style="dim") for note in found.notes]
-    show(*lines, *([""] if lines else []), summary(found))
+    tell(*lines, *([""] if lines else []), summary(found))

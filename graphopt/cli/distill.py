@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graphopt.cli.calibration import CalibrationLimit, PreprocessText
-from graphopt.cli.console import progress_bar, say, show, show_json
+from graphopt.cli.console import mention, say, show_json
 from graphopt.cli.options import Json, PipelineText, PresetName, Threads, pipeline_text
 from graphopt.cli.output import check_file, check_picture
+from graphopt.cli.progress import progress
 from graphopt.cli.saving import DEFAULT_THRESHOLD, ExternalData, ExternalThreshold, OutputFile
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def distill_model(
     text = pipeline_text(pipeline, preset)
     _check_places(output, checkpoint, resume, plot)
     try:
-        with progress_bar("distilling") as step:
+        with progress("distilling") as step:
             model, report = distill(
                 teacher,
                 student,
@@ -131,7 +132,7 @@ def distill_model(
                 workers=workers,
                 on_progress=step,
             )
-            step("saving", 0, None)
+            step("saving")
             save(model, output, external_data=external_data, smallest_external=external_threshold)
     except KeyboardInterrupt:
         if checkpoint is not None and checkpoint.exists():
@@ -144,7 +145,7 @@ def distill_model(
     if json:
         show_json({"teacher": str(teacher), "student": str(student), "output": str(output), **report.to_dict()})
         return
-    show(f"{output}: written, {closing_line(report)}")
+    mention(f"{output}: written, {closing_line(report)}")
 
 
 def _check_places(output: Path, checkpoint: Path | None, resume: bool, plot: Path | None) -> None:

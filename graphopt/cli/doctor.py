@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graphopt.cli.console import progress, show, show_json
+from graphopt.cli.completion import one_of
+from graphopt.cli.console import mention, show, show_json
 from graphopt.cli.options import Json, ModelPath
 from graphopt.cli.output import check_file
+from graphopt.cli.progress import progress
 from graphopt.cli.render import table
 from graphopt.cli.saving import DEFAULT_THRESHOLD, ExternalData, ExternalThreshold
 
@@ -19,7 +21,12 @@ if TYPE_CHECKING:
 
 Patient = Annotated[
     str,
-    typer.Option("--target", metavar="TARGET", help="Who takes the file: x64 (onnxruntime on CPU) or tensorrt."),
+    typer.Option(
+        "--target",
+        metavar="TARGET",
+        help="Who takes the file: x64 (onnxruntime on CPU) or tensorrt.",
+        autocompletion=one_of("x64", "tensorrt"),
+    ),
 ]
 Fix = Annotated[bool, typer.Option("--fix", help="Write the same numbers in the form that runs in integers.")]
 MendedFile = Annotated[
@@ -55,7 +62,7 @@ def doctor_model(
     from graphopt.quantization.doctor import diagnose
 
     if fix != (output is not None):
-        raise typer.BadParameter("--fix and -o FILE go together: where is the mended model to be written?")
+        raise typer.BadParameter("--fix and -o FILE go together: one mends, the other says where to")
     if output is None:
         _report(diagnose(model, target), model, json=json, all_nodes=all_nodes)
         return
@@ -68,8 +75,8 @@ def doctor_model(
         show_json({"before": treatment.before.to_dict(), "after": treatment.after.to_dict(), "output": str(output)})
         return
     _list(treatment.after, all_nodes=all_nodes)
-    show(f"{output}: written for {target}; before:", *(f"  {line}" for line in treatment.before.summary()))
-    show("now:", *(f"  {line}" for line in treatment.after.summary()))
+    mention(f"{output}: written for {target}; before:", *(f"  {line}" for line in treatment.before.summary()))
+    mention("now:", *(f"  {line}" for line in treatment.after.summary()))
 
 
 def _report(diagnosis: Diagnosis, model: Path, *, json: bool, all_nodes: bool) -> None:
@@ -83,7 +90,7 @@ def _report(diagnosis: Diagnosis, model: Path, *, json: bool, all_nodes: bool) -
         command = shlex.join(
             ["graphopt", "doctor", str(model), "--target", diagnosis.target, "--fix", "-o", str(fixed)]
         )
-        show("", f"mend it with: {command}")
+        mention("", f"mend it with: {command}")
 
 
 def _list(diagnosis: Diagnosis, *, all_nodes: bool) -> None:

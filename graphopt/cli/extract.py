@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from graphopt.cli.console import progress, show
-from graphopt.cli.options import ModelPath
+from graphopt.cli.console import mention, show_json
+from graphopt.cli.options import Json, ModelPath
 from graphopt.cli.output import check_file
+from graphopt.cli.progress import progress
 from graphopt.cli.saving import DEFAULT_THRESHOLD, ExternalData, ExternalThreshold, OutputFile
 
 Inputs = Annotated[
@@ -33,6 +34,7 @@ def extract_model(
     outputs: Outputs = None,
     external_data: ExternalData = None,
     external_threshold: ExternalThreshold = DEFAULT_THRESHOLD,
+    json: Json = False,
 ) -> None:
     """Cut out the part of a model that lies between two sets of values.
 
@@ -51,7 +53,12 @@ def extract_model(
         part = extract(model, _names(inputs), _names(outputs))
         step("saving")
         save(part, output, external_data=external_data, smallest_external=external_threshold)
-    show(f"{output}: {part.graph.num_nodes()} nodes written")
+    if json:
+        inputs_of, outputs_of = ([value.name for value in values] for values in (part.graph.inputs, part.graph.outputs))
+        found = {"nodes": part.graph.num_nodes(), "inputs": inputs_of, "outputs": outputs_of}
+        show_json({"model": str(model), "output": str(output), **found})
+    else:
+        mention(f"{output}: written, {part.graph.num_nodes()} nodes")
 
 
 def _names(text: str | None) -> list[str] | None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graphopt.cli.calibration import CalibrationLimit, PreprocessText
+from graphopt.cli.completion import several_of
 from graphopt.cli.compression import Bytes, LabelsPath, Macs, Params, RecipeText, RecoveryName
-from graphopt.cli.console import progress_bar, show, show_json
+from graphopt.cli.console import mention, show, show_json
 from graphopt.cli.options import (
     Explain,
     InputShapes,
@@ -23,6 +24,7 @@ from graphopt.cli.options import (
     shapes_of,
 )
 from graphopt.cli.output import check_file
+from graphopt.cli.progress import progress
 from graphopt.cli.saving import DEFAULT_THRESHOLD, ExternalData, ExternalThreshold, OutputFile
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ FormNames = Annotated[
         metavar="NAME,…",
         help="The forms to try: channel, spatial, tucker, cp, depthwise; all by default.",
         show_default=False,
+        autocompletion=several_of("channel", "spatial", "tucker", "cp", "depthwise"),
     ),
 ]
 
@@ -91,7 +94,7 @@ def factorize_model(
     check_file(output)
     if data is None and (labels is not None or recipe is not None):
         raise typer.BadParameter("--labels and --recipe are for data; give --data")
-    with progress_bar("factoring") as step:
+    with progress("factoring") as step:
         factored, report = factorize(
             model,
             data,
@@ -110,14 +113,14 @@ def factorize_model(
             threads=threads or 0,
             on_progress=step,
         )
-        step("saving", 0, None)
+        step("saving")
         save(factored, output, external_data=external_data, smallest_external=external_threshold)
     if json:
         show_json({"model": str(model), "output": str(output), **report.to_dict()})
         return
     _show(report, explain=explain)
     own = f"{len(report.layers)} layers as chains"
-    show(f"{output}: written, {closing_line(report.before, report.after, report.seconds, first=[own])}")
+    mention(f"{output}: written, {closing_line(report.before, report.after, report.seconds, first=[own])}")
 
 
 def _show(report: FactorizationReport, *, explain: bool) -> None:
@@ -130,7 +133,7 @@ def _show(report: FactorizationReport, *, explain: bool) -> None:
         heads = ("layer", "weight", "form", ">costs", ">becomes", ">error", ">of answers")
         show(table(heads, _layers(report)), "")
     states = (report.before, report.factored, report.recovered)
-    show(table(("", ">before", ">factored", ">recovered"), rows(states)), "")
+    mention(table(("", ">before", ">factored", ">recovered"), rows(states)), "")
 
 
 def _layers(report: FactorizationReport) -> list[tuple[str, ...]]:

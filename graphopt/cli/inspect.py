@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from graphopt.cli.console import progress, show, show_json
+from graphopt.cli.console import show, show_json
+from graphopt.cli.layers import layer_table, timed_document, timed_table, timed_totals, warn_of_noise
 from graphopt.cli.options import (
     InputShape,
     InputShapes,
@@ -20,11 +21,12 @@ from graphopt.cli.options import (
     shapes_of,
 )
 from graphopt.cli.program import origin_rows, program_rows
+from graphopt.cli.progress import progress
 from graphopt.cli.render import fields, table
 from graphopt.cli.summary import quantity
 
 if TYPE_CHECKING:
-    from graphopt.inspect.layers import Layer
+    from graphopt.benchmark.profile import Profile
     from graphopt.inspect.statistics import Statistics
 
 Subject = Annotated[
@@ -34,6 +36,13 @@ AsText = Annotated[bool, typer.Option("--text", help="Print the whole graph in O
 WithLayers = Annotated[
     bool,
     typer.Option("--layers", help="List the nodes: shape, parameters, multiply-adds, bytes moved, operations a byte."),
+]
+WithTimes = Annotated[
+    bool,
+    typer.Option(
+        "--profile",
+        help="Compile and run the model here, and list its nodes as compiled: with time, GFLOP/s and share of the run.",
+    ),
 ]
 StageName = Annotated[
     Literal["relax", "tir", "llvm", "asm"] | None,
@@ -45,7 +54,9 @@ KernelName = Annotated[
         "--kernel", metavar="NAME", help="With --stage: this kernel, or that of this node.", show_default=False
     ),
 ]
-_HEADS = "layer", "operator", "output", ">parameters", ">MACs", ">FLOPs", ">bytes", ">FLOPs/byte"
+
+
+_REPEATS = 20
 
 
 def inspect_model(
@@ -53,6 +64,7 @@ def inspect_model(
     *,
     input_shape: InputShapes = None,
     layers: WithLayers = False,
+    profile: WithTimes = False,
     text: AsText = False,
     stage: StageName = None,
     kernel: KernelName = None,
@@ -64,13 +76,15 @@ def inspect_model(
     """Say what is in a model: inputs, outputs, nodes, parameters, operations, memory.
 
     Operations are counted where shapes are static: fix free dimensions with --input-shape. A program says what it
-    asks of a machine and where its model came from; nothing of it is executed. --stage compiles a model anew and shows
-    what each kernel became, with what its schedule decided; a batch that is free is 1 then.
+    asks of a machine and where its model came from; nothing of it is executed. --profile runs the model on random
+    inputs; `graphopt profile` has the same by kernels, beside what the machine can do. --stage compiles a model anew
+    and shows what each kernel became, with what its schedule decided; a batch that is free is 1 then.
 
     Examples:
       graphopt inspect model.onnx
       graphopt inspect model.onnx --input-shape x:1,3,224,224 --json
       graphopt inspect model.onnx --layers --input-shape x:1,3,224,224
+      graphopt inspect model.onnx --profile --target 'cpu{cores=1}'
       graphopt inspect model.onnx --text | less
       graphopt inspect model.onnx --stage tir --kernel conv1
       graphopt inspect model.onnx --stage asm --target 'cpu{mcpu=haswell}' --input-shape x:1,3,224,224
@@ -84,31 +98,51 @@ def inspect_model(
     from graphopt.ir.text.printer import format_model
     from graphopt.runtime.forms import is_program
 
-    if text and (json or layers):
-        raise typer.BadParameter("--text goes with neither --json nor --layers")
-    if stage is None and (kernel, pipeline, preset) != (None, None, None):
-        raise typer.BadParameter("--kernel, --pipeline and --preset are for --stage relax, tir, llvm or asm")
+    if text and (json or layers or profile):
+        raise typer.BadParameter("--text goes with neither --json, --layers nor --profile")
+    if stage is None and kernel is not None:
+        raise typer.BadParameter("--kernel is for --stage relax, tir, llvm or asm")
+    if stage is None and not profile and (pipeline, preset) != (None, None):
+        raise typer.BadParameter("--pipeline and --preset are for --profile, and for --stage relax, tir, llvm or asm")
     if is_program(model):
-        _show_program(model, json=json, as_model=bool(text or layers or input_shape or stage))
+        _show_program(model, json=json, as_model=bool(text or layers or profile or input_shape or stage))
         return
     if stage is not None:
-        if text or layers:
-            raise typer.BadParameter("--stage goes with neither --text nor --layers")
+        if text or layers or profile:
+            raise typer.BadParameter("--stage goes with neither --text, --layers nor --profile")
         _show_stage(model, input_shape, stage, kernel, (target, pipeline_text(pipeline, preset)), json=json)
         return
-    loaded = load(model, shapes=shapes_of(input_shape))
-    infer_shapes(loaded)
+    with progress("reading"):
+        loaded = load(model, shapes=shapes_of(input_shape))
+        infer_shapes(loaded)
     if text:
         show(format_model(loaded).rstrip("\n"))
         return
-    found = statistics(loaded)
-    listed = list(layers_of(without_kernels(loaded))) if layers else []
+    with progress("counting"):
+        found = statistics(loaded)
+        listed = list(layers_of(without_kernels(loaded))) if layers and not profile else []
+    timed = _time(model, input_shape, (target, pipeline_text(pipeline, preset))) if profile else None
     if json:
-        show_json(found.to_dict() | ({"layers": list(map(asdict, listed))} if layers else {}))
+        described = timed_document(timed) if timed else {"layers": list(map(asdict, listed))} if layers else {}
+        show_json(found.to_dict() | described)
         return
     show(fields(_summary(found)), "", table(("operator", ">nodes"), found.ops.items()))
-    if layers:
-        show("", table(_HEADS, map(_row, listed)))
+    if timed:
+        show("", timed_table(timed), "", fields(timed_totals(timed)))
+    elif layers:
+        show("", layer_table(listed))
+
+
+def _time(path: Path, input_shape: list[InputShape] | None, recipe: tuple[str, str]) -> Profile:
+    from graphopt.benchmark.case import Recipe, open_case
+    from graphopt.benchmark.profile import profile
+    from graphopt.targets import parse_target
+
+    with progress("profiling") as step:
+        case = open_case(path, None, Recipe(parse_target(recipe[0]), recipe[1], shapes_of(input_shape)))
+        found = profile(case, repeats=_REPEATS, on_step=step)
+    warn_of_noise(found)
+    return found
 
 
 def _show_program(path: Path, *, json: bool, as_model: bool) -> None:
@@ -117,7 +151,7 @@ def _show_program(path: Path, *, json: bool, as_model: bool) -> None:
 
     if as_model:
         raise typer.BadParameter(
-            "--text, --layers, --stage and --input-shape are for models; give the ONNX file instead"
+            "--text, --layers, --profile, --stage and --input-shape are for models; give the ONNX file instead"
         )
     manifest = Manifest.read(open_program(path))
     if json:
@@ -193,10 +227,3 @@ def _activations(found: Statistics) -> str:
     if found.activations is None:
         return "unknown: shapes are not static, fix them with --input-shape"
     return f"at most {quantity(found.activations, 'B')} at once, at {found.activations_at}"
-
-
-def _row(layer: Layer) -> tuple[str, ...]:
-    counts = (layer.parameters or None, layer.macs or None, layer.flops or None, layer.bytes)
-    intensity = "" if not layer.intensity else f"{layer.intensity:.3g}"
-    output = f"{layer.dtype} {layer.shape}"
-    return layer.name, layer.op, output, *("" if one is None else quantity(one) for one in counts), intensity

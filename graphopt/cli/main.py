@@ -7,7 +7,6 @@ imported inside the commands, and a command is imported when it is named.
 from __future__ import annotations
 
 import gc
-import sys
 from collections.abc import Iterable
 from importlib import import_module
 from typing import Annotated
@@ -16,6 +15,7 @@ import typer
 
 from graphopt import __version__
 from graphopt.cli.boundary import Command, ErrorBoundary
+from graphopt.cli.completion import words_given
 from graphopt.cli.console import show
 from graphopt.ir.collector import patient_collector
 
@@ -53,10 +53,10 @@ _COMMANDS = {
 
 def main() -> None:
     """Run the command line that the process was given."""
-    first = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), None)
+    first = next((word for word in words_given()[1:] if not word.startswith("-")), None)
     with patient_collector():  # importing sympy alone makes enough objects for it to walk them all, twice
         try:
-            build_app([first] if first in _COMMANDS else _COMMANDS)()
+            build_app([first] if first in _COMMANDS else _COMMANDS)(prog_name="graphopt")
         finally:
             gc.freeze()  # it would walk them when its patience ends, and the interpreter when it frees them one by one
 
@@ -67,8 +67,8 @@ def build_app(names: Iterable[str] = _COMMANDS) -> typer.Typer:
         name="graphopt",
         cls=ErrorBoundary,
         callback=_global_options,
-        no_args_is_help=True,
         suggest_commands=False,  # click does so itself
+        rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from graphopt.cli.console import progress, show, show_json
+from graphopt.cli.console import mention, show, show_json
 from graphopt.cli.options import (
     Data,
     Explain,
@@ -22,6 +22,7 @@ from graphopt.cli.options import (
     shapes_of,
 )
 from graphopt.cli.output import check_file, check_page
+from graphopt.cli.progress import progress
 from graphopt.cli.saving import DEFAULT_THRESHOLD, ExternalData, ExternalThreshold, OutputFile
 
 if TYPE_CHECKING:
@@ -100,15 +101,16 @@ def optimize_model(
         asked = {"model": str(model), "output": str(output), "check": check, "findings": checking.findings()}
         show_json(asked | {"report": done.to_dict()})
         return
-    show(summary(done.to_dict()))
+    mention(summary(done.to_dict()))
     if explain:
         from graphopt.cli.report import explanation
 
         show(*explanation(done.to_dict()))
-    written = [", ".join(filter(None, (f"{output}: written", checking.summary())))]
+    mention("")
+    show(*checking.findings())
+    mention(", ".join(filter(None, (f"{output}: written", checking.summary()))))
     if report:
-        written.append(f"{report}: written, for a browser")
-    show("", *checking.findings(), *written)
+        mention(f"{report}: written, for a browser")
 
 
 def _history(page: Path | None, model: Path) -> History | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from graphopt.cli.completion import complete_pipeline, complete_preset, complete_target, one_of
 from graphopt.errors import PipelineError
 from graphopt.pipeline.presets import DEFAULT_PRESET, PRESETS
 
@@ -133,7 +134,13 @@ SeveralInputShapes = Annotated[
 ]
 PipelineText = Annotated[
     str | None,
-    typer.Option("--pipeline", metavar="TEXT", help="The passes to run, in order, as text.", show_default=False),
+    typer.Option(
+        "--pipeline",
+        metavar="TEXT",
+        help="The passes to run, in order, as text: `graphopt passes` lists them.",
+        show_default=False,
+        autocompletion=complete_pipeline,
+    ),
 ]
 PresetName = Annotated[
     str | None,
@@ -142,12 +149,16 @@ PresetName = Annotated[
         metavar="NAME",
         help=f"A pipeline with a name: {', '.join(PRESETS)}; {DEFAULT_PRESET} if nothing is said.",
         show_default=False,
+        autocompletion=complete_preset,
     ),
 ]
 TargetText = Annotated[
     str,
     typer.Option(
-        "--target", metavar="TARGET", help="What to compile for: cpu, cpu{mcpu=haswell}, c, wasm32, onnxruntime."
+        "--target",
+        metavar="TARGET",
+        help="What to compile for: cpu, cpu{mcpu=haswell}, c, wasm32, cuda{arch=sm_90}, onnxruntime.",
+        autocompletion=complete_target,
     ),
 ]
 Threads = Annotated[
@@ -162,10 +173,11 @@ PrecisionName = Annotated[
         help="What convolutions and matrix products multiply in: fp32, bf16 where the processor has it, or auto, which "
         "is bf16 where that is faster. By default what the target says, and fp32 where it says nothing.",
         show_default=False,
+        autocompletion=one_of("fp32", "bf16", "auto"),
     ),
 ]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither look for a cached program nor keep this one.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Of everything random.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="The seed of everything random.")]
 Tolerance = Annotated[
     float,
     typer.Option(

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from graphopt.cli.completion import complete_pass_or_preset
 from graphopt.cli.console import show, show_json
 from graphopt.cli.options import Json
 from graphopt.cli.render import fields, table
 from graphopt.errors import PipelineError
+from graphopt.nearest import did_you_mean
 from graphopt.pipeline.presets import DEFAULT_PRESET, PRESETS
 
 if TYPE_CHECKING:
     from graphopt.pipeline.base import Pass
 
-PassName = Annotated[str | None, typer.Argument(metavar="[NAME]", help="A pass or a preset.", show_default=False)]
+PassName = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[NAME]",
+        help="A pass or a preset; all by default.",
+        show_default=False,
+        autocompletion=complete_pass_or_preset,
+    ),
+]
 
 
 def show_passes(name: PassName = None, *, json: Json = False) -> None:
@@ -39,8 +48,7 @@ def show_passes(name: PassName = None, *, json: Json = False) -> None:
     elif name in PRESETS:
         show_json({"name": name, "pipeline": PRESETS[name]}) if json else show(PRESETS[name])
     else:
-        close = difflib.get_close_matches(name, [*known, *PRESETS], n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        hint = did_you_mean(name, [*known, *PRESETS])
         raise PipelineError(f"unknown pass {name!r}{hint}; `graphopt passes` lists them")
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graphopt.cli.console import progress, say, show, show_json
+from graphopt.cli.console import show, show_json
+from graphopt.cli.layers import warn_of_noise
 from graphopt.cli.options import (
     Batch,
     InputShapes,
@@ -24,6 +25,7 @@ from graphopt.cli.options import (
     shapes_of,
     target_of,
 )
+from graphopt.cli.progress import progress
 from graphopt.cli.render import fields, table
 from graphopt.cli.summary import quantity
 
@@ -61,6 +63,7 @@ def profile_model(
     The peaks are measured: multiply-adds in float32, and reads of more memory than the caches hold. A kernel
     is bound by the one that it is nearer to, or by overhead where starting it costs more than either. Operations
     are those of the model; an algorithm that does with fewer may be above the peak, as may reads from a cache.
+    `graphopt inspect --profile` has the same by layers.
 
     Examples:
       graphopt profile model.onnx
@@ -76,8 +79,7 @@ def profile_model(
     with progress("profiling") as step:
         case = open_case(model, batch, recipe)
         found = profile(case, repeats=repeats, on_step=step)
-    if found.others is not None and not found.others.is_quiet:
-        say(f"warning: {found.others} meanwhile: the times are not to be trusted")
+    warn_of_noise(found)
     kernels: Sequence[Kernel] = found.kernels
     if top is not None:
         kernels = sorted(kernels, key=lambda kernel: kernel.cost.seconds, reverse=True)[:top]

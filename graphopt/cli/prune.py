@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graphopt.cli.calibration import CalibrationLimit, PreprocessText
+from graphopt.cli.completion import one_of
 from graphopt.cli.compression import Bytes, Flops, LabelsPath, Macs, Params, RecipeText, RecoveryName, budget
-from graphopt.cli.console import progress_bar, show, show_json
+from graphopt.cli.console import mention, show, show_json
 from graphopt.cli.options import (
     Explain,
     InputShapes,
@@ -24,6 +25,7 @@ from graphopt.cli.options import (
     shapes_of,
 )
 from graphopt.cli.output import check_file
+from graphopt.cli.progress import progress
 from graphopt.cli.saving import DEFAULT_THRESHOLD, ExternalData, ExternalThreshold, OutputFile
 
 if TYPE_CHECKING:
@@ -40,13 +42,17 @@ DataPath = Annotated[
         show_default=False,
     ),
 ]
+_CRITERIA = (
+    *("l1", "l2", "random", "magnitude", "activation", "activation-weight"),
+    *("output-kl", "first-order", "obs"),
+)
 CriterionName = Annotated[
     str,
     typer.Option(
         "--criterion",
         metavar="NAME",
-        help="Which channels leave first: l1, l2, random, magnitude, activation, activation-weight, output-kl, "
-        "first-order, obs; auto is obs with data, l1 without.",
+        help=f"Which channels leave first: {', '.join(_CRITERIA)}; auto is obs with data, l1 without.",
+        autocompletion=one_of("auto", *_CRITERIA),
     ),
 ]
 Multiple = Annotated[
@@ -121,7 +127,7 @@ def prune_model(
         check_file(path)
     if data is None and (labels is not None or recipe is not None):
         raise typer.BadParameter("--labels and --recipe are for data; give --data")
-    with progress_bar("pruning") as step:
+    with progress("pruning") as step:
         pruned, report = prune(
             model,
             data,
@@ -145,7 +151,7 @@ def prune_model(
             seed=seed,
             on_progress=step,
         )
-        step("saving", 0, None)
+        step("saving")
         save(pruned, output, external_data=external_data, smallest_external=external_threshold)
         if plan is not None:
             report.plan.save(plan)
@@ -154,9 +160,9 @@ def prune_model(
         return
     _show(report, explain=explain)
     if plan is not None:
-        show(f"{plan}: written, for the pipeline {report.pipeline},prune-channels{{plan={plan}}}")
+        mention(f"{plan}: written, for the pipeline {report.pipeline},prune-channels{{plan={plan}}}")
     widths = f"widths are multiples of {report.snap}"
-    show(f"{output}: written, {closing_line(report.before, report.after, report.seconds, then=[widths])}")
+    mention(f"{output}: written, {closing_line(report.before, report.after, report.seconds, then=[widths])}")
 
 
 def _show(report: PruningReport, *, explain: bool) -> None:
@@ -167,9 +173,9 @@ def _show(report: PruningReport, *, explain: bool) -> None:
     if explain:
         show(*(f"frozen: {layer}: {why}" for layer, why in report.frozen.items()), "")
         show(table(("layer", "operator", "weight", "becomes", ">MACs", ">become"), _layers(report)), "")
-    show(*report.notes)
+    mention(*report.notes)
     states = (report.before, report.pruned, report.recovered)
-    show(table(("", ">before", ">pruned", ">recovered"), rows(states)), "")
+    mention(table(("", ">before", ">pruned", ">recovered"), rows(states)), "")
 
 
 def _layers(report: PruningReport) -> list[tuple[str, ...]]:

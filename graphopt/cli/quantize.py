@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from graphopt.cli.calibration import CalibrationLimit, PreprocessText, share
-from graphopt.cli.console import progress_bar, show, show_json
+from graphopt.cli.completion import one_of
+from graphopt.cli.console import mention, show, show_json
 from graphopt.cli.options import Explain, Json, ModelPath, PipelineText, PresetName, pipeline_text
 from graphopt.cli.output import check_file, check_picture
+from graphopt.cli.progress import progress
 from graphopt.cli.saving import DEFAULT_THRESHOLD, ExternalData, ExternalThreshold, OutputFile
 
 if TYPE_CHECKING:
@@ -28,13 +30,15 @@ DataPath = Annotated[
         show_default=False,
     ),
 ]
+_SCHEMES = "x64", "tensorrt", "graphopt", "x64-avx2", "x64-pow2", "x64-int16", "weights-int8", "weights-int4"
 SchemeText = Annotated[
     str,
     typer.Option(
         "--target",
         metavar="SCHEME",
-        help="Who is to take the model: x64, tensorrt, graphopt, x64-avx2, x64-pow2, x64-int16, weights-int8, "
-        "weights-int4; with options as in x64{symmetric=true per-channel=false}.",
+        help=f"Who is to take the model: {', '.join(_SCHEMES)}; with options as in "
+        "x64{symmetric=true per-channel=false}.",
+        autocompletion=one_of(*_SCHEMES),
     ),
 ]
 Method = Annotated[
@@ -127,7 +131,7 @@ def quantize_model(
     for path in filter(None, (output, plan)):
         check_file(path)
     _check_layers(data, layers, plot)
-    with progress_bar("quantizing") as step:
+    with progress("quantizing") as step:
         quantized = quantize(
             model,
             data,
@@ -141,7 +145,7 @@ def quantize_model(
             workers=workers,
             on_progress=step,
         )
-        step("saving", 0, None)
+        step("saving")
         report = quantized.report
         save(quantized.model, output, external_data=external_data, smallest_external=external_threshold)
         if plan is not None:
@@ -157,8 +161,8 @@ def quantize_model(
         show(*(f"float32: {node}: {reason}" for node, reason in report.floats.items()), "")
     if plan is not None:
         form = parse_scheme(report.scheme).form
-        show(f"{plan}: written, for the pipeline {report.pipeline},quantize{{plan={plan} target={form}}}")
-    show(f"{output}: written, {closing_line(report)}")
+        mention(f"{plan}: written, for the pipeline {report.pipeline},quantize{{plan={plan} target={form}}}")
+    mention(f"{output}: written, {closing_line(report)}")
 
 
 def _check_layers(data: Path | None, layers: bool, plot: Path | None) -> None:

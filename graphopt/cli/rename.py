@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from graphopt.cli.console import show
-from graphopt.cli.options import ModelPath
+from graphopt.cli.console import mention, show_json
+from graphopt.cli.options import Json, ModelPath
 from graphopt.cli.output import check_file
+from graphopt.cli.progress import progress
 from graphopt.cli.saving import DEFAULT_THRESHOLD, ExternalData, ExternalThreshold, OutputFile
 
 Pairs = Annotated[list[str] | None, typer.Argument(metavar="OLD=NEW…", help="What to rename.", show_default=False)]
@@ -25,6 +26,7 @@ def rename_model(
     sanitize: Sanitize = False,
     external_data: ExternalData = None,
     external_threshold: ExternalThreshold = DEFAULT_THRESHOLD,
+    json: Json = False,
 ) -> None:
     """Rename values and nodes, one by one or all by a rule; the answers stay the same.
 
@@ -46,10 +48,13 @@ def rename_model(
     if not (wanted or prefix or sanitize):
         raise typer.BadParameter("nothing to rename; write OLD=NEW, --prefix or --sanitize")
     check_file(output)
-    save(
-        rename(model, wanted, prefix=prefix, sanitize=sanitize),
-        output,
-        external_data=external_data,
-        smallest_external=external_threshold,
-    )
-    show(f"{output}: written")
+    with progress("renaming") as step:
+        renamed = rename(model, wanted, prefix=prefix, sanitize=sanitize)
+        step("saving")
+        save(renamed, output, external_data=external_data, smallest_external=external_threshold)
+    if json:
+        ends = {"inputs": renamed.graph.inputs, "outputs": renamed.graph.outputs}
+        names_of = {end: [value.name for value in values] for end, values in ends.items()}
+        show_json({"model": str(model), "output": str(output), **names_of})
+    else:
+        mention(f"{output}: written")

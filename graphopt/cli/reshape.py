@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from graphopt.cli.console import progress, show
-from graphopt.cli.options import InputShapes, ModelPath, Seed, shapes_of
+from graphopt.cli.console import mention, show_json
+from graphopt.cli.options import InputShapes, Json, ModelPath, Seed, shapes_of
 from graphopt.cli.output import check_file
+from graphopt.cli.progress import progress
 from graphopt.cli.saving import DEFAULT_THRESHOLD, ExternalData, ExternalThreshold, OutputFile
 
 Batch = Annotated[
@@ -28,6 +29,7 @@ def reshape_model(
     seed: Seed = 0,
     external_data: ExternalData = None,
     external_threshold: ExternalThreshold = DEFAULT_THRESHOLD,
+    json: Json = False,
 ) -> None:
     """Change input shapes that were fixed at export; the new model is tried against the old one.
 
@@ -55,5 +57,13 @@ def reshape_model(
             changed = reshape(model, shapes or {}, seed=seed)
         step("saving")
         save(changed, output, external_data=external_data, smallest_external=external_threshold)
-    inputs = ", ".join(f"{value.name}: {value.shape}" for value in changed.graph.inputs)
-    show(f"{output}: written, takes {inputs}")
+    if json:
+        inputs = {str(value.name): [_plain(dim) for dim in value.shape or ()] for value in changed.graph.inputs}
+        show_json({"model": str(model), "output": str(output), "inputs": inputs})
+    else:
+        takes = ", ".join(f"{value.name}: {value.shape}" for value in changed.graph.inputs)
+        mention(f"{output}: written, takes {takes}")
+
+
+def _plain(dim: object) -> object:
+    return dim if isinstance(dim, int) else str(dim)

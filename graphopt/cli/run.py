@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graphopt.cli.console import progress, say, show, show_json
+from graphopt.cli.console import mention, say, show, show_json
 from graphopt.cli.options import InputShapes, Json, Seed, TargetText, Threads, shapes_of
 from graphopt.cli.output import check_file
+from graphopt.cli.progress import progress
 from graphopt.cli.render import table
+from graphopt.errors import RunError
 
 if TYPE_CHECKING:
     from graphopt.compiler.optimize import Shapes
@@ -77,7 +80,10 @@ def run_program(
     given = read_feeds(inputs) if inputs else None
     module = _open(program, target, shapes, threads, trusted_key)
     feeds = given if given is not None else random_feeds_of(module, seed=seed)
-    results = module.run(feeds)
+    try:
+        results = module.run(feeds)
+    except RunError as error:
+        raise RunError(f"{error}; `graphopt inspect {shlex.quote(str(program))}` shows what it takes") from error
     if output:
         from graphopt.cli.elements import encode
         from graphopt.npz import write_arrays
@@ -90,9 +96,9 @@ def run_program(
         return
     if not inputs and module.inputs:
         say(f"no --input given: the inputs are random, from seed {seed}")
-    show(table(("output", "dtype", "shape", ">min", ">mean", ">max"), _rows(results)))
+    (mention if output else show)(table(("output", "dtype", "shape", ">min", ">mean", ">max"), _rows(results)))
     if output:
-        show("", f"{output}: written")
+        mention("", f"{output}: written")
 
 
 def _open(

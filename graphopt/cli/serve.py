@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from graphopt.cli.console import say
-from graphopt.errors import ServingError
+from graphopt.cli.console import say, show_json
+from graphopt.cli.options import Json
+from graphopt.cli.progress import progress
+from graphopt.errors import ModelError, ServingError
 
 Models = Annotated[
     list[str],
@@ -64,6 +67,7 @@ def serve_programs(
     timeout: Timeout = None,
     grace: Grace = 30.0,
     trusted_key: TrustedKey = None,
+    json: Json = False,
 ) -> None:
     """Serve programs over HTTP, by the Open Inference Protocol (version 2, as KServe and Triton speak it).
 
@@ -84,6 +88,11 @@ def serve_programs(
     except ModuleNotFoundError as error:
         raise ServingError(f"serving needs the package {error.name}; run: pip install 'graphopt[serve]'") from error
 
+    for path in filter(_is_model, paths.values()):
+        raise ModelError(
+            f"{str(path)!r} is a model, no program; compile it first: graphopt compile {shlex.quote(str(path))} -o "
+            f"{shlex.quote(path.stem)}.gopt"
+        )
     limits = Limits(
         batch=max_batch,
         delay=max_delay / 1e3,
@@ -93,9 +102,21 @@ def serve_programs(
         timeout=None if timeout is None else timeout / 1e3,
         grace=grace,
     )
-    repository = ModelRepository(load_programs(paths, trusted_key), limits)
-    serve(repository, host, port, lambda address: say(f"serving {', '.join(paths)} at {address}/v2"))
+    with progress("loading"):
+        repository = ModelRepository(load_programs(paths, trusted_key), limits)
+
+    def ready(address: str) -> None:
+        if json:
+            show_json({"address": address, "models": {name: str(path) for name, path in paths.items()}})
+        else:
+            say(f"serving {', '.join(paths)} at {address}/v2")
+
+    serve(repository, host, port, ready)
     say("stopped")
+
+
+def _is_model(path: Path) -> bool:
+    return path.suffix == ".onnx" and path.is_file()
 
 
 def _paths(models: list[str]) -> dict[str, Path]:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from graphopt.cli.calibration import CalibrationLimit, PreprocessText
-from graphopt.cli.compression import NO_FASTER, DataPath, Layers, RecipeText, StorageName, fidelity_text
-from graphopt.cli.console import progress_bar, show, show_json
+from graphopt.cli.compression import DataPath, Layers, RecipeText, StorageName, tell_of_weights
 from graphopt.cli.options import Json, ModelPath, PipelineText, PresetName, Threads, pipeline_text
 from graphopt.cli.output import check_file
+from graphopt.cli.progress import progress
 from graphopt.cli.saving import DEFAULT_THRESHOLD, ExternalData, ExternalThreshold, OutputFile
-
-if TYPE_CHECKING:
-    from graphopt.compiler.sharing_report import SharingReport
 
 Values = Annotated[
     int, typer.Option("--values", min=2, max=256, metavar="N", help="How many different values; 16 take half a byte.")
@@ -56,12 +53,14 @@ def share_model(
       graphopt share sparse.onnx -o smaller.onnx --values 32 --per row --data samples.npz --recover distill
 
     """
+    from graphopt.cli.render import table
     from graphopt.compiler.share import share
+    from graphopt.compiler.sharing_report import HEADS
     from graphopt.ir.save import save
 
     text = pipeline_text(pipeline, preset)
     check_file(output)
-    with progress_bar("sharing weights") as step:
+    with progress("sharing weights") as step:
         shared = share(
             model,
             data,
@@ -76,28 +75,9 @@ def share_model(
             threads=threads or 0,
             on_progress=step,
         )
-        step("saving", 0, None)
+        step("saving")
         save(shared.model, output, external_data=external_data, smallest_external=external_threshold)
-    if json:
-        show_json({"model": str(model), "output": str(output), **shared.report.to_dict()})
-        return
-    if layers:
-        from graphopt.cli.render import table
-        from graphopt.compiler.sharing_report import HEADS
-
-        show(table(HEADS, shared.report.rows()), "")
-    show(f"{output}: written, {closing_line(shared.report)}")
-
-
-def closing_line(report: SharingReport) -> str:
-    """Say what it cost and gained."""
-    from graphopt.cli.summary import quantity
-
-    parts = [
-        f"{report.values} values a {report.per}",
-        f"{quantity(report.bytes_before, 'B')} → {quantity(report.bytes_after, 'B')}",
-        fidelity_text(report.shared, report.recovered, report.held_out),
-        NO_FASTER,
-        f"{sum(report.seconds.values()):.1f} s",
-    ]
-    return ", ".join(parts)
+    first = [f"{shared.report.values} values a {shared.report.per}"]
+    listed = table(HEADS, shared.report.rows()) if layers else None
+    fidelity = shared.report.shared
+    tell_of_weights(model, output, shared.report, first=first, fidelity=fidelity, layers=listed, json=json)

@@ -9,7 +9,7 @@ import typer
 
 from graphopt.cli.calibration import CalibrationLimit, PreprocessText
 from graphopt.cli.compression import Bytes, Flops, LabelsPath, Macs, Params, RecipeText, RecoveryName
-from graphopt.cli.console import progress_bar, show, show_json
+from graphopt.cli.console import mention, show, show_json
 from graphopt.cli.options import (
     Explain,
     InputShapes,
@@ -22,6 +22,7 @@ from graphopt.cli.options import (
     shapes_of,
 )
 from graphopt.cli.output import check_file
+from graphopt.cli.progress import progress
 from graphopt.cli.saving import DEFAULT_THRESHOLD, ExternalData, ExternalThreshold, OutputFile
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def shorten_model(
 
     text = pipeline_text(pipeline, preset)
     check_file(output)
-    with progress_bar("shortening") as step:
+    with progress("shortening") as step:
         shortened, report = shorten(
             model,
             data,
@@ -94,14 +95,14 @@ def shorten_model(
             threads=threads or 0,
             on_progress=step,
         )
-        step("saving", 0, None)
+        step("saving")
         save(shortened, output, external_data=external_data, smallest_external=external_threshold)
     if json:
         show_json({"model": str(model), "output": str(output), **report.to_dict()})
         return
     _show(report, explain=explain)
     own = f"{len(report.removed)} values left out"
-    show(f"{output}: written, {closing_line(report.before, report.after, report.seconds, first=[own])}")
+    mention(f"{output}: written, {closing_line(report.before, report.after, report.seconds, first=[own])}")
 
 
 def _show(report: ShorteningReport, *, explain: bool) -> None:
@@ -115,4 +116,4 @@ def _show(report: ShorteningReport, *, explain: bool) -> None:
         show(table(("left out", "read instead", ">saves", ">error of answers"), left), "")
         show(f"the same, for the model behind {report.pipeline}: {report.pass_text}", "")
     states = (report.before, report.shortened, report.recovered)
-    show(table(("", ">before", ">shortened", ">recovered"), rows(states)), "")
+    mention(table(("", ">before", ">shortened", ">recovered"), rows(states)), "")

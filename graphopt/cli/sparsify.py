@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from graphopt.cli.calibration import CalibrationLimit, PreprocessText
-from graphopt.cli.compression import NO_FASTER, DataPath, Layers, RecipeText, StorageName, fidelity_text
-from graphopt.cli.console import progress_bar, show, show_json
+from graphopt.cli.compression import DataPath, Layers, RecipeText, StorageName, tell_of_weights
 from graphopt.cli.options import Json, ModelPath, PipelineText, PresetName, Seed, Threads, pipeline_text
 from graphopt.cli.output import check_file
+from graphopt.cli.progress import progress
 from graphopt.cli.saving import DEFAULT_THRESHOLD, ExternalData, ExternalThreshold, OutputFile
 
 if TYPE_CHECKING:
@@ -78,12 +78,14 @@ def sparsify_model(
       graphopt sparsify model.onnx -o sparse.onnx --threshold 0.01
 
     """
+    from graphopt.cli.render import table
     from graphopt.compiler.sparsify import sparsify
+    from graphopt.compiler.sparsity_report import HEADS
     from graphopt.ir.save import save
 
     text = pipeline_text(pipeline, preset)
     check_file(output)
-    with progress_bar("sparsifying") as step:
+    with progress("sparsifying") as step:
         sparse = sparsify(
             model,
             data,
@@ -101,30 +103,17 @@ def sparsify_model(
             threads=threads or 0,
             on_progress=step,
         )
-        step("saving", 0, None)
+        step("saving")
         save(sparse.model, output, external_data=external_data, smallest_external=external_threshold)
-    if json:
-        show_json({"model": str(model), "output": str(output), **sparse.report.to_dict()})
-        return
-    if layers:
-        from graphopt.cli.render import table
-        from graphopt.compiler.sparsity_report import HEADS
-
-        show(table(HEADS, sparse.report.rows()), "")
-    show(f"{output}: written, {closing_line(sparse.report)}")
+    report = sparse.report
+    listed = table(HEADS, report.rows()) if layers else None
+    tell_of_weights(model, output, report, first=_own(report), fidelity=report.sparse, layers=listed, json=json)
 
 
-def closing_line(report: SparsityReport) -> str:
-    """Say what it cost and gained."""
+def _own(report: SparsityReport) -> list[str]:
+    """Say how many weights are zero, and where none is."""
     from graphopt.cli.summary import quantity
 
+    share = f"{report.zeros / max(report.weights, 1):.1%} of {quantity(report.weights)} weights are zero"
     whole = [layer.name for layer in report.layers if not layer.zeros]
-    parts = [
-        f"{report.zeros / max(report.weights, 1):.1%} of {quantity(report.weights)} weights are zero",
-        *([f"{len(whole)} of {len(report.layers)} layers stayed whole"] if whole else []),
-        f"{quantity(report.bytes_before, 'B')} → {quantity(report.bytes_after, 'B')}",
-        fidelity_text(report.sparse, report.recovered, report.held_out),
-        NO_FASTER,
-        f"{sum(report.seconds.values()):.1f} s",
-    ]
-    return ", ".join(parts)
+    return [share, *([f"{len(whole)} of {len(report.layers)} layers stayed whole"] if whole else [])]

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graphopt.cli.boundary import INTERRUPTED
-from graphopt.cli.console import complain, progress, say, show, show_json
+from graphopt.cli.console import complain, mention, say, show_json
 from graphopt.cli.options import (
     Batch,
     InputShapes,
@@ -25,7 +24,9 @@ from graphopt.cli.options import (
     pipeline_text,
     shapes_of,
 )
+from graphopt.cli.progress import progress
 from graphopt.cli.render import fields, table
+from graphopt.cli.start import INTERRUPTED
 
 if TYPE_CHECKING:
     from graphopt.compiler.tune import Tracker, TunedKernel, Tuning
@@ -97,13 +98,15 @@ def tune_model(
     watch = Watch()
     start = partial(tune, model, recipe.target, shapes=fixed, pipeline=text, trials=trials, seconds=time, seed=seed)
     found, interrupted = _search(partial(start, tracker=fleet), trials)
+    if interrupted and not found.kernels:
+        raise KeyboardInterrupt
     others = watch.stop(sum(os.times()[2:4])) if fleet is None else None  # less what the linker used, our child
     if others is not None and not others.is_quiet:
         say(f"warning: {others} meanwhile: the times are not to be trusted")
     if json:
         show_json({"model": str(model), "target": str(recipe.target), **_document(found)})
     else:
-        show(table(_HEADS, map(_row, found.kernels)), "", fields(_totals(found, str(tuned.path()))))
+        mention(table(_HEADS, map(_row, found.kernels)), "", fields(_totals(found, str(tuned.path()))))
     if interrupted:
         complain(
             f"interrupted after {found.trials} trials; what they found is kept, and the next `graphopt tune` goes on"
@@ -121,7 +124,7 @@ def _search(start: Callable[..., Tuning], trials: int) -> tuple[Tuning, bool]:
         def on_progress(tuning: Tuning) -> None:
             nonlocal found
             found = tuning
-            step(_status(tuning, trials))
+            step(_status(tuning), tuning.trials, trials)
 
         try:
             return start(on_progress=on_progress), False
@@ -139,10 +142,10 @@ def _tracker(address: str | None, key: str | None) -> Tracker | None:
     return Tracker(address, key)
 
 
-def _status(found: Tuning, trials: int) -> str:
+def _status(found: Tuning) -> str:
     better = sum(kernel.choices is not None for kernel in found.kernels)
     gain = f", {better} of {len(found.kernels)} kernels faster, {_gain(found.before, found.after)} in all"
-    return f"{found.trials} of {trials} trials{gain if found.kernels else ''}"
+    return f"trying schedules{gain if found.kernels else ''}"
 
 
 def _gain(before: float, after: float) -> str:

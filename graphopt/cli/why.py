@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graphopt.cli.console import progress, show, show_json
+from graphopt.cli.completion import complete_pass
+from graphopt.cli.console import show, show_json
 from graphopt.cli.options import (
     InputShapes,
     Json,
@@ -16,6 +17,7 @@ from graphopt.cli.options import (
     pipeline_text,
     shapes_of,
 )
+from graphopt.cli.progress import progress
 from graphopt.cli.render import fields
 
 if TYPE_CHECKING:
@@ -24,7 +26,12 @@ if TYPE_CHECKING:
 NodeName = Annotated[
     str, typer.Argument(metavar="NODE", help="A node's name or one of its outputs.", show_default=False)
 ]
-PassText = Annotated[str, typer.Argument(metavar="PASS", help="A pass, with options if need be.", show_default=False)]
+PassText = Annotated[
+    str,
+    typer.Argument(
+        metavar="PASS", help="A pass, with options if need be.", show_default=False, autocompletion=complete_pass
+    ),
+]
 
 
 def why_node(

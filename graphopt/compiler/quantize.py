@@ -124,7 +124,9 @@ class _Work:
         if not selection.products:
             raise ModelError(_why_nothing(model, selection))
         if samples is None and not self.scheme.weights_only:
-            raise CalibrationError(f"scheme {self.scheme} quantizes activations: give data to calibrate with")
+            raise CalibrationError(
+                f"scheme {self.scheme} quantizes activations: give data to calibrate with, or take weights-int8"
+            )
         if samples is None and self.goal:
             raise CalibrationError(f"whether there is {self.goal} is measured on data: give some")
         planner = self._planner(model, samples, selection)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,6 +17,7 @@ from graphopt.compiler.fixed import fixed_model
 from graphopt.compiler.kernels import kernels_of
 from graphopt.errors import ModelError, TargetError
 from graphopt.ir.walk import label
+from graphopt.nearest import question_of
 from graphopt.targets import Target
 
 _NATIVE = (Stage.LLVM, Stage.ASM)
@@ -99,6 +99,5 @@ def _nothing(regions: list[tuple[Region, StagedRegion]], kernel: str | None) -> 
     known = sorted({name for region, whole in regions for one in whole.kernels for name in _names(one, region)})
     if not known:
         return "no part of the model becomes native code; `graphopt compile` says why"
-    close = difflib.get_close_matches(str(kernel), known, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known[:8])}, …"
+    hint = question_of(str(kernel), known) or f"there are {', '.join(known[:8])}, …"
     return f"no kernel is named {kernel!r} or computes such a node; {hint}"

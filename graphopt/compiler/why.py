@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -15,6 +14,7 @@ from graphopt.compiler.optimize import Shapes, optimize
 from graphopt.errors import ModelError
 from graphopt.ir.load import Source, load
 from graphopt.ir.walk import label, nodes
+from graphopt.nearest import did_you_mean
 from graphopt.pipeline.check import output_name
 from graphopt.pipeline.presets import DEFAULT_PRESET
 from graphopt.pipeline.remark import Remark, Verdict
@@ -140,9 +140,11 @@ class _Run:
         self._names = {name}.union(*map(_names, (*self.before, *self.after)))
         if not self.before and not self.after and not any(self.remarks()):
             known = sorted(set().union(*(_names(node) for side in (original, self.optimized) for node in nodes(side))))
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f" (did you mean {close[0]!r}?)" if close else ""
-            raise ModelError(f"no node of the model is named {name!r} or has such an output{hint}")
+            hint = did_you_mean(name, known)
+            raise ModelError(
+                f"no node of the model is named {name!r} or has such an output{hint};"
+                " `graphopt inspect --layers` lists them"
+            )
 
     def label(self) -> str:
         return next(map(label, (*self.before, *self.after)), self._name)

@@ -46,31 +46,7 @@ def layers(model: ir.Model) -> Iterator[Layer]:
     """Describe the nodes of all scopes, Constant aside; shapes must have been inferred."""
     for node in nodes(model):
         if not is_op(node, "Constant"):
-            yield layer(node)
-
-
-def layer(node: ir.Node) -> Layer:
-    """Describe one node, whose shapes have been inferred."""
-    macs: int | None
-    flops: int | None
-    try:
-        macs, flops = operations_of(node)
-    except UnknownShapeError:
-        macs = flops = None
-    moved = _moved(node)
-    output = node.outputs[0] if node.outputs else None
-    constants = (constant_tensor(value) for value in dict.fromkeys(node.inputs))
-    return Layer(
-        name=node.name or str(output.name if output is not None else ""),
-        op=operator_name(node),
-        dtype="?" if output is None or output.dtype is None else output.dtype.name.lower(),
-        shape="?" if output is None or output.shape is None else _dims(output.shape),
-        parameters=sum(tensor.size for tensor in constants if tensor is not None),
-        macs=macs,
-        flops=flops,
-        bytes=moved,
-        intensity=flops / moved if flops is not None and moved else None,
-    )
+            yield layer_of(node)
 
 
 def is_product(node: ir.Node) -> bool:
@@ -94,6 +70,30 @@ def macs_of(node: ir.Node) -> int:
         return operations_of(node)[0]
     except UnknownShapeError:
         return 0
+
+
+def layer_of(node: ir.Node) -> Layer:
+    """Describe a node; shapes must have been inferred."""
+    macs: int | None
+    flops: int | None
+    try:
+        macs, flops = operations_of(node)
+    except UnknownShapeError:
+        macs = flops = None
+    moved = _moved(node)
+    output = node.outputs[0] if node.outputs else None
+    constants = (constant_tensor(value) for value in dict.fromkeys(node.inputs))
+    return Layer(
+        name=node.name or str(output.name if output is not None else ""),
+        op=operator_name(node),
+        dtype="?" if output is None or output.dtype is None else output.dtype.name.lower(),
+        shape="?" if output is None or output.shape is None else _dims(output.shape),
+        parameters=sum(tensor.size for tensor in constants if tensor is not None),
+        macs=macs,
+        flops=flops,
+        bytes=moved,
+        intensity=flops / moved if flops is not None and moved else None,
+    )
 
 
 def _moved(node: ir.Node) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import onnx_ir as ir
@@ -15,6 +14,7 @@ from graphopt.ir.shape_memo import MINTED
 from graphopt.ir.shapes import infer_shapes
 from graphopt.ir.verify import verify
 from graphopt.ir.walk import label, scopes, subgraphs
+from graphopt.nearest import question_of
 
 
 def extract(model: Source, inputs: Sequence[str] | None = None, outputs: Sequence[str] | None = None) -> ir.Model:
@@ -99,8 +99,7 @@ def _find(model: ir.Model, known: Mapping[str, ir.Value], name: str, role: str) 
         raise ModelError(
             f"value {name!r} lies inside of a subgraph or a function and can be no {role}; name one outside"
         )
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else "`graphopt inspect --text` shows its values"
+    hint = question_of(name, known) or "`graphopt inspect --text` shows its values"
     raise ModelError(f"the model has no value {name!r}; {hint}")
 
 

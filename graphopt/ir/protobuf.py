@@ -13,6 +13,8 @@ from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, numpy_helpe
 from graphopt.errors import ModelError
 from graphopt.ir import wire
 
+_PROGRAM_SUFFIX, _PROGRAM_MANIFEST = ".gopt", "manifest.json"  # as `graphopt.runtime` has them, which is above
+
 # What people hand over in place of a model: (offset, magic, what it is and the mend).
 IMPOSTORS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"version https://git-lfs", "it is a Git LFS pointer; fetch the model itself with `git lfs pull`"),
@@ -34,6 +36,10 @@ def read(path: Path) -> onnx.ModelProto:
         ModelError: the file is missing, unreadable or no ONNX model.
 
     """
+    if (path.suffix == _PROGRAM_SUFFIX and path.is_file()) or (path / _PROGRAM_MANIFEST).is_file():
+        raise ModelError(
+            "it is a compiled program, which `graphopt run` takes; give the ONNX file that it was compiled from"
+        )
     if path.is_dir():
         raise ModelError("it is a directory; give the .onnx file in it")
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 
@@ -12,6 +11,7 @@ from graphopt.errors import ModelError
 from graphopt.ir.load import Source, load
 from graphopt.ir.verify import verify
 from graphopt.ir.walk import scopes
+from graphopt.nearest import question_of
 
 # C23, with the older spellings; a generator of C code would stumble over them.
 C_KEYWORDS = frozenset(
@@ -62,8 +62,7 @@ def _check(wanted: Mapping[str, str], values: Iterable[Named], nodes: Iterable[N
     of_values, of_nodes = {str(value.name) for value in values}, {str(node.name) for node in nodes}
     for old, new in wanted.items():
         if old not in of_values and old not in of_nodes:
-            close = difflib.get_close_matches(old, of_values | of_nodes, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else "`graphopt inspect --text` shows its names"
+            hint = question_of(old, of_values | of_nodes) or "`graphopt inspect --text` shows its names"
             raise ModelError(f"the model has no value or node {old!r}; {hint}")
         if not new:
             raise ModelError(f"the new name of {old!r} is empty; give one")

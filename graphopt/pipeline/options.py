@@ -7,11 +7,11 @@ A field `max_bytes: int = 1024` is written `max-bytes=1024`. Types: bool (true, 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 from graphopt.errors import PipelineError
+from graphopt.nearest import did_you_mean
 from graphopt.spec import Spec
 
 if TYPE_CHECKING:
@@ -129,5 +129,4 @@ def _type_text(kind: Any) -> str:
 def _suggest(key: str, fields: Mapping[str, object]) -> str:
     if not fields:
         return "; it has none"
-    close = difflib.get_close_matches(key, fields, n=1)
-    return (f" (did you mean {close[0]!r}?)" if close else "") + f"; it has {', '.join(fields)}"
+    return f"{did_you_mean(key, fields)}; it has {', '.join(fields)}"

@@ -9,11 +9,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from graphopt.errors import PipelineError
+from graphopt.nearest import did_you_mean
 from graphopt.pipeline.base import Pass
 from graphopt.pipeline.options import build_pass
 from graphopt.pipeline.presets import PRESETS
@@ -100,8 +100,7 @@ def _scan_fixpoint(text: str, position: int, passes: Mapping[str, type[Pass]]) -
 def _build(spec: Spec, passes: Mapping[str, type[Pass]]) -> Pass:
     if spec.name not in passes:
         known = [*passes, *PRESETS, FIXPOINT]
-        close = difflib.get_close_matches(spec.name, known, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        hint = did_you_mean(spec.name, known)
         raise PipelineError(f"unknown pass {spec.name!r}{hint}; `graphopt passes` lists them")
     return build_pass(passes[spec.name], spec.options)
 

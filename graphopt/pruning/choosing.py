@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
-
 from graphopt.errors import CalibrationError
+from graphopt.nearest import did_you_mean
 from graphopt.pruning.importance.criterion import Criterion
 
 AUTO = "auto"
@@ -27,8 +26,7 @@ def choose_criterion(text: str | Criterion, *, has_data: bool) -> Criterion:
         criterion = Criterion(text)
     except ValueError:
         known = [AUTO, *map(str, Criterion)]
-        close = difflib.get_close_matches(str(text), known, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        hint = did_you_mean(str(text), known)
         raise CalibrationError(f"unknown criterion {str(text)!r}{hint}; there are {', '.join(known)}") from None
     if criterion not in WITHOUT_DATA and not has_data:
         raise CalibrationError(

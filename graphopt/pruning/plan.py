@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
@@ -12,6 +11,7 @@ import onnx_ir as ir
 from graphopt.coupling.groups import Coupling
 from graphopt.coupling.shrink import shrink
 from graphopt.errors import CalibrationError
+from graphopt.nearest import did_you_mean
 from graphopt.plan import StoredPlan
 from graphopt.pruning.cost import Widths
 from graphopt.pruning.curves import Float64
@@ -58,8 +58,7 @@ class Plan(StoredPlan):
         groups = {group.name: len(group.channels) for group in coupling.groups}
         for name, count in self.channels.items():
             if name not in groups:
-                close = difflib.get_close_matches(name, groups, n=1)
-                raise _unfit(f"of group {name!r}, which the model does not have", close)
+                raise _unfit(f"of group {name!r}, which the model does not have{did_you_mean(name, groups)}")
             if groups[name] != count:
                 raise _unfit(f"of {count} channels of group {name!r}, which has {groups[name]}")
 
@@ -109,8 +108,7 @@ def _check_numbers(name: str, channels: int, numbers: list[int]) -> None:
         raise ValueError(f"group {name!r} is to lose {len(numbers)} of {channels} channels")
 
 
-def _unfit(what: str, close: list[str] | None = None) -> CalibrationError:
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
+def _unfit(what: str) -> CalibrationError:
     return CalibrationError(
-        f"the plan speaks {what}{hint}; apply it to the model that it was made for, after the same passes"
+        f"the plan speaks {what}; apply it to the model that it was made for, after the same passes"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +9,7 @@ import ml_dtypes
 import numpy as np
 
 from graphopt.errors import TargetError
+from graphopt.nearest import did_you_mean
 from graphopt.pipeline.options import OptionError, build, format_options
 from graphopt.quantization.forms import FORMS, Form
 from graphopt.spec import Spec, SpecError, parse_spec
@@ -96,8 +96,7 @@ def parse_scheme(text: str) -> Scheme:
     except SpecError as error:
         raise TargetError(f"cannot read scheme: {error}; write for example x64 or x64{{symmetric=true}}") from error
     if spec.name not in SCHEMES:
-        close = difflib.get_close_matches(spec.name, SCHEMES, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        hint = did_you_mean(spec.name, SCHEMES)
         raise TargetError(f"unknown scheme {spec.name!r}{hint}; there are {', '.join(SCHEMES)}")
     try:
         return build(Scheme, Spec(spec.name, {**format_options(SCHEMES[spec.name]), **spec.options}), "scheme")

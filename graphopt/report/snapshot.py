@@ -10,7 +10,7 @@ from typing import Generic, NamedTuple, TypeVar
 import onnx_ir as ir
 
 from graphopt.errors import ModelError
-from graphopt.inspect.layers import layer
+from graphopt.inspect.layers import layer_of
 from graphopt.ir.constants import constant_tensor
 from graphopt.ir.fused import kernels
 from graphopt.ir.shapes import infer_shapes
@@ -183,7 +183,7 @@ class Tables:
     def _measure(self, view: _View, node: ir.Node) -> dict[str, float]:
         """Return what is known of the work of a node."""
         with self._complete(view, node):
-            found = layer(node)
+            found = layer_of(node)
         macs, flops = view.calls.operations(node) if view.calls.kernel(node) else (found.macs, found.flops)
         known = {"macs": macs, "flops": flops, "bytes": found.bytes, "parameters": found.parameters}
         metrics: dict[str, float] = {name: one for name, one in known.items() if one is not None}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from graphopt.errors import TargetError
 from graphopt.ir.load import Source
 from graphopt.ir.traits import is_inert_dropout
 from graphopt.ir.walk import is_op, label, nodes
+from graphopt.nearest import did_you_mean
 from graphopt.quantization.doctor.opened import open_quantized
 from graphopt.quantization.doctor.qoperators import computes_in_integers, qoperator
 from graphopt.quantization.doctor.quantizers import is_dequantize, is_quantize
@@ -142,8 +142,7 @@ def examine(model: ir.Model, target: str) -> Diagnosis:
 def runtime_of(target: str) -> Runtime:
     """Return what is known of a target; raises TargetError where there is none of that name."""
     if target not in RUNTIMES:
-        close = difflib.get_close_matches(target, RUNTIMES, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        hint = did_you_mean(target, RUNTIMES)
         raise TargetError(f"the doctor knows no target {target!r}{hint}; there are {', '.join(RUNTIMES)}")
     return RUNTIMES[target]
 
