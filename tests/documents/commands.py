@@ -60,6 +60,8 @@ def simple_commands(line: str) -> Iterator[list[str]]:
 
 def _wrong(words: list[str], *, whole: bool = True) -> Iterator[str]:
     match words:
+        case ["nice" | "time", *rest] if "graphopt" in rest:
+            yield from _wrong(rest[rest.index("graphopt") :], whole=whole)
         case ["graphopt", *rest]:
             yield from _wrong_graphopt(rest, whole=whole)
         case ["python" | "python3", "-m", module, *rest]:
@@ -130,5 +132,5 @@ def _group() -> click.Group:
 def _known_options() -> set[str]:
     parameters = (one for command in _group().commands.values() for one in command.params)
     own = {name for parameter in parameters for name in (*parameter.opts, *parameter.secondary_opts)}
-    sources = (path.read_text(encoding="utf-8") for path in sorted((CHECKOUT / "tests").rglob("*.py")))
+    sources = (path.read_text(encoding="utf-8") for path in sorted((CHECKOUT / "tests" / "benchmarks").glob("*.py")))
     return own | {"--help", "--traceback", "--version"} | {one for text in sources for one in _OPTION.findall(text)}

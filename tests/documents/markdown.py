@@ -59,7 +59,7 @@ class Document:
     path: Path
 
     def __str__(self) -> str:
-        return self.path.relative_to(CHECKOUT).as_posix()
+        return self.path.relative_to(CHECKOUT).as_posix() if self.path.is_relative_to(CHECKOUT) else self.path.name
 
     @cached_property
     def tokens(self) -> list[Token]:

@@ -18,7 +18,7 @@ import pytest
 
 from tests.documents.markdown import CHECKOUT, Block, Document
 
-SECONDS = 120.0
+SECONDS = 300.0
 """More than any block takes; those that measure for minutes are skipped."""
 
 _SHELL = r"""

@@ -47,6 +47,16 @@ def test_paths_exist() -> None:
         for line, span in document.spans
         if _PATH.fullmatch(span) and not (CHECKOUT / span).exists() and span not in written(document)
     ]
+    texts = ((document, document.path.read_text(encoding="utf-8")) for document in documents())
+    reasons = (
+        (document, reason) for document, text in texts for reason in re.findall(r"<!-- run: skip (.*) -->", text)
+    )
+    gone += [
+        f"{document}: {path.group()}"
+        for document, reason in reasons
+        for path in _PATH.finditer(reason)
+        if not (CHECKOUT / path.group()).exists()
+    ]
     assert not gone, "\n".join(gone)
 
 
