@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 DEPLOYED := .venv-runtime
 
 .DEFAULT_GOAL := run
-.PHONY: run test lint runtime clean
+.PHONY: run test lint runtime docs clean
 
 run: $(VENV)/.installed ## Compile a trained network, classify real images with it, compare with onnxruntime
 	$(BIN)/python -m models.digits
@@ -29,6 +29,9 @@ runtime: $(VENV)/.installed-dev ## Run a program where nothing but graphopt-runt
 	$(DEPLOYED)/bin/python -m pip install --quiet build/graphopt_runtime-*.whl
 	$(BIN)/python -m graphopt compile models/digits/digits.onnx -o build/digits.gopt
 	$(DEPLOYED)/bin/python -I tests/runtime_only.py build/digits.gopt models/digits/digits_test.npz
+
+docs: $(VENV)/.installed-dev ## Write graphopt/docs/reference from what the code says of itself
+	$(BIN)/python -m tests.documents.reference
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "graphopt needs Python 3.11 or newer: make PYTHON=python3.11")'

@@ -6,7 +6,7 @@ The program is compiled anew for this, with every kernel once a call, so that ea
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
