@@ -29,6 +29,8 @@ class Precision(StrEnum):
     BF16 = "bf16"
 
 
+_VECTOR_BYTES = 64
+"""Of the widest registers of processors."""
 AUTO = "auto"
 """The precision of a target that takes bfloat16 where the processor multiplies it natively, and in less time."""
 PRECISIONS = (*Precision, AUTO)
@@ -52,7 +54,8 @@ class Target:
         mtriple: architecture, system and ABI of another machine, as LLVM writes them; empty for this one.
         mattr: extensions that the processor has beyond those that its name says, as LLVM writes them: `+v,+zvl256b`.
         weights: where a freestanding program has them, a key of `WEIGHTS`.
-        arch: the generation of a GPU by its compute capability, as `sm_90`; empty where there is no GPU.
+        arch: the generation of a GPU of NVIDIA's by its compute capability, as `sm_90`; empty elsewhere.
+        device: a part of the name that a device of OpenCL has to have; empty where any will do.
 
     """
 
@@ -69,6 +72,7 @@ class Target:
     mattr: str = ""
     weights: str = "blob"
     arch: str = ""
+    device: str = ""
 
     @property
     def architecture(self) -> str:
@@ -85,12 +89,27 @@ class Target:
     @property
     def sources_only(self) -> bool:
         """Whether a program is the sources of its kernels, which nothing here can launch."""
-        return self.gpu and self.kind != "cuda"
+        return self.gpu and self.kind not in _LAUNCHED
 
     @property
     def threads_per_block(self) -> int:
-        """How many threads of a GPU a schedule may put into a block; with 1024, TVM's rules for Metal take a minute."""
-        return 1024 if self.kind == "cuda" else 256
+        """How many threads of a GPU a schedule may put into a block."""
+        return _GPUS[self.kind].threads
+
+    @property
+    def shared_bytes(self) -> int:
+        """How much memory the threads of a block of a GPU may share."""
+        return _GPUS[self.kind].shared_bytes
+
+    @property
+    def kernel_arguments(self) -> int:
+        """How many tensors a kernel of a GPU may take."""
+        return _GPUS[self.kind].arguments
+
+    @property
+    def tensor_alignment(self) -> int:
+        """The bytes of which the place of each tensor in the arena is a multiple."""
+        return _GPUS[self.kind].alignment if self.gpu else _VECTOR_BYTES
 
     @property
     def freestanding(self) -> bool:
@@ -182,7 +201,8 @@ class Target:
         if self.web:
             return str(Spec(self.kind, {"winograd": "true"} if self.winograd else {}))
         if self.gpu:
-            return str(Spec(self.kind, {"arch": self.arch} if self.arch else {}))
+            facts = {"arch": self.arch, "device": self.device}
+            return str(Spec(self.kind, {name: fact for name, fact in facts.items() if fact}))
         options = {"mcpu": self.mcpu, "cores": str(self.cores)}
         if self.mtriple:
             options = {"mtriple": self.mtriple, "mcpu": self.mcpu, **({"mattr": self.mattr} if self.mattr else {})}
@@ -198,7 +218,7 @@ KINDS = {
     "c": "C99 sources that need no library, for any C compiler and any processor",
     "wasm32": "a WebAssembly module with SIMD and what loads it in JavaScript, for browsers and Node",
     "cuda": "kernels for NVIDIA's GPUs, compiled with or without one at hand",
-    "opencl": "sources of kernels in OpenCL C, which nobody has executed",
+    "opencl": "kernels in OpenCL C, for GPUs and other devices that have a driver for it",
     "metal": "sources of kernels in Metal's language, which nobody has executed",
     "webgpu": "sources of kernels in WGSL, which nobody has executed",
     "onnxruntime": "an optimized ONNX file, run by onnxruntime",
@@ -208,7 +228,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "c": ("weights",),
     "wasm32": ("winograd",),
     "cuda": ("arch",),
-    "opencl": (),
+    "opencl": ("device",),
     "metal": (),
     "webgpu": (),
     "onnxruntime": ("mcpu", "cores", "winograd", "precision"),
@@ -217,7 +237,26 @@ WEIGHTS = {
     "arrays": "constant arrays in C sources, which any compiler takes",
     "blob": "a binary file that the assembler includes, quick to write and to build",
 }
-_GPUS = frozenset({"cuda", "opencl", "metal", "webgpu"})
+
+
+@dataclass(frozen=True)
+class _Gpu:
+    """What each device of a kind gives a kernel: the least that its standard promises, or that all GPUs have."""
+
+    threads: int
+    shared_bytes: int
+    arguments: int
+    alignment: int
+
+
+_GPUS = {
+    "cuda": _Gpu(1024, 48 << 10, 512, _VECTOR_BYTES),
+    "opencl": _Gpu(256, 32 << 10, 128, 512),  # NVIDIA's have the largest CL_DEVICE_MEM_BASE_ADDR_ALIGN, 4096 bits
+    "metal": _Gpu(256, 32 << 10, 31, 256),  # with 1024 threads, TVM's rules take a minute
+    "webgpu": _Gpu(256, 16 << 10, 8, 256),
+}
+_LAUNCHED = frozenset({"cuda", "opencl"})
+"""Kinds that there is an executor for."""
 _UNBUILDABLE = {
     "vulkan": "the code generator for SPIR-V, which its wheel has not",
     "rocm": "ROCm, with whose device functions kernels are linked, and graphopt looks for no installation of it",
@@ -240,7 +279,7 @@ def parse_target(text: str) -> Target:
     `cpu{winograd=false}` computes every product of a convolution, `cpu{precision=bf16}` multiplies in bfloat16.
     `cpu{mtriple=aarch64-linux-gnu mcpu=cortex-a72}`, `c` and `wasm32` are other machines, and programs for them
     freestanding. `cuda{arch=sm_90}` is a GPU of NVIDIA's, of compute capability 9.0 or a later one of the same major
-    number.
+    number; `opencl` is any device of OpenCL, and `opencl{device=pocl}` one with that in its name or its platform's.
 
     Raises:
         TargetError: unknown kind, option or processor, or one that this machine cannot execute, nor compile for;
@@ -347,7 +386,8 @@ def _gpu(kind: str, options: Mapping[str, str]) -> Target:
             f"option arch={arch} of a target must be a compute capability from sm_{_OLDEST_ARCH} on, as sm_90"
         )
     caches = _SMALL_L1_BYTES, _SMALL_L2_BYTES
-    return Target(kind, "", frozenset(), _GPU_VECTOR_BITS, 1, *caches, winograd=False, arch=arch)
+    device = options.get("device", "")
+    return Target(kind, "", frozenset(), _GPU_VECTOR_BITS, 1, *caches, winograd=False, arch=arch, device=device)
 
 
 def _other_machine(options: Mapping[str, str]) -> Target:

@@ -251,7 +251,7 @@ def _truncate(path: Path) -> None:
         (lambda folder: (folder / "manifest.json").unlink(), ModelError, "is no compiled program"),
         (lambda folder: (folder / "manifest.json").write_text("[]"), ModelError, "is damaged"),
         (lambda folder: (folder / "manifest.json").write_text("{"), ModelError, "is damaged"),
-        (lambda folder: (folder / "manifest.json").write_text('{"format_version": 5}'), ModelError, "is damaged"),
+        (lambda folder: (folder / "manifest.json").write_text('{"format_version": 6}'), ModelError, "is damaged"),
         (
             lambda folder: (folder / "manifest.json").write_text('{"format_version": 1, "parts": []}'),
             ModelError,
