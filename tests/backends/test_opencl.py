@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -92,16 +92,9 @@ def test_a_program_is_saved_loaded_and_run_for_several_shapes_by_several_threads
     module = graphopt.load(tmp_path / "program.gopt")
     assert module.manifest.machine is None, "it has no code for a processor"
     feeds = random_feeds(network(), shapes={"x": (5, 3, 8, 8)})
-    expected, found = evaluate(network(), feeds), [{}] * 4
-
-    def run(index: int) -> None:
-        found[index] = module.run(feeds)  # 2 + 2 + 1
-
-    threads = [threading.Thread(target=run, args=(index,)) for index in range(len(found))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    expected = evaluate(network(), feeds)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(module.run, [feeds] * 4))  # 2 + 2 + 1 each
     for one in found:
         assert differences(expected, one)[0].error < 1e-5
 
