@@ -40,7 +40,8 @@ class CompiledModule:
     """A program ready to run. Any number of threads may call it at once.
 
     `module(x)`, `module(x, y)` and `module({"x": x})` are all `module.run({"x": x})`: numpy arrays by the
-    names of the model's outputs. Outputs are the caller's to keep.
+    names of the model's outputs. Outputs are the caller's to keep. Tensors of PyTorch and of others that speak DLPack
+    are taken as they are, if they lie in memory of the processor; `torch.from_dlpack` makes tensors of outputs.
     """
 
     def __init__(
