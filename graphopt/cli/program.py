@@ -56,6 +56,6 @@ def _where(manifest: Manifest) -> str:
     if manifest.is_freestanding:
         return f"another machine: {manifest.use}"
     if manifest.has(GPU):
-        return f"any machine with a device of target {manifest.target}"
+        return f"any machine with a device for {manifest.target}"
     machine = manifest.machine
     return f"{machine.architecture} under {machine.system}" if machine else "any machine, in onnxruntime"

@@ -130,6 +130,17 @@ def test_kernels_become_code_for_the_gpu_that_was_asked_for(arch: str) -> None:
     assert ".approx" not in ptx.replace("ex2.approx", "")  # expf itself is made of it
 
 
+@pytest.mark.parametrize(
+    ("outputs", "behind"),
+    [("float[1,16,9,9] y", ""), ("float[1,16,9,9] y, float[1,16,9,9] z", "z = Relu (y)")],
+)
+def test_a_convolution_that_is_an_output_is_summed_in_registers(outputs: str, behind: str) -> None:
+    text = f"g (float[1,16,9,9] x) => ({outputs}) <float[16,16,3,3] w> {{ y = Conv <pads=[1,1,1,1]> (x, w) {behind} }}"
+    found = str(kernels(scheduled(network(text), "opencl")[1])["conv"])
+    assert 'scope="local"' in found
+    assert "shared" not in found, "TVM's rules sum across threads"
+
+
 @needs_compiler
 def test_a_gpu_that_the_compiler_does_not_know_is_one_sentence() -> None:
     with pytest.raises(TargetError, match=r"makes no code for sm_999 of the model's kernels: .+; compile for cpu"):

@@ -131,6 +131,15 @@ def test_code_that_the_device_refuses_is_one_sentence() -> None:
 
 
 @needs_device
+def test_a_launch_that_fails_is_one_sentence() -> None:
+    device = OpenClDevice()
+    kernels = device.load(b"__kernel void k(__global float* p) { p[0] = 1; }", ["k"])
+    launch = Launch("k", (Place(Space.ARENA),), (1, 1, 1), (1 << 20, 1, 1), 0)
+    with pytest.raises(RunError, match=r"the device .* failed: .*"):
+        device.prepared(kernels["k"], launch, [device.allocate(4)])()
+
+
+@needs_device
 def test_more_memory_than_the_device_gives_is_one_sentence() -> None:
     with pytest.raises(RunError, match=r"gives at most \d+ bytes at once, and \d+ are needed"):
         OpenClDevice().allocate(1 << 60)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -66,20 +66,17 @@ class OpenClDevice:
     def upload(self, array: Array, memory: Any) -> None:
         """Copy a contiguous array to the device."""
         if array.nbytes:
-            self._cl.enqueue_copy(self._queue, memory, _bytes(array), is_blocking=True)
+            self._do(self._cl.enqueue_copy, memory, _bytes(array), is_blocking=True)
 
     def download(self, memory: Any, array: Array) -> None:
         """Copy to a contiguous array."""
-        try:
-            if array.nbytes:
-                self._cl.enqueue_copy(self._queue, _bytes(array), memory, is_blocking=True)
-        except self._cl.Error as error:
-            raise RunError(f"the device {self.name!r} failed: {error}") from error
+        if array.nbytes:
+            self._do(self._cl.enqueue_copy, _bytes(array), memory, is_blocking=True)
 
     def copy(self, source: Any, destination: Any, size: int) -> None:
         """Copy bytes on the device."""
         if size:
-            self._cl.enqueue_copy(self._queue, destination, source, byte_count=size)
+            self._do(self._cl.enqueue_copy, destination, source, byte_count=size)
 
     def load(self, code: bytes, names: Sequence[str]) -> dict[str, Any]:
         """Compile sources for the device; return the kernels of those names."""
@@ -107,12 +104,13 @@ class OpenClDevice:
         own = self._cl.Kernel(kernel.program, launch.kernel)  # a kernel holds its arguments
         own.set_args(*arguments)
         items = tuple(blocks * threads for blocks, threads in zip(launch.blocks, launch.threads, strict=True))
-        enqueue, queue, threads = self._cl.enqueue_nd_range_kernel, self._queue, launch.threads
+        return partial(self._do, self._cl.enqueue_nd_range_kernel, own, items, launch.threads)
 
-        def run() -> None:
-            enqueue(queue, own, items, threads)
-
-        return run
+    def _do(self, enqueue: Callable[..., object], *arguments: Any, **options: Any) -> None:
+        try:
+            enqueue(self._queue, *arguments, **options)
+        except self._cl.Error as error:
+            raise RunError(f"the device {self.name!r} failed: {error}") from error
 
 
 def _bytes(array: Array) -> Array:
