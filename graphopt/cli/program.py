@@ -51,7 +51,11 @@ def origin_rows(manifest: Manifest) -> dict[str, object]:
 
 def _where(manifest: Manifest) -> str:
     """Say where a program runs, and how where that is not here."""
+    from graphopt.runtime.manifest import GPU
+
     if manifest.is_freestanding:
         return f"another machine: {manifest.use}"
+    if manifest.has(GPU):
+        return f"any machine with a device for {manifest.target}"
     machine = manifest.machine
     return f"{machine.architecture} under {machine.system}" if machine else "any machine, in onnxruntime"

@@ -44,7 +44,7 @@ from graphopt.runtime import cache as program_cache
 from graphopt.runtime.integrity import digests
 from graphopt.runtime.manifest import WHOLE_MODEL, CompileReport, Machine, Manifest, Placement, Variant
 from graphopt.runtime.module import CompiledModule
-from graphopt.targets import Target, host, parse_target, with_precision
+from graphopt.targets import Target, parse_target, with_precision
 
 QUANTIZING = "quantize"
 """How the names of the stages begin that come before the cache is looked into."""
@@ -212,7 +212,7 @@ class _Build:
         return Manifest(
             graphopt_version=__version__,
             target=str(self.target),
-            machine=_machine(self.target) if variants and not self.target.freestanding else None,
+            machine=_machine(self.target) if variants and not (self.target.freestanding or self.target.gpu) else None,
             threads=self.target.cores,
             inputs=tuple(map(tensor_spec, self.model.graph.inputs)),
             outputs=tuple(map(tensor_spec, self.model.graph.outputs)),
@@ -239,9 +239,8 @@ class _Build:
 
 
 def _machine(target: Target) -> Machine:
-    """Return what native code for a target asks of a machine; a GPU is one in a machine of this one's kind."""
-    features = host().required_features if target.gpu else target.required_features
-    return Machine(sys.platform, platform.machine(), tuple(sorted(features)), tvm_version(), target.arch)
+    """Return what native code for a target asks of a machine."""
+    return Machine(sys.platform, platform.machine(), tuple(sorted(target.required_features)), tvm_version())
 
 
 def _nothing_emitted(model: ir.Model, reason: str, notes: tuple[str, ...]) -> Emitted:

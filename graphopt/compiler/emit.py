@@ -17,7 +17,7 @@ from graphopt.compiler.package import Package
 from graphopt.inspect.statistics import static_shape
 from graphopt.ir.constants import is_constant
 from graphopt.ir.walk import is_op, label, reads
-from graphopt.runtime.manifest import Part, Placement
+from graphopt.runtime.manifest import GPU, Part, Placement
 from graphopt.targets import Target
 
 
@@ -78,12 +78,13 @@ def _emit_region(
     stem = package.next_name()
     failure = None
     if region.executor is Executor.TVM:
-        file = package.folder / f"{stem}.so"
+        path = package.folder / stem
         try:
             code = compile_region(
-                region.nodes, region.inputs, region.outputs, target, file, package.weights, kernel_of, decisions
+                region.nodes, region.inputs, region.outputs, target, path, package.weights, kernel_of, decisions
             )
-            return Part(region.executor, file.name, *names, code.weights, code.arena), None
+            executor = GPU if target.gpu else region.executor
+            return Part(executor, code.file, *names, code.weights, code.arena), None
         except CodegenError as error:
             failure = f"TVM failed on it: {error}"
     name = f"{stem}.onnx"

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from graphopt.errors import RunError
 from graphopt.tensors import Array, TensorSpec
 
+_HOSTS = {1, 3}
+"""Kinds of devices (`DLDeviceType`) whose memory the processor reads: itself, and what it lends to CUDA."""
+_DEVICES = {2: "CUDA", 4: "OpenCL", 7: "Vulkan", 8: "Metal", 10: "ROCm", 13: "CUDA", 14: "oneAPI", 15: "WebGPU"}
 
-def bind(specs: Sequence[TensorSpec], arguments: tuple[object, ...]) -> dict[str, Array]:
+
+def bind(specs: Sequence[TensorSpec], arguments: tuple[object, ...]) -> dict[str, object]:
     """Give the positional arguments of a call the names of the inputs; one mapping goes by names already.
 
     Raises:
@@ -21,13 +26,17 @@ def bind(specs: Sequence[TensorSpec], arguments: tuple[object, ...]) -> dict[str
         return dict(arguments[0])
     if len(arguments) != len(specs):
         raise RunError(f"the model has {_count(len(specs), 'input')} ({_names(specs)}), {len(arguments)} given")
-    return {spec.name: _array(spec, argument) for spec, argument in zip(specs, arguments, strict=True)}
+    return {
+        spec.name: argument if _is_tensor(argument) else _array(spec, argument)
+        for spec, argument in zip(specs, arguments, strict=True)
+    }
 
 
 def check(specs: Sequence[TensorSpec], feeds: Mapping[str, object]) -> dict[str, Array]:
     """Return the feeds as arrays in the order of the inputs, after checking names and dtypes.
 
-    Nothing is cast in silence: a cast would hide a mistake or a cost.
+    Nothing is cast in silence: a cast would hide a mistake or a cost. Tensors of other libraries that lie in memory of
+    the processor, those of PyTorch for one, are read where they are (DLPack).
 
     Raises:
         RunError: naming the input and the mend.
@@ -40,7 +49,7 @@ def check(specs: Sequence[TensorSpec], feeds: Mapping[str, object]) -> dict[str,
         raise RunError(f"input {missing[0]!r} is missing; the model has {_names(specs)}")
     arrays = {spec.name: _array(spec, feeds[spec.name]) for spec in specs}
     for spec in specs:
-        _check_dtype(spec, arrays[spec.name])
+        _check_dtype(spec, arrays[spec.name], "" if _is_tensor(feeds[spec.name]) else f" with .astype({spec.dtype!r})")
     return arrays
 
 
@@ -56,20 +65,41 @@ def check_shapes(specs: Sequence[TensorSpec], arrays: Mapping[str, Array]) -> No
         _check_shape(spec, arrays[spec.name], symbols)
 
 
+def _is_tensor(value: object) -> bool:
+    """Whether it is an array of another library, which lends its memory by DLPack."""
+    return hasattr(value, "__dlpack__") and not isinstance(value, np.ndarray | np.generic)
+
+
 def _array(spec: TensorSpec, value: object) -> Array:
+    if _is_tensor(value):
+        return _borrowed(spec, value)
     try:
         return np.asarray(value)
     except ValueError as error:
         raise RunError(f"input {spec.name!r} is no array: its rows differ in length; the model takes {spec}") from error
 
 
-def _check_dtype(spec: TensorSpec, array: Array) -> None:
+def _borrowed(spec: TensorSpec, tensor: Any) -> Array:
+    """Return the memory of a tensor as an array."""
+    try:
+        kind, _ = tensor.__dlpack_device__()
+        if kind in _HOSTS:
+            return np.from_dlpack(tensor)
+    except (AttributeError, BufferError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise RunError(f"input {spec.name!r} cannot be read where it is: {reason}") from error
+    device = _DEVICES.get(int(kind), f"kind {int(kind)}")
+    raise RunError(
+        f"input {spec.name!r} lies in the memory of a device ({device}), and a program takes arrays in that of the "
+        "processor; move it there first, in PyTorch with .cpu()"
+    )
+
+
+def _check_dtype(spec: TensorSpec, array: Array, how: str) -> None:
     if spec.dtype == "object" and array.dtype.kind in "OU":
         return
     if array.dtype.name != spec.dtype:
-        raise RunError(
-            f"input {spec.name!r} must be {spec.dtype}, got {array.dtype.name}; convert it with .astype({spec.dtype!r})"
-        )
+        raise RunError(f"input {spec.name!r} must be {spec.dtype}, got {array.dtype.name}; convert it{how}")
 
 
 def _check_shape(spec: TensorSpec, array: Array, symbols: dict[str, int]) -> None:

@@ -18,15 +18,17 @@ from graphopt.errors import ModelError
 from graphopt.runtime.contents import Contents
 from graphopt.tensors import TensorSpec
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 FILE_NAME = "manifest.json"
 WHOLE_MODEL = "optimized.onnx"
 WEIGHTS = "weights.bin"
+GPU = "gpu"
+"""The executor of what a plan of launches says, see `graphopt.backends.tvm.gpu.plan`."""
 FREESTANDING = "freestanding"
 """The executor of what is built and run on another machine, without any runtime of ours."""
 
 _Size = Annotated[int, msgspec.Meta(ge=0)]
-_Executor = Annotated[str, msgspec.Meta(pattern="^(tvm|onnxruntime|freestanding)$")]
+_Executor = Annotated[str, msgspec.Meta(pattern="^(tvm|gpu|onnxruntime|freestanding)$")]
 _Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -35,8 +37,8 @@ class Part:
     """One call in the program: values by name in, values by name out.
 
     Attributes:
-        executor: "tvm", "onnxruntime" or `FREESTANDING`.
-        file: its code, in the program's directory.
+        executor: "tvm", `GPU`, "onnxruntime" or `FREESTANDING`.
+        file: its code, in the program's directory, or the plan of it.
         weights: where the arrays that it takes begin in the program's file of weights, in bytes.
         arena: bytes that a run needs for what lies between inputs and outputs; of onnxruntime that is not known,
             and it is 0.
@@ -112,7 +114,6 @@ class Machine:
         architecture: as `platform.machine()` says it.
         features: the instruction-set extensions that the code may use.
         tvm_version: of the runtime that the code was compiled for.
-        gpu: the compute capability that kernels are for, as `sm_90`; empty where they are for the processor.
 
     """
 
@@ -120,7 +121,6 @@ class Machine:
     architecture: str
     features: tuple[str, ...]
     tvm_version: str
-    gpu: str = ""
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class Manifest:
 
     Attributes:
         target: the text of the target it was compiled for.
-        machine: what its native code runs on; None where it has none.
+        machine: what its code for a processor runs on; None where it has none.
         threads: how many threads an operator may use.
         inputs, outputs: of the model; symbolic dimensions may take any size.
         variants: the program, once for each set of shapes that it was compiled for.
@@ -176,7 +176,11 @@ class Manifest:
     @property
     def is_freestanding(self) -> bool:
         """Whether the program is to be built, and run, on another machine."""
-        return any(part.executor == FREESTANDING for variant in self.variants for part in variant.parts)
+        return self.has(FREESTANDING)
+
+    def has(self, executor: str) -> bool:
+        """Whether a part is for an executor."""
+        return any(part.executor == executor for variant in self.variants for part in variant.parts)
 
     @property
     def use(self) -> str:
@@ -185,7 +189,7 @@ class Manifest:
         if part.file.endswith(".wasm"):
             return "import its model.mjs in JavaScript, in a browser or in Node"
         if part.file.startswith("kernels."):
-            return f"launch the kernels in its {part.file} as its calls.txt says"
+            return f"launch the kernels in its {part.file} as its kernels.json says"
         return "build it with make in its directory, and call model_run of its model.h there"
 
     def write(self, folder: Path) -> None:
@@ -241,7 +245,7 @@ def _mistake(manifest: Manifest) -> str:
     inputs = {spec.name for spec in manifest.inputs}
     if strange := set(manifest.batched) - inputs:
         return f"there is no input {min(strange)!r}"
-    if manifest.variants and manifest.machine is None and not manifest.is_freestanding:
+    if manifest.machine is None and manifest.has("tvm"):
         return "native code is for no machine"
     for variant in manifest.variants:
         if variant.shapes.keys() != inputs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import platform
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
@@ -22,7 +23,7 @@ from graphopt.runtime.benchmark import Timing, measure
 from graphopt.runtime.contents import Contents
 from graphopt.runtime.dispatch import DispatchTable, Step
 from graphopt.runtime.forms import SUFFIX, open_program, write_program
-from graphopt.runtime.manifest import FILE_NAME, WEIGHTS, WHOLE_MODEL, CompileReport, Manifest, Part, Provenance
+from graphopt.runtime.manifest import FILE_NAME, GPU, WEIGHTS, WHOLE_MODEL, CompileReport, Manifest, Part, Provenance
 from graphopt.targets import host
 from graphopt.tensors import Array, TensorSpec
 
@@ -39,7 +40,8 @@ class CompiledModule:
     """A program ready to run. Any number of threads may call it at once.
 
     `module(x)`, `module(x, y)` and `module({"x": x})` are all `module.run({"x": x})`: numpy arrays by the
-    names of the model's outputs. Outputs are the caller's to keep.
+    names of the model's outputs. Outputs are the caller's to keep. Tensors of PyTorch and of others that speak DLPack
+    are taken as they are, if they lie in memory of the processor; `torch.from_dlpack` makes tensors of outputs.
     """
 
     def __init__(
@@ -67,9 +69,10 @@ class CompiledModule:
         if self._manifest.is_freestanding:
             variants = ()
         self._table = DispatchTable([variant.shapes for variant in variants], self._manifest.batched)
-        gpu = "" if self._manifest.machine is None else self._manifest.machine.gpu
-        load_part = functools.partial(_load_for_gpu, self._manifest) if gpu else _load
-        self._calls = [[load_part(self._contents, part, threads) for part in variant.parts] for variant in variants]
+        uploaded: dict[int, object] = {}
+        self._calls = [
+            [_load(self._contents, part, threads, uploaded) for part in variant.parts] for variant in variants
+        ]
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -267,12 +270,14 @@ def _check_machine(manifest: Manifest) -> None:
         )
 
 
-def _load(contents: Contents, part: Part, threads: int) -> _Call:
+def _load(contents: Contents, part: Part, threads: int, uploaded: dict[int, object]) -> _Call:
     if part.executor == "tvm":
         from graphopt.backends.tvm.executor import TvmExecutor  # noqa: PLC0415  # not every program needs TVM
 
         with _library(contents, part) as library:
             return TvmExecutor(library, threads).run
+    if part.executor == GPU:
+        return _load_for_gpu(contents, part, uploaded)
     session = _session(contents, part.file, threads)
 
     def call(arrays: Sequence[Array]) -> list[Array]:
@@ -282,24 +287,26 @@ def _load(contents: Contents, part: Part, threads: int) -> _Call:
     return call
 
 
-def _load_for_gpu(manifest: Manifest, contents: Contents, part: Part, threads: int) -> _Call:
+def _load_for_gpu(contents: Contents, part: Part, uploaded: dict[int, object]) -> _Call:
     """Return what loads a part at its first call: a program for a GPU is compiled, and saved, where there is none."""
-    if part.executor != "tvm" or manifest.machine is None:
-        return _load(contents, part, threads)
-    arch = manifest.machine.gpu
+    from graphopt.backends.tvm.gpu.plan import GpuPlan  # noqa: PLC0415  # not every program needs it
+
+    plan = GpuPlan.decode(contents.view(part.file).tobytes(), contents.where(part.file))
+    if not contents.holds(plan.code):
+        raise ModelError(f"the program has no file {plan.code!r}, which {part.file} names; compile the model again")
+    loading = threading.Lock()
 
     @functools.cache
     def loaded() -> _Call:
-        from graphopt.backends.tvm.gpu.executor import GpuExecutor  # noqa: PLC0415  # not every program needs TVM
-        from graphopt.backends.tvm.weights import BINARY  # noqa: PLC0415  # likewise
+        from graphopt.backends.tvm.gpu.executor import GpuExecutor, open_device  # noqa: PLC0415  # likewise
 
-        names = (name for name in manifest.files if name.endswith(BINARY))
-        binaries = {name.removesuffix(BINARY): contents.view(name).tobytes() for name in names}
-        with _library(contents, part) as library:
-            return GpuExecutor(library, binaries, arch).run
+        weights = list(zip(part.weights, _weights(contents, part), strict=True))
+        return GpuExecutor(plan, contents.view(plan.code).tobytes(), weights, open_device(plan), uploaded).run
 
     def call(arrays: Sequence[Array]) -> Sequence[Array]:
-        return loaded()(arrays)
+        with loading:
+            run = loaded()
+        return run(arrays)
 
     return call
 
@@ -308,11 +315,15 @@ def _load_for_gpu(manifest: Manifest, contents: Contents, part: Part, threads: i
 def _library(contents: Contents, part: Part) -> Iterator[Library]:
     """Lend the code of a part as a file, with its weights."""
     from graphopt.backends.tvm.executor import Library  # noqa: PLC0415  # not every program needs TVM
-    from graphopt.backends.tvm.weights import read_weights  # noqa: PLC0415  # likewise
 
-    weights = read_weights(contents.view(WEIGHTS), part.weights) if part.weights else []
     with contents.file(part.file) as path:
-        yield Library(path, weights)
+        yield Library(path, _weights(contents, part))
+
+
+def _weights(contents: Contents, part: Part) -> list[Array]:
+    from graphopt.backends.tvm.weights import read_weights  # noqa: PLC0415  # not every program needs TVM
+
+    return read_weights(contents.view(WEIGHTS), part.weights) if part.weights else []
 
 
 def _session(contents: Contents, name: str, threads: int) -> Session:

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from graphopt import processors
 from graphopt.spec import Spec
+from graphopt.targets.gpu import GPUS, VECTOR_BYTES
 
 _DOTS = frozenset({"avx512_vnni", "avx_vnni", "asimddp"})
 """Extensions that multiply int8."""
@@ -43,7 +44,8 @@ class Target:
         mtriple: architecture, system and ABI of another machine, as LLVM writes them; empty for this one.
         mattr: extensions that the processor has beyond those that its name says, as LLVM writes them: `+v,+zvl256b`.
         weights: where a freestanding program has them, a key of `WEIGHTS`.
-        arch: the generation of a GPU by its compute capability, as `sm_90`; empty where there is no GPU.
+        arch: the generation of a GPU of NVIDIA's by its compute capability, as `sm_90`; empty elsewhere.
+        device: a part of the name that a device of OpenCL has to have; empty where any will do.
 
     """
 
@@ -60,6 +62,7 @@ class Target:
     mattr: str = ""
     weights: str = "blob"
     arch: str = ""
+    device: str = ""
 
     @property
     def architecture(self) -> str:
@@ -76,12 +79,27 @@ class Target:
     @property
     def sources_only(self) -> bool:
         """Whether a program is the sources of its kernels, which nothing here can launch."""
-        return self.gpu and self.kind != "cuda"
+        return self.gpu and not GPUS[self.kind].launched
 
     @property
     def threads_per_block(self) -> int:
-        """How many threads of a GPU a schedule may put into a block; with 1024, TVM's rules for Metal take a minute."""
-        return 1024 if self.kind == "cuda" else 256
+        """How many threads of a GPU a schedule may put into a block."""
+        return GPUS[self.kind].threads
+
+    @property
+    def shared_bytes(self) -> int:
+        """How much memory the threads of a block of a GPU may share."""
+        return GPUS[self.kind].shared_bytes
+
+    @property
+    def kernel_arguments(self) -> int:
+        """How many tensors a kernel of a GPU may take."""
+        return GPUS[self.kind].arguments
+
+    @property
+    def tensor_alignment(self) -> int:
+        """The bytes of which the place of each tensor in the arena is a multiple."""
+        return GPUS[self.kind].alignment if self.gpu else VECTOR_BYTES
 
     @property
     def freestanding(self) -> bool:
@@ -173,7 +191,8 @@ class Target:
         if self.web:
             return str(Spec(self.kind, {"winograd": "true"} if self.winograd else {}))
         if self.gpu:
-            return str(Spec(self.kind, {"arch": self.arch} if self.arch else {}))
+            facts = {"arch": self.arch, "device": self.device}
+            return str(Spec(self.kind, {name: fact for name, fact in facts.items() if fact}))
         options = {"mcpu": self.mcpu, "cores": str(self.cores)}
         if self.mtriple:
             options = {"mtriple": self.mtriple, "mcpu": self.mcpu, **({"mattr": self.mattr} if self.mattr else {})}
@@ -189,7 +208,7 @@ KINDS = {
     "c": "C99 sources that need no library, for any C compiler and any processor",
     "wasm32": "a WebAssembly module with SIMD and what loads it in JavaScript, for browsers and Node",
     "cuda": "kernels for NVIDIA's GPUs, compiled with or without one at hand",
-    "opencl": "sources of kernels in OpenCL C, which nobody has executed",
+    "opencl": "kernels in OpenCL C, for GPUs and other devices that have a driver for it",
     "metal": "sources of kernels in Metal's language, which nobody has executed",
     "webgpu": "sources of kernels in WGSL, which nobody has executed",
     "onnxruntime": "an optimized ONNX file, run by onnxruntime",
@@ -198,6 +217,5 @@ WEIGHTS = {
     "arrays": "constant arrays in C sources, which any compiler takes",
     "blob": "a binary file that the assembler includes, quick to write and to build",
 }
-GPUS = frozenset({"cuda", "opencl", "metal", "webgpu"})
 _SCALAR_REGISTERS = 32
 """For float32, of processors without vectors that have floats at all."""

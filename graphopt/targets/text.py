@@ -14,14 +14,15 @@ from graphopt.hardware import available_cores, cache_bytes
 from graphopt.nearest import did_you_mean
 from graphopt.processors import llvm_name, vector_bits
 from graphopt.spec import Spec, SpecError, parse_spec
-from graphopt.targets.facts import AUTO, GPUS, KINDS, PRECISIONS, WEIGHTS, Precision, Target
+from graphopt.targets.facts import AUTO, KINDS, PRECISIONS, WEIGHTS, Precision, Target
+from graphopt.targets.gpu import GPUS
 
 _OPTIONS: dict[str, tuple[str, ...]] = {
     "cpu": ("mcpu", "cores", "winograd", "precision", "mtriple", "mattr"),
     "c": ("weights",),
     "wasm32": ("winograd",),
     "cuda": ("arch",),
-    "opencl": (),
+    "opencl": ("device",),
     "metal": (),
     "webgpu": (),
     "onnxruntime": ("mcpu", "cores", "winograd", "precision"),
@@ -46,7 +47,7 @@ def parse_target(text: str) -> Target:
     `cpu{winograd=false}` computes every product of a convolution, `cpu{precision=bf16}` multiplies in bfloat16.
     `cpu{mtriple=aarch64-linux-gnu mcpu=cortex-a72}`, `c` and `wasm32` are other machines, and programs for them
     freestanding. `cuda{arch=sm_90}` is a GPU of NVIDIA's, of compute capability 9.0 or a later one of the same major
-    number.
+    number; `opencl` is any device of OpenCL, and `opencl{device=pocl}` one with that in its name or its platform's.
 
     Raises:
         TargetError: unknown kind, option or processor, or one that this machine cannot execute, nor compile for;
@@ -153,7 +154,8 @@ def _gpu(kind: str, options: Mapping[str, str]) -> Target:
             f"option arch={arch} of a target must be a compute capability from sm_{_OLDEST_ARCH} on, as sm_90"
         )
     caches = _SMALL_L1_BYTES, _SMALL_L2_BYTES
-    return Target(kind, "", frozenset(), _GPU_VECTOR_BITS, 1, *caches, winograd=False, arch=arch)
+    device = options.get("device", "")
+    return Target(kind, "", frozenset(), _GPU_VECTOR_BITS, 1, *caches, winograd=False, arch=arch, device=device)
 
 
 def _other_machine(options: Mapping[str, str]) -> Target:

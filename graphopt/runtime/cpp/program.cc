@@ -18,7 +18,7 @@ using tvm::ffi::Module;
 using tvm::ffi::String;
 using tvm::ffi::json::Array;
 
-constexpr int64_t kFormat = 5;
+constexpr int64_t kFormat = 6;
 constexpr size_t kAlignment = 64;
 constexpr int kBigCores = 1;  // an affinity mode of config_threadpool; it only counts where threads are not bound
 constexpr int kPooled = 2;    // an allocator of the virtual machine
@@ -81,7 +81,7 @@ Program::Program(const std::filesystem::path& folder) {
   if (variants.size() > 1) throw std::runtime_error("the program has code for several shapes; compile it for one");
   const Array parts = variants.empty() ? Array() : variants[0].cast<Object>()["parts"].cast<Array>();
   if (parts.size() != 1 || parts[0].cast<Object>()["executor"].cast<String>() != "tvm") {
-    throw std::runtime_error("the program or a part of it runs in onnxruntime, which graphopt.load calls");
+    throw std::runtime_error("the program or a part of it runs in onnxruntime or on a GPU, which graphopt.load calls");
   }
   inputs_ = Names(program["inputs"].cast<Array>());
   outputs_ = Names(program["outputs"].cast<Array>());

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from graphopt.backends.tvm.abi import ALIGNMENT
 from graphopt.backends.tvm.driver.bare import PREFIX, Signature
-from graphopt.backends.tvm.driver.sequence import Call, Copy, Place, Sequence, Space
+from graphopt.backends.tvm.driver.sequence import Call, Sequence
 from graphopt.backends.tvm.driver.signature import C_TYPES, Parameter
+from graphopt.backends.tvm.places import Copy, Place, Space
 
 BLOB = "model_weights"
 """The name of the weights in C, where they are one array of bytes."""

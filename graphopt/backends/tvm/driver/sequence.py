@@ -5,32 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Any
 
 import tvm
 from tvm import relax
 
+from graphopt.backends.tvm.abi import ALIGNMENT
 from graphopt.backends.tvm.memory.arena import aligned
 from graphopt.backends.tvm.memory.plan import Planned
-
-
-class Space(StrEnum):
-    """Whose memory it is."""
-
-    INPUT = "input"
-    WEIGHT = "weight"
-    ARENA = "arena"
-    OUTPUT = "output"
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a tensor begins: which of the inputs, weights or outputs, and at which byte of it, or of the arena."""
-
-    space: Space
-    index: int = 0
-    offset: int = 0
+from graphopt.backends.tvm.places import Copy, Place, Space
 
 
 @dataclass(frozen=True)
@@ -39,15 +22,6 @@ class Call:
 
     kernel: str
     arguments: tuple[Place, ...]
-
-
-@dataclass(frozen=True)
-class Copy:
-    """An output that no kernel makes: an input, a constant, or what another output is."""
-
-    source: Place
-    output: int
-    size: int
 
 
 @dataclass(frozen=True)
@@ -64,23 +38,27 @@ def sequence(planned: Planned, inputs: int) -> Sequence:
     return _Reader(planned, inputs).sequence()
 
 
-def with_workspaces(sequence: Sequence, workspaces: Mapping[str, tuple[int, ...]]) -> Sequence:
+def with_workspaces(
+    sequence: Sequence, workspaces: Mapping[str, tuple[int, ...]], alignment: int = ALIGNMENT
+) -> Sequence:
     """Return a run whose calls take what their kernels work on as well, in the arena behind all else.
 
     `workspaces` are the bytes of each further pointer of a kernel, by its name.
     """
+    begin = aligned(sequence.arena, alignment)
     calls = tuple(
-        replace(call, arguments=(*call.arguments, *_behind(sequence.arena, workspaces[call.kernel])))
+        replace(call, arguments=(*call.arguments, *_behind(begin, workspaces[call.kernel], alignment)))
         for call in sequence.calls
     )
-    most = max((sum(map(aligned, workspaces[call.kernel])) for call in calls), default=0)
-    return replace(sequence, calls=calls, arena=sequence.arena + most)
+    sizes = (workspaces[call.kernel] for call in calls)
+    most = max((sum(aligned(size, alignment) for size in kernel) for kernel in sizes), default=0)
+    return replace(sequence, calls=calls, arena=begin + most)
 
 
-def _behind(start: int, sizes: tuple[int, ...]) -> Iterator[Place]:
+def _behind(start: int, sizes: tuple[int, ...], alignment: int) -> Iterator[Place]:
     for size in sizes:
         yield Place(Space.ARENA, offset=start)
-        start += aligned(size)
+        start += aligned(size, alignment)
 
 
 _STORAGE = tvm.ir.Op.get("relax.memory.alloc_storage")

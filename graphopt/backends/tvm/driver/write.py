@@ -14,12 +14,15 @@ from graphopt.backends.tvm.driver.program import compile_program
 from graphopt.backends.tvm.driver.sources import write_sources
 from graphopt.backends.tvm.driver.web.link import wasm_linker
 from graphopt.backends.tvm.driver.web.write import write_module
-from graphopt.backends.tvm.gpu.write import write_kernels
+from graphopt.backends.tvm.gpu.write import write_plan
 from graphopt.backends.tvm.lower.region import KernelOf, lower
 from graphopt.backends.tvm.schedule.choices import DecisionTable
 from graphopt.backends.tvm.schedule.module import schedule
 from graphopt.backends.tvm.weights import WeightWriter
 from graphopt.targets import Target
+
+KERNELS = "kernels"
+"""The name, without suffixes, of the files of kernels that the host of another machine launches."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,10 @@ def write_program(
         wasm_linker()
     with codegen_errors():
         planned, constants = plan(schedule(lower(nodes, inputs, outputs, target, kernel_of), target, decisions), target)
-    if target.sources_only:
-        return Written(*write_kernels(planned, constants, target, folder, weights))
-    with codegen_errors():
+        if target.sources_only:
+            kernels = folder / KERNELS
+            written, places = write_plan(planned, constants, inputs, outputs, target, kernels, weights)
+            return Written(written.code, written.arena, places)
         program = compile_program(planned, constants, inputs, outputs, target)
         write = write_module if target.web else write_sources
         return Written(write(program, target, folder, weights), program.sequence.arena)

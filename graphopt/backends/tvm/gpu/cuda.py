@@ -26,8 +26,7 @@ def compile_cuda(source: str, arch: str, form: str = "cubin") -> bytes:
     """Return the code of CUDA C++ for a compute capability such as `sm_90`, as `cubin` or as `ptx`.
 
     Raises:
-        TargetError: neither NVRTC nor nvcc is installed.
-        RuntimeError: the source is refused.
+        TargetError: neither NVRTC nor nvcc is installed, or the one that is makes no code for `arch`, or of the source.
 
     """
     if _home() is not None:
@@ -63,7 +62,7 @@ def _by_nvrtc(source: str, arch: str, form: str) -> bytes:
         options += [f"-I{home / folder}" for folder in ("include", "include/cccl")]
         array = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
         if library.nvrtcCompileProgram(program, len(options), array):
-            raise RuntimeError(f"NVRTC refuses a kernel: {_bytes(library, program, 'ProgramLog').decode()}")
+            raise _refusal("NVRTC", arch, _bytes(library, program, "ProgramLog").decode(errors="replace"))
         return _bytes(library, program, form.upper())
     finally:
         library.nvrtcDestroyProgram(ctypes.byref(program))
@@ -87,5 +86,12 @@ def _by_nvcc(compiler: str, source: str, arch: str, form: str) -> bytes:
         command = [compiler, f"-{form}", f"-arch={arch}", "-O3", "-o", str(made), str(path)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # our own words
         if done.returncode:
-            raise RuntimeError(f"nvcc refuses a kernel: {done.stderr}")
+            raise _refusal("nvcc", arch, done.stderr)
         return made.read_bytes()
+
+
+def _refusal(compiler: str, arch: str, log: str) -> TargetError:
+    """Return what to say of kernels that a compiler takes not: one too old for a GPU, or one that lacks its headers."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    reason = next((line for line in lines if "error" in line.lower()), lines[0] if lines else "it does not say why")
+    return TargetError(f"{compiler} makes no code for {arch} of the model's kernels: {reason}; compile for cpu")

@@ -1,119 +1,141 @@
-"""Running what was compiled for CUDA: arrays go to the GPU, results come back.
+"""Running what was compiled for a GPU: arrays go to its memory, kernels are launched, results come back.
 
-This is the runtime side: it imports no part of the compiler. TVM's runtime keeps the sources of kernels and asks for
-their machine code when it loads them; that lies in the program, by the digest of the source.
+This is the runtime side: it imports no part of the compiler. All that is done here is the same for each kind of GPU;
+what differs is a `Device`.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from graphopt.backends.tvm.executor import Library, load_code
-from graphopt.backends.tvm.runtime_library import library_folders, load_runtime
-from graphopt.digests import digest
-from graphopt.errors import TargetError
+from graphopt.backends.tvm.gpu.cuda_driver import CudaDevice
+from graphopt.backends.tvm.gpu.device import Device
+from graphopt.backends.tvm.gpu.opencl import OpenClDevice
+from graphopt.backends.tvm.gpu.plan import GpuPlan, Launch
+from graphopt.backends.tvm.places import Place, Space
+from graphopt.errors import ModelError, TargetError
 from graphopt.tensors import Array
 
-_CPU, _CUDA, _POOLED = 1, 2, 2
-"""Kinds of devices (`DLDeviceType`), and a way to allocate on them."""
-_EXISTS, _COMPUTE_VERSION = 0, 4
-"""What `runtime.GetDeviceAttr` is asked for (`DeviceAttrKind`)."""
+_DEVICES: Mapping[str, Callable[[GpuPlan], Device]] = {
+    "cuda": lambda plan: CudaDevice(plan.arch),
+    "opencl": lambda plan: OpenClDevice(plan.device),
+}
 
-_BINARIES: dict[str, bytes] = {}
-"""Machine code by the digest of its source, of all programs that this process loaded."""
+
+def open_device(plan: GpuPlan) -> Device:
+    """Return a device that a plan is for.
+
+    Raises:
+        TargetError: this machine has none, or lacks what speaks to it; nothing here does to devices of its kind.
+
+    """
+    if plan.kind not in _DEVICES:
+        raise TargetError(f"the program is for {plan.kind}, and graphopt launches kernels of {', '.join(_DEVICES)}")
+    return _DEVICES[plan.kind](plan)
 
 
 class GpuExecutor:
-    """Runs `main` of a module that was compiled for CUDA, one run at a time, on the first GPU."""
+    """Runs a plan on a device, one run at a time.
 
-    def __init__(self, library: Library, binaries: Mapping[str, bytes], arch: str) -> None:
-        """Load a library, its weights and its machine code, by the digests of their sources.
+    Inputs, outputs and what lies between them have their places in the memory of the device for good.
+    """
+
+    def __init__(
+        self,
+        plan: GpuPlan,
+        code: bytes,
+        weights: Sequence[tuple[int, Array]],
+        device: Device,
+        uploaded: MutableMapping[int, Any],
+    ) -> None:
+        """Load kernels and weights.
+
+        Args:
+            plan: what to do.
+            code: of the kernels that it names.
+            weights: what launches read beside inputs, with where each lies in the program.
+            device: that it is for.
+            uploaded: the weights of the program that are in its memory already, by where they lie; more are added.
 
         Raises:
-            TargetError: there is no GPU, or none that runs code for `arch`; TVM's runtime for CUDA is missing.
-            ModelError: the code is missing or damaged.
+            TargetError: the device takes no such code, or a launch is beyond what it gives.
+            RunError: its memory is too small.
 
         """
-        self._runtime = load_cuda()
-        _check_gpu(self._runtime, arch)
-        _BINARIES.update(binaries)
-        self._runtime.register_global_func("tvm_callback_cuda_compile", _binary, override=True)
-        self._allocate = self._runtime.get_global_func("runtime.TVMTensorAllocWithScope")
-        self._copy = self._runtime.get_global_func("runtime.TVMTensorCopyFromTo")
-        machine = load_code(library.path)["vm_load_executable"]()
-        machine["vm_initialization"](_CUDA, 0, _POOLED, _CPU, 0, _POOLED)
-        self._machine, self._main = machine, machine["main"]
-        self._weights = [self._moved(self._on_host(array), "cuda") for array in library.weights]
-        self._lock = threading.Lock()
+        self._plan, self._device, self._lock = plan, device, threading.Lock()
+        device.begin()
+        if plan.alignment % device.alignment:
+            raise TargetError(
+                f"the device {device.name!r} wants tensors at multiples of {device.alignment} bytes, and the program "
+                f"has them at multiples of {plan.alignment}; compile for cpu"
+            )
+        kernels = device.load(code, sorted({launch.kernel for launch in plan.launches}))
+        for launch in plan.launches:
+            _check_launch(launch, device, kernels[launch.kernel])
+        self._memories: dict[tuple[Space, int], Any] = {
+            **{(Space.INPUT, index): device.allocate(one.bytes) for index, one in enumerate(plan.inputs)},
+            **{(Space.OUTPUT, index): device.allocate(one.bytes) for index, one in enumerate(plan.outputs)},
+            (Space.ARENA, 0): device.allocate(plan.arena),
+            **_uploaded(weights, device, uploaded),
+        }
+        self._views: dict[Place, Any] = {}
+        self._launches = [
+            device.prepared(kernels[launch.kernel], launch, [self._at(place) for place in launch.arguments])
+            for launch in plan.launches
+        ]
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
         """Run once; outputs are new arrays of this machine's memory."""
+        device, plan = self._device, self._plan
         with self._lock:
-            inputs = [self._moved(self._on_host(array), "cuda") for array in arrays]
-            outputs = self._main(*inputs, *self._weights)
-            return [np.from_dlpack(self._moved(output, "cpu")) for output in outputs]
+            device.begin()
+            for index, array in enumerate(arrays):
+                device.upload(np.ascontiguousarray(array), self._memories[Space.INPUT, index])
+            for launch in self._launches:
+                launch()
+            for copy in plan.copies:
+                device.copy(self._at(copy.source), self._memories[Space.OUTPUT, copy.output], copy.size)
+            results = [np.empty(one.shape, one.dtype) for one in plan.outputs]
+            for index, result in enumerate(results):
+                device.download(self._memories[Space.OUTPUT, index], result)
+        return results
 
-    def _on_host(self, array: Array) -> Any:
-        return self._runtime.from_dlpack(array if array.flags.writeable and array.flags.c_contiguous else array.copy())
+    def _at(self, place: Place) -> Any:
+        if place not in self._views:
+            memory = self._memories.get((place.space, place.index))
+            if memory is None:
+                raise ModelError(f"the program has no {place.space} {place.index}; compile the model again")
+            self._views[place] = self._device.view(memory, place.offset) if place.offset else memory
+        return self._views[place]
 
-    def _moved(self, tensor: Any, device: str) -> Any:
-        moved = self._allocate(tensor.shape, tensor.dtype, self._runtime.device(device, 0), None)
-        self._copy(tensor, moved)
-        return moved
+
+def _uploaded(
+    weights: Sequence[tuple[int, Array]], device: Device, known: MutableMapping[int, Any]
+) -> dict[tuple[Space, int], Any]:
+    """Return weights in the memory of a device by their places."""
+    for at, weight in weights:
+        if at not in known:
+            memory = device.allocate(weight.nbytes)
+            device.upload(np.ascontiguousarray(weight), memory)
+            known[at] = memory
+    return {(Space.WEIGHT, index): known[at] for index, (at, _) in enumerate(weights)}
 
 
-@cache
-def load_cuda() -> Any:
-    """Load TVM's runtime with that of CUDA; return the package `tvm_ffi`.
-
-    Raises:
-        TargetError: it is missing, or NVIDIA's driver is not installed.
-
-    """
-    runtime = load_runtime()
-    from tvm_ffi.libinfo import load_lib_ctypes  # noqa: PLC0415  # after the check of its version
-
-    try:
-        load_lib_ctypes("graphopt", "tvm_runtime_cuda", "RTLD_LOCAL", library_folders())
-    except (OSError, RuntimeError) as error:
+def _check_launch(launch: Launch, device: Device, kernel: Any) -> None:
+    limits = device.limits(kernel)
+    beyond = any(asked > given for asked, given in zip(launch.threads, limits.axes, strict=True))
+    if beyond or launch.block_size > limits.threads:
+        asked = " × ".join(map(str, launch.threads))
         raise TargetError(
-            "a program for cuda runs where apache-tvm, CUDA's runtime and NVIDIA's driver are installed, and here the "
-            f"runtime for CUDA cannot be loaded ({str(error).splitlines()[0]}); compile for cpu, or run it on a "
-            "machine with a GPU"
-        ) from error
-    return runtime
-
-
-def runs_on(arch: str, found: str) -> bool:
-    """Whether machine code for `arch`, as `sm_80`, runs on a GPU of compute capability `found`, as `8.6`."""
-    number = arch.removeprefix("sm_")
-    major, _, minor = found.partition(".")
-    return major == number[:-1] and int(minor or 0) >= int(number[-1])
-
-
-def _check_gpu(runtime: Any, arch: str) -> None:
-    ask = runtime.get_global_func("runtime.GetDeviceAttr")
-    if not ask(_CUDA, 0, _EXISTS):
-        raise TargetError(f"the program is for a GPU ({arch}), and this machine has none; compile for cpu")
-    found = str(ask(_CUDA, 0, _COMPUTE_VERSION))
-    if not runs_on(arch, found):
-        own = found.replace(".", "")
-        raise TargetError(
-            f"the program is for GPUs of {arch}, and this one is of compute capability {found}; compile it for "
-            f"cuda{{arch=sm_{own}}}"
+            f"the kernel {launch.kernel!r} asks for blocks of {asked} threads, and the device {device.name!r} gives it "
+            f"{limits.threads}; compile for cpu"
         )
-
-
-def _binary(source: str) -> bytes:
-    """Return the machine code of a source that some program brought along."""
-    return _BINARIES[source_digest(source)]
-
-
-def source_digest(source: str) -> str:
-    """Return the name of the machine code of a source."""
-    return digest([source.encode()]).hex()
+    if launch.shared_bytes > limits.shared_bytes:
+        raise TargetError(
+            f"the kernel {launch.kernel!r} asks for {launch.shared_bytes} bytes of memory that threads share, and the "
+            f"device {device.name!r} gives {limits.shared_bytes}; compile for cpu"
+        )

@@ -1,61 +1,48 @@
-"""What a kernel asks of a GPU: threads of a block, and bytes of memory that they share."""
+"""What launches ask of a GPU, compared with what each of its kind gives."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from typing import Any
 
 import tvm
 from tvm import tirx
+from tvm_ffi import structural_walk
 
-_SHARED, _THREAD = "shared", "threadIdx"
-SHARED_BYTES = 48 << 10
-"""Of a block, that every GPU of NVIDIA's gives without being asked for more."""
+from graphopt.backends.tvm.gpu.plan import Launch
+from graphopt.targets import Target
 
-
-@dataclass(frozen=True)
-class Launch:
-    """What a scheduled kernel asks for.
-
-    Attributes:
-        extents: of blocks and threads by their axes, as `threadIdx.x`, of each nest of loops that are bound to both.
-        shared_bytes: of all blocks together.
-
-    """
-
-    extents: tuple[dict[str, int], ...]
-    shared_bytes: int
-
-    @property
-    def threads(self) -> int:
-        """How many the largest block has; none where no GPU can run the kernel."""
-        return max((_threads(extents) for extents in self.extents), default=0)
+_SHARED = "shared"
 
 
-def launch(kernel: tirx.PrimFunc) -> Launch:
-    """Return what a scheduled kernel asks for."""
-    bound: list[dict[str, int]] = []
-    shared: list[int] = []
-
-    def nested(statement: tirx.Stmt, extents: dict[str, int]) -> None:
-        if isinstance(statement, tirx.For):
-            if statement.thread_binding is not None:
-                tag = str(statement.thread_binding.thread_tag)
-                extents = {**extents, tag: int(statement.extent)}
-                if tag.startswith(_THREAD):
-                    bound.append(extents)
-            nested(statement.body, extents)
-        elif isinstance(statement, tirx.SeqStmt):
-            for part in statement.seq:
-                nested(part, extents)
-        elif isinstance(statement, tvm.s_tir.SBlockRealize):
-            buffers = (buffer for buffer in statement.block.alloc_buffers if buffer.scope().startswith(_SHARED))
-            shared.extend(math.prod(map(int, one.shape)) * tvm.DataType(one.dtype).bits // 8 for one in buffers)
-            nested(statement.block.body, extents)
-
-    nested(kernel.body, {})
-    return Launch(tuple(bound), sum(shared))
+def shared_bytes(function: tirx.PrimFunc) -> int:
+    """Return the bytes that threads of a block share in a lowered function of a device."""
+    allocated: list[tirx.AllocBuffer] = []
+    structural_walk(function.body, (tirx.AllocBuffer, allocated.append))
+    return sum(_bytes(one.buffer) for one in allocated if one.buffer.scope().startswith(_SHARED))
 
 
-def _threads(extents: dict[str, int]) -> int:
-    return math.prod(extent for axis, extent in extents.items() if axis.startswith(_THREAD))
+def check_launches(launches: Iterable[Launch], target: Target) -> None:
+    """Raise ValueError where a launch asks for more than every GPU of a target's kind gives."""
+    for launch in launches:
+        if launch.block_size > target.threads_per_block:
+            raise ValueError(
+                f"{launch.kernel} asks for {launch.block_size} threads a block, and {target.kind} gives "
+                f"{target.threads_per_block}"
+            )
+        if launch.shared_bytes > target.shared_bytes:
+            raise ValueError(
+                f"{launch.kernel} asks for {launch.shared_bytes} bytes that threads of a block share, and "
+                f"{target.kind} gives {target.shared_bytes}"
+            )
+        if len(launch.arguments) > target.kernel_arguments:
+            raise ValueError(
+                f"{launch.kernel} works on {len(launch.arguments)} tensors, and {target.kind} takes "
+                f"{target.kernel_arguments}"
+            )
+
+
+def _bytes(buffer: Any) -> int:
+    dtype = tvm.DataType(buffer.dtype)
+    return math.prod(map(int, buffer.shape)) * int(dtype.bits * dtype.lanes) // 8

@@ -24,16 +24,16 @@ class Arena:
     size: int
 
 
-def arrange(blocks: Sequence[Sequence[Span]]) -> Arena:
-    """Place blocks, given by their spans."""
+def arrange(blocks: Sequence[Sequence[Span]], alignment: int = ALIGNMENT) -> Arena:
+    """Place blocks, given by their spans, each at a multiple of `alignment`."""
     bases = [0] * len(blocks)
     placed: list[Span] = []
     size = 0
     for index in sorted(range(len(blocks)), key=lambda index: -_size(blocks[index])):
-        bases[index] = base = _lowest(blocks[index], placed)
+        bases[index] = base = _lowest(blocks[index], placed, alignment)
         placed.extend(replace(span, offset=base + span.offset) for span in blocks[index])
         size = max(size, base + _size(blocks[index]))
-    return Arena(tuple(bases), aligned(size))
+    return Arena(tuple(bases), aligned(size, alignment))
 
 
 def live_bytes(blocks: Sequence[Sequence[Span]]) -> int:
@@ -42,20 +42,20 @@ def live_bytes(blocks: Sequence[Sequence[Span]]) -> int:
     return max((sum(_covered(spans, step) for spans in blocks) for step in steps), default=0)
 
 
-def aligned(size: int) -> int:
+def aligned(size: int, alignment: int = ALIGNMENT) -> int:
     """Round up to where the next tensor may begin."""
-    return -(-size // ALIGNMENT) * ALIGNMENT
+    return -(-size // alignment) * alignment
 
 
 def _size(spans: Sequence[Span]) -> int:
     return max(span.end for span in spans)
 
 
-def _lowest(spans: Sequence[Span], placed: Sequence[Span]) -> int:
+def _lowest(spans: Sequence[Span], placed: Sequence[Span], alignment: int) -> int:
     base = 0
     for low, high in sorted(_forbidden(spans, placed)):
         if low < base < high:
-            base = aligned(high)
+            base = aligned(high, alignment)
     return base
 
 

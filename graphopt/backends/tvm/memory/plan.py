@@ -14,6 +14,7 @@ from typing import Any
 import tvm
 from tvm import relax
 
+from graphopt.backends.tvm.abi import ALIGNMENT
 from graphopt.backends.tvm.kernels import JOIN, SPLIT
 from graphopt.backends.tvm.memory.arena import Arena, arrange
 from graphopt.backends.tvm.memory.in_place import Overlaps, in_place
@@ -34,13 +35,16 @@ class Planned:
     arena: int
 
 
-def plan_memory(module: tvm.IRModule) -> Planned:
-    """Plan the memory of `main`, and leave out the joins and splits that then copy nothing."""
+def plan_memory(module: tvm.IRModule, alignment: int = ALIGNMENT) -> Planned:
+    """Plan the memory of `main`, and leave out the joins and splits that then copy nothing.
+
+    Tensors lie at multiples of `alignment` bytes.
+    """
     function = _Function(module)
     usage = function.usage()
-    sharing = share(usage)
+    sharing = share(usage, alignment)
     inner = [block for block in sharing.blocks if block.result is None]
-    arena = arrange([block.spans for block in inner])
+    arena = arrange([block.spans for block in inner], alignment)
     writer = _Writer(function, sharing, dict(zip(map(id, inner), arena.bases, strict=True)), arena)
     body = writer.body()
     main = module["main"]

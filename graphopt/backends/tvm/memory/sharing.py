@@ -58,9 +58,12 @@ class Sharing:
     needless: frozenset[int]
 
 
-def share(usage: Usage) -> Sharing:
-    """Let buffers share memory, so that as few joins and splits as possible copy anything."""
-    sharer = _Sharer(usage)
+def share(usage: Usage, alignment: int = ALIGNMENT) -> Sharing:
+    """Let buffers share memory, so that as few joins and splits as possible copy anything.
+
+    Each buffer lies at a multiple of `alignment` from where its block begins.
+    """
+    sharer = _Sharer(usage, alignment)
     for index, step in enumerate(usage.steps):
         if step.role is Role.JOIN:
             sharer.leave_out(index, step.writes[0], step.reads)
@@ -79,8 +82,8 @@ Offsets = dict[int, int]
 class _Sharer:
     """Blocks in the making."""
 
-    def __init__(self, usage: Usage) -> None:
-        self._usage = usage
+    def __init__(self, usage: Usage, alignment: int) -> None:
+        self._usage, self._alignment = usage, alignment
         self.needless: set[int] = set()
         self._writer = {buffer: index for index, step in enumerate(usage.steps) for buffer in step.writes}
         self._readers: dict[int, list[int]] = {}
@@ -131,7 +134,7 @@ class _Sharer:
 
     def _is_sound(self, offsets: Offsets) -> bool:
         low, high = self._extent(offsets)
-        if any((offset - low) % ALIGNMENT for offset in offsets.values()):
+        if any((offset - low) % self._alignment for offset in offsets.values()):
             return False
         results = [buffer for buffer in offsets if buffer in self._usage.results]
         if results and (len(results) > 1 or self._usage.sizes[results[0]] != high - low):

@@ -8,9 +8,13 @@ bias and activation, is computed where it is.
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import tvm
 from tvm import s_tir, tirx
 from tvm.s_tir import dlight
+from tvm_ffi import structural_walk
 
 from graphopt.backends.tvm.kernels import Kernel
 from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule, Loop, divisor_up_to
@@ -18,6 +22,14 @@ from graphopt.backends.tvm.schedule.window import output_of
 from graphopt.targets import Target
 
 _WINDOWS = frozenset({Kernel.CONV, Kernel.CONV_TRANSPOSE, Kernel.DEPTHWISE_CONV, Kernel.POINTWISE_CONV, Kernel.POOL})
+_RULES = (
+    dlight.gpu.Matmul,
+    dlight.gpu.GEMV,
+    dlight.gpu.Reduction,
+    dlight.gpu.GeneralReduction,
+    dlight.gpu.Fallback,
+)
+"""TVM's, the fastest first; with the last, threads share no memory."""
 _STRIP = 4
 """Columns of a thread at most; more would leave small images with few threads."""
 _THREADS = 128
@@ -33,16 +45,37 @@ def schedule_for_gpu(function: tirx.PrimFunc, target: Target, machine: tvm.targe
     if marked is not None and marked[0] in _WINDOWS and _is_window_scheduled(kernel, marked[1]):
         (scheduled,) = kernel.schedule.mod.functions.values()
         return scheduled.with_attrs(dict(function.attrs)) if function.attrs else scheduled
+    try:
+        scheduled = _by_rules(function, machine, _RULES)
+    except (ValueError, RuntimeError):  # GEMV fails for Metal at products that it takes, those of densenet121 for one
+        return _by_rules(function, machine, _RULES[-1:])
+    return scheduled if _is_launchable(scheduled, target) else _by_rules(function, machine, _RULES[-1:])
+
+
+def _by_rules(function: tirx.PrimFunc, machine: tvm.target.Target, rules: tuple[Any, ...]) -> tirx.PrimFunc:
     with machine:
-        rules = dlight.ApplyDefaultSchedule(
-            dlight.gpu.Matmul(),
-            dlight.gpu.GEMV(),
-            dlight.gpu.Reduction(),
-            dlight.gpu.GeneralReduction(),
-            dlight.gpu.Fallback(),
-        )
-        (scheduled,) = rules(tvm.IRModule({"main": function})).functions.values()
+        apply = dlight.ApplyDefaultSchedule(*(rule() for rule in rules))
+        (scheduled,) = apply(tvm.IRModule({"main": function})).functions.values()
     return scheduled
+
+
+def _is_launchable(kernel: tirx.PrimFunc, target: Target) -> bool:
+    """Whether no launch of a scheduled kernel asks for more than a GPU gives; TVM's rules know of some limits only."""
+    threads: dict[str, int] = {}
+    shared: list[int] = []
+
+    def bound(loop: tirx.For) -> None:
+        tag = "" if loop.thread_binding is None else str(loop.thread_binding.thread_tag)
+        if tag.startswith("threadIdx"):
+            threads[tag] = max(threads.get(tag, 1), int(loop.extent))
+
+    def allocated(block: s_tir.SBlock) -> None:
+        buffers = (buffer for buffer in block.alloc_buffers if buffer.scope().startswith("shared"))
+        shared.extend(math.prod(map(int, one.shape)) * tvm.DataType(one.dtype).bits // 8 for one in buffers)
+
+    structural_walk(kernel.body, (tirx.For, bound))
+    structural_walk(kernel.body, (s_tir.SBlock, allocated))
+    return math.prod(threads.values()) <= target.threads_per_block and sum(shared) <= target.shared_bytes
 
 
 def _is_window_scheduled(kernel: KernelSchedule, block: Block) -> bool:

@@ -11,7 +11,8 @@ from tvm import tirx
 
 from graphopt.backends.tvm.driver.bare import PREFIX
 from graphopt.backends.tvm.driver.program import Program
-from graphopt.backends.tvm.driver.sequence import Call, Copy, Place, Space
+from graphopt.backends.tvm.driver.sequence import Call
+from graphopt.backends.tvm.places import Copy, Place, Space
 
 NAME = "model_run"
 _BYTE = tvm.ir.PointerType(tvm.ir.PrimType("uint8"))
