@@ -242,6 +242,8 @@ function open(story, layouter) {
       one.scene.selected = state.selected;
       one.scene.request();
     }
+    const item = state.selected === null ? undefined : view.placed?.visible.items.get(state.selected);
+    byId("said").textContent = item ? `${item.title} ${item.subtitle}, ${item.name}` : "";
     if (state.selected !== null) store.set({ tab: "details" });
   });
   store.on(["selected", "stage", "closed", "view", "against"], showDetails);
