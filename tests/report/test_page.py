@@ -104,6 +104,8 @@ def test_what_changed_is_marked(opened: Open) -> None:
     marks = page.evaluate(
         "(s => [...s.actors.values()].map(({item}) => [item.key, s.drawing.changeOf(item)]))(graphopt.view.scene)"
     )
+    page.get_by_label("mark changes").uncheck()
+    assert page.evaluate("(d => [...d.items.values()].every(item => !d.changeOf(item)))(graphopt.view.scene.drawing)")
     assert dict(marks) | {"n4": "new", "n2": "removed", "n3": None} == dict(marks)
 
 
