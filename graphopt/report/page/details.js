@@ -69,6 +69,7 @@ function nodeDetails(node, around) {
   const remarks = remarksOf(story, [node.id, ...(lineage.parents.get(node.id) ?? [])]);
   /** @type {[string, string][]} */
   const share = typeof node.metrics.share === "number" ? [["share of time", `${digits(node.metrics.share * 100)} %`]] : [];
+  const spent = [...costs(story, [node]), ...share];
   const origins = node.made_by.map((rewrite) => make("li", {}, make("b", {}, rewrite.pass), rewrite.rule ? ` by ${rewrite.rule}` : "", rewrite.at ? make("span", { class: "quiet" }, ` at ${rewrite.at}`) : ""));
   return make(
     "div", {},
@@ -90,7 +91,7 @@ function nodeDetails(node, around) {
     section("Inputs", values(node.inputs, around)),
     section("Outputs", values(node.outputs, around)),
     Object.keys(node.attributes).length > 0 && section("Attributes", facts(Object.entries(node.attributes).map(([name, value]) => [name, value.length > 300 ? `${value.slice(0, 300)}…` : value]))),
-    section("Costs", facts([...costs(story, [node]), ...share])),
+    spent.length > 0 && section("Costs", facts(spent)),
     (node.device || node.kernel || node.domain) ? section("Execution", facts([...(node.device ? [["device", node.device]] : []), ...(node.kernel ? [["kernel", node.kernel]] : []), ...(node.domain ? [["domain", node.domain]] : [])].map(([name, value]) => [name, value]))) : null,
   );
 }
@@ -136,11 +137,12 @@ function boxDetails(key, around) {
   const { stage, scopes, closed, toggle } = around;
   const box = scopes.boxes.get(key);
   const inside = stage.nodes.filter((node) => scopes.paths.get(node.id)?.includes(key));
+  const spent = costs(stage.story, inside);
   return make(
     "div", {},
     make("h2", {}, box?.title ?? ""), make("p", { class: "name" }, box?.name ?? ""),
     make("p", {}, counted(inside.length, "node"), " ", make("button", { type: "button", onclick: () => toggle(key) }, closed.has(key) ? "Expand" : "Collapse")),
-    section("Costs", facts(costs(stage.story, inside))),
+    spent.length > 0 && section("Costs", facts(spent)),
     section("Nodes", make("ul", { class: "links" }, ...inside.slice(0, 200).map((node) => make("li", {}, link(node, around))), inside.length > 200 ? make("li", { class: "quiet" }, `and ${inside.length - 200} more`) : null)),
   );
 }
@@ -177,7 +179,7 @@ function modelDetails(around) {
     story.stages.length > 1 && make("p", {}, `${first.nodes.length.toLocaleString("en")} → ${last.nodes.length.toLocaleString("en")} nodes, ${short(first.size.parameters)} → ${short(last.size.parameters)} parameters.`),
     make("p", { class: "quiet" }, "Select a node to see where it comes from, its weights, and why passes left it as it is."),
     ...story.notes.map((note) => make("p", { class: "note" }, note)),
-    section("This stage", facts([["nodes", String(stage.nodes.length)], ["parameters", short(stage.record.size.parameters)], ...costs(story, stage.nodes).filter(([name]) => !/parameters|sparsity|error|GFLOP/.test(name))])),
+    section(stage.title, facts([["nodes", String(stage.nodes.length)], ["parameters", short(stage.record.size.parameters)], ...costs(story, stage.nodes).filter(([name]) => !/parameters|sparsity|error|GFLOP/.test(name))])),
     path && section("Critical path", make("p", {}, `${counted(path.ids.length, "node")}, ${path.metric === "macs" ? `${short(path.total)} of ${short(path.sum)} multiply-adds` : `${digits(path.total / 1000)} of ${digits(path.sum / 1000)} ms`}.`)),
     section("Operators", make("ul", { class: "bars" }, ...[...counts].sort((a, b) => b[1] - a[1]).map(([op, count]) => make("li", {}, make("span", {}, op), make("i", { style: `width:${((60 * count) / most).toFixed(1)}%;background:${kindOf(op)[1]}` }), make("span", {}, String(count)))))),
     section("Inputs", values(stage.record.inputs, around)),

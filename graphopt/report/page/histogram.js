@@ -6,6 +6,7 @@ import { make, makeSvg } from "./dom.js";
 /** @param {import("./story.js").Statistics} statistics */
 export function histogram(statistics) {
   const { min, max, mean, std, zeros, histogram: counts } = statistics;
+  if (![min, max, mean].every(Number.isFinite)) return make("p", { class: "quiet" }, "holds numbers that are not finite");
   const most = Math.max(...counts, 1);
   const said = `${digits(min)} to ${digits(max)}, mean ${digits(mean)}, deviation ${digits(std)}${zeros > 0 ? `, ${percent(zeros)} zeros` : ""}`;
   const svg = makeSvg("svg", { viewBox: `0 0 ${counts.length} 30`, preserveAspectRatio: "none", role: "img", "aria-label": `Histogram: ${said}`, class: "histogram" });

@@ -4,8 +4,8 @@ import { byId, make } from "./dom.js";
 
 /** @typedef {import("./colours.js").Colouring} Colouring */
 
-/** @param {Colouring} colours @param {{marks: boolean, removed: string, palette: import("./colours.js").Palette, text: string | null}} also `text`: more to say */
-export function showLegend(colours, { marks, removed, palette, text }) {
+/** @param {Colouring} colours @param {{marks: boolean, removed: string, palette: import("./colours.js").Palette, text: string | null, mark: ((on: boolean) => void) | null}} also `text`: more to say */
+export function showLegend(colours, { marks, removed, palette, text, mark }) {
   const legend = byId("legend");
   const { mode, swatches, range } = colours;
   const parts = [];
@@ -20,5 +20,6 @@ export function showLegend(colours, { marks, removed, palette, text }) {
   if (marks)
     for (const [label, colour, sign] of [["new", palette.fresh, "+"], ["changed", palette.changed, "~"], [removed, palette.removed, "−"]])
       parts.push(make("span", { class: "swatch" }, make("i", { class: "ring", style: `border-color:${colour};color:${colour}` }, sign), label));
+  if (mark) parts.push(make("label", { class: "swatch" }, make("input", { type: "checkbox", checked: marks, onchange: (event) => mark(event.target.checked) }), "mark changes"));
   legend.replaceChildren(make("summary", {}, `Colour: ${mode.title}`), make("div", { class: "swatches" }, ...parts), text ? make("p", { class: "quiet" }, text) : "");
 }

@@ -97,6 +97,7 @@ function open(story, layouter) {
     const path = store.state.critical ? path_() : null;
     showLegend(colouring(stage, store.state.colour, palette()), {
       marks: store.state.marks && last > 0, removed: store.state.view === "single" ? "removed next" : "removed", palette: palette(),
+      mark: last > 0 ? (on) => store.set({ marks: on }) : null,
       text: path ? `Critical path: ${counted(path.ids.length, "node")}, ${path.metric === "macs" ? `${short(path.total)} of ${short(path.sum)} multiply-adds` : `${digits(path.total / 1000)} of ${digits(path.sum / 1000)} ms`}` : null,
     });
   }
@@ -242,6 +243,8 @@ function open(story, layouter) {
       one.scene.selected = state.selected;
       one.scene.request();
     }
+    const item = state.selected === null ? undefined : view.placed?.visible.items.get(state.selected);
+    byId("said").textContent = item ? `${item.title} ${item.subtitle}, ${item.name}` : "";
     if (state.selected !== null) store.set({ tab: "details" });
   });
   store.on(["selected", "stage", "closed", "view", "against"], showDetails);

@@ -43,19 +43,33 @@ export async function savePng(drawing, palette, title) {
 /** @param {string} title */
 const fileName = (title) => title.replace(/[^\w.-]+/g, "-").replace(/^-+|-+$/g, "").slice(0, 80) || "graph";
 
+/** Heights at which a drawing is cut, from its top to its end, not through a node if it can be helped. @param {Drawing} drawing @param {number} tall @returns {number[]} */
+function cutBetween({ items, layout }, tall) {
+  const cards = [...layout.rects].filter(([key]) => items.get(key)?.kind !== "open").map(([, rect]) => rect);
+  const cuts = [0];
+  while (cuts[cuts.length - 1] + tall < layout.height) {
+    const start = cuts[cuts.length - 1];
+    let end = start + tall;
+    const free = () => cards.every((card) => card.y > end + 2 || card.y + card.height < end - 2);
+    while (!free() && end > start + tall / 2) end -= 4;
+    cuts.push(free() ? end : start + tall);
+  }
+  return [...cuts, layout.height];
+}
+
 /** A long drawing in strips beside each other, as many as a sheet holds. What `use` shows knows no rule by where it stands. @param {() => Drawing | null} current @param {() => string} title */
 export function printDrawing(current, title) {
   const place = byId("paper");
   addEventListener("beforeprint", () => {
     const drawing = current();
     if (!drawing) return;
-    const { width, height } = drawing.layout;
+    const { width } = drawing.layout;
     const across = 1000; // units of the drawing on a sheet's width, at which text is read
     const columns = Math.max(1, Math.floor(across / (width + 24)));
     const tall = Math.max(600, columns > 1 ? 1350 : width * 1.3);
-    const strips = Math.ceil(height / tall);
+    const cuts = cutBetween(drawing, tall);
     const whole = `<svg width="0" height="0" style="position:absolute" aria-hidden="true"><defs><g id="whole">${drawingMarkup(drawing)}</g></defs></svg>`;
-    const parts = Array.from({ length: strips }, (_, at) => `<svg viewBox="0 ${at * tall} ${width} ${Math.min(tall, height - at * tall)}" style="width:${(100 * width) / Math.max(across, width)}%" role="img"><use href="#whole"/></svg>`);
+    const parts = cuts.slice(1).map((end, at) => `<svg viewBox="0 ${cuts[at]} ${width} ${end - cuts[at]}" style="width:${(100 * width) / Math.max(across, width)}%" role="img"><use href="#whole"/></svg>`);
     place.innerHTML = `<style>${drawingRules(PALETTES.light, "")}</style>${whole}<h2></h2><div class="strips">${parts.join("")}</div>`;
     const heading = place.querySelector("h2");
     if (heading) heading.textContent = title();

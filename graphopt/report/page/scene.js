@@ -260,12 +260,14 @@ export class Scene {
     /** @type {Map<Change, string[]>} */
     const halos = new Map();
     const boxes = [];
+    /** @type {number[]} heights at which titles stand */
+    const taken = [];
     for (const [key, { item, now, opacity }] of this.actors) {
       if (opacity < 0.3 || !this.inView(now)) continue;
       const outline = `M${now.x.toFixed(1)} ${now.y.toFixed(1)}h${now.width.toFixed(1)}v${now.height.toFixed(1)}h${(-now.width).toFixed(1)}z`;
       if (item.kind === "open") {
         boxes.push(outline);
-        this.titleFar(key, item, now);
+        this.titleFar(key, item, now, taken);
         continue;
       }
       const fill = drawing.fillOf(item);
@@ -278,7 +280,6 @@ export class Scene {
         if (alike) alike.push(outline);
         else halos.set(change, [outline]);
       }
-      if (item.kind === "closed") this.titleFar(key, item, now, true);
     }
     if (boxes.length) this.keep("far boxes", "boxes", "path", boxes.join("")).setAttribute("class", "b far");
     /** @type {string[]} */
@@ -298,15 +299,22 @@ export class Scene {
     this.markSelection();
   }
 
-  /** A box's title in the size of the screen's text, where the box is large enough. @param {string} key @param {Item} item @param {Rect} rect @param {boolean} [within] */
-  titleFar(key, item, rect, within = false) {
+  /**
+   * A box's title in the size of the screen's text, beside the box, where no other title stands at that height.
+   * @param {string} key @param {Item} item @param {Rect} rect @param {number[]} taken
+   */
+  titleFar(key, item, rect, taken) {
     const { scale } = this.camera;
-    const size = 12 / scale;
-    if (within || rect.width * scale < item.title.length * 7.2 + 12 || rect.height * scale < 40) return;
-    const markup = `<text class="bt" x="${(rect.x + 6 / scale).toFixed(0)}" y="${(rect.y + 15 / scale).toFixed(0)}" style="font-size: ${size.toFixed(1)}px"></text>`;
-    const element = this.keep(`far title ${key}`, "labels", "g", markup);
+    const y = rect.y + 12 / scale;
+    if (rect.height * scale < 24 || taken.some((other) => Math.abs(other - y) * scale < 15)) return;
+    taken.push(y);
+    const element = this.keep(`far title ${key}`, "labels", "g", '<text class="bt" text-anchor="end"></text>');
     const text = element.firstElementChild;
-    if (text && text.textContent !== item.title) text.textContent = item.title;
+    if (!text) return;
+    text.textContent = item.title;
+    text.setAttribute("x", (rect.x - 6 / scale).toFixed(0));
+    text.setAttribute("y", y.toFixed(0));
+    text.setAttribute("style", `font-size: ${(12 / scale).toFixed(1)}px`);
   }
 
   /**

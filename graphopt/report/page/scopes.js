@@ -14,7 +14,7 @@ export const MOST_DRAWN = 3000;
 
 /** So many nodes are shown without a box closed; of more, so many things that it opens at once. */
 export const ALL_OPEN = 600;
-const MOST_OPEN = 300;
+const MOST_OPEN = 220;
 
 const RUN_LENGTH = 200;
 

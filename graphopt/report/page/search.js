@@ -41,6 +41,7 @@ export function showSearch(current, go) {
   /** @param {NodeRecord} node */
   const choose = (node) => {
     close();
+    byId("graph").focus({ preventScroll: true }); // from here arrows walk
     go(keyOfNode(node.id));
   };
   const mark = () => {
