@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from graphopt.cli.console import progress, say, show
+from graphopt.cli.console import mention, say
 from graphopt.cli.options import InputShapes, ModelPath, shapes_of
 from graphopt.cli.output import check_file
+from graphopt.cli.progress import progress
 
 ViewOutput = Annotated[
     Path | None,
@@ -48,7 +49,7 @@ def view_model(
     path = _temporary(model) if output is None else output
     with progress("drawing"):
         view(model, shapes=shapes).write(path)
-    show(f"{path}: written")
+    mention(f"{path}: written")
     if browser and path.suffix == ".html":
         _open(path)
 
