@@ -79,7 +79,7 @@ COMMANDS = [
     Command("diff-against-a-program", 3, "'a.gopt'", "diff model.onnx a.gopt", neighbour("a.gopt", b"none")),
     Command("stage-of-a-program", 2, "are for models", "inspect a.gopt --stage tir", neighbour("a.gopt", BYTES)),
     Command("stage-that-is-none", 2, "'ptx'", "inspect model.onnx --stage ptx"),
-    Command("kernel-without-a-stage", 2, "are for --stage", "inspect model.onnx --kernel x"),
+    Command("kernel-without-a-stage", 2, "is for --stage", "inspect model.onnx --kernel x"),
 ]
 
 
