@@ -32,6 +32,7 @@ MISSING = {
     "reshape": "absent.onnx -o out.onnx --batch N",
     "shorten": "absent.onnx -o out.onnx --macs 50% --data absent.npz",
     "sparsify": "absent.onnx -o out.onnx --fraction 0.5",
+    "view": "absent.onnx",
     "why": "absent.onnx node",
     "why-not": "absent.onnx node fold-pad",
     **dict.fromkeys(("compile", "optimize", "share"), "absent.onnx -o out.onnx"),

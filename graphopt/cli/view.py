@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from graphopt.cli.console import mention, say
-from graphopt.cli.options import InputShapes, ModelPath, shapes_of
+from graphopt.cli.console import mention, say, show_json
+from graphopt.cli.options import InputShapes, Json, ModelPath, shapes_of
 from graphopt.cli.output import check_file
 from graphopt.cli.progress import progress
 
@@ -26,7 +26,12 @@ Browser = Annotated[bool, typer.Option("--browser/--no-browser", help="Open the 
 
 
 def view_model(
-    model: ModelPath, *, output: ViewOutput = None, input_shape: InputShapes = None, browser: Browser = True
+    model: ModelPath,
+    *,
+    output: ViewOutput = None,
+    input_shape: InputShapes = None,
+    browser: Browser = True,
+    json: Json = False,
 ) -> None:
     """Show a model: its graph, its constants, and the work of each node where shapes are static.
 
@@ -49,7 +54,10 @@ def view_model(
     path = _temporary(model) if output is None else output
     with progress("drawing"):
         view(model, shapes=shapes).write(path)
-    mention(f"{path}: written")
+    if json:
+        show_json({"model": str(model), "output": str(path)})
+    else:
+        mention(f"{path}: written")
     if browser and path.suffix == ".html":
         _open(path)
 
