@@ -6,74 +6,16 @@ import gzip
 import hashlib
 import json
 import re
-import shutil
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from graphopt.report import assets
+from tests.report.conftest import Open
+from tests.report.driving import at_stage, until
 from tests.report.sample_story import chain, story
-
-pytest.importorskip("playwright", reason="the page is tested in a browser, by playwright")
-CHROMIUM = shutil.which("chromium")
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="the page is tested in a browser: install chromium")
-Open = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        held = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield held
-        held.close()
-
-
-@pytest.fixture
-def opened(browser: Any, tmp_path: Path) -> Iterator[Open]:
-    """Return what opens a story's page; at the end nothing may have been asked of a network, nor gone wrong."""
-    asked: list[str] = []
-    wrong: list[str] = []
-    contexts = []
-
-    def open_page(told: dict[str, Any], *, width: int = 1200, height: int = 800, scheme: str = "light") -> Any:
-        path = tmp_path / "report.html"
-        path.write_text(assets.document(told["title"], gzip.compress(json.dumps(told).encode())), encoding="utf-8")
-        size = {"width": width, "height": height}
-        context = browser.new_context(viewport=size, color_scheme=scheme, reduced_motion="reduce")
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(20_000)
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.goto(path.as_uri())
-        page.wait_for_selector("html[data-stage]")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not wrong
-    assert all(url.startswith(("file:", "blob:", "data:")) for url in asked)
-
-
-def at_stage(page: Any, index: int) -> None:
-    page.get_by_test_id("slider").fill(str(index))
-    page.wait_for_selector(f'html[data-stage="{index}"]')
-
-
-def until(page: Any, expression: str) -> None:
-    """Wait for an expression to hold; asked from outside, since the page's policy lets no text be run in it."""
-    end = time.monotonic() + 20
-    while not page.evaluate(expression):
-        assert time.monotonic() < end, expression
-        page.wait_for_timeout(20)
 
 
 def drawn(page: Any) -> list[str]:
@@ -82,7 +24,6 @@ def drawn(page: Any) -> list[str]:
     return [key for key in page.evaluate(held) if key.startswith("n")]
 
 
-@needs_browser
 def test_the_slider_shows_each_stage(opened: Open) -> None:
     told = story()
     page = opened(told)
@@ -97,7 +38,6 @@ def test_the_slider_shows_each_stage(opened: Open) -> None:
     page.wait_for_selector('html[data-stage="0"]')
 
 
-@needs_browser
 def test_what_changed_is_marked(opened: Open) -> None:
     page = opened(story())
     at_stage(page, 1)
@@ -109,7 +49,6 @@ def test_what_changed_is_marked(opened: Open) -> None:
     assert dict(marks) | {"n4": "new", "n2": "removed", "n3": None} == dict(marks)
 
 
-@needs_browser
 def test_search_goes_to_a_node_and_shows_where_it_comes_from(opened: Open) -> None:
     page = opened(story())
     at_stage(page, 1)
@@ -129,7 +68,6 @@ def test_search_goes_to_a_node_and_shows_where_it_comes_from(opened: Open) -> No
     assert "until fold-batch-norm takes it away" in details.inner_text()
 
 
-@needs_browser
 def test_a_click_selects_and_remarks_say_why_not(opened: Open) -> None:
     page = opened(story())
     at_stage(page, 1)
@@ -143,7 +81,6 @@ def test_a_click_selects_and_remarks_say_why_not(opened: Open) -> None:
     assert page.evaluate("graphopt.store.state.selected") == "n3"
 
 
-@needs_browser
 def test_arrows_walk_along_edges(opened: Open) -> None:
     page = opened(story())
     page.locator('[data-key="n0"]').click()
@@ -154,7 +91,6 @@ def test_arrows_walk_along_edges(opened: Open) -> None:
     assert walked == ["n1", "n2", "n3", "n2"]
 
 
-@needs_browser
 def test_boxes_close_and_open(opened: Open) -> None:
     page = opened(story())
     everything = len(drawn(page))
@@ -169,7 +105,6 @@ def test_boxes_close_and_open(opened: Open) -> None:
     assert len(drawn(page)) == everything
 
 
-@needs_browser
 def test_colours_say_what_the_story_knows(opened: Open) -> None:
     page = opened(story())
     offered = page.get_by_test_id("colour").locator("option").evaluate_all("all => all.map(one => one.value)")
@@ -184,7 +119,6 @@ def test_colours_say_what_the_story_knows(opened: Open) -> None:
     assert "Critical path" in page.get_by_test_id("legend").inner_text()
 
 
-@needs_browser
 def test_two_stages_are_compared(opened: Open) -> None:
     page = opened(story())
     at_stage(page, 2)
@@ -196,7 +130,6 @@ def test_two_stages_are_compared(opened: Open) -> None:
     assert page.get_by_test_id("old").is_visible()
 
 
-@needs_browser
 def test_the_wheel_pans_and_zooms(opened: Open) -> None:
     page = opened(story(6))
     camera = "(({x, y, scale}) => [x, y, scale])(graphopt.view.camera)"
@@ -212,7 +145,6 @@ def test_the_wheel_pans_and_zooms(opened: Open) -> None:
     assert page.evaluate(camera) == pytest.approx(start)
 
 
-@needs_browser
 def test_moving_keeps_what_both_stages_have(browser: Any, opened: Open) -> None:
     page = opened(story())
     page.emulate_media(reduced_motion="no-preference")
@@ -226,7 +158,6 @@ def test_moving_keeps_what_both_stages_have(browser: Any, opened: Open) -> None:
     assert ends[:2] == pytest.approx(ends[2:])
 
 
-@needs_browser
 def test_dark_mode(opened: Open) -> None:
     page = opened(story(), scheme="dark")
     ground = "getComputedStyle(document.querySelector('.canvas')).backgroundColor"
@@ -235,7 +166,6 @@ def test_dark_mode(opened: Open) -> None:
     assert [dark, page.evaluate(ground)] == ["rgb(18, 23, 29)", "rgb(255, 255, 255)"]
 
 
-@needs_browser
 def test_a_phone_shows_all_of_it(opened: Open) -> None:
     page = opened(story(), width=390, height=800)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -246,7 +176,6 @@ def test_a_phone_shows_all_of_it(opened: Open) -> None:
         assert box["x"] + box["width"] <= 390.5
 
 
-@needs_browser
 def test_drawings_are_saved(opened: Open) -> None:
     page = opened(story())
     page.get_by_text("Save", exact=True).click()
@@ -259,7 +188,6 @@ def test_drawings_are_saved(opened: Open) -> None:
     assert saved.value.path().read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
 
-@needs_browser
 def test_paper_has_the_whole_graph_in_strips(opened: Open) -> None:
     page = opened(story(12), scheme="dark")
     page.emulate_media(media="print")
@@ -273,7 +201,6 @@ def test_paper_has_the_whole_graph_in_strips(opened: Open) -> None:
     assert strips.count() == 0
 
 
-@needs_browser
 def test_controls_have_names(opened: Open) -> None:
     page = opened(story())
     nameless = page.evaluate(
@@ -283,7 +210,6 @@ def test_controls_have_names(opened: Open) -> None:
     assert nameless == []
 
 
-@needs_browser
 @pytest.mark.parametrize("scoped", [0, 100])
 def test_a_large_graph_is_collapsed_and_says_so(opened: Open, scoped: int) -> None:
     page = opened(chain(4000, scoped=scoped))
