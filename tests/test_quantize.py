@@ -16,6 +16,7 @@ from graphopt.backends.ort.reference import evaluate, random_feeds
 from graphopt.backends.ort.session import Session
 from graphopt.calibration.preprocessing import METADATA_KEY as PREPROCESSING
 from graphopt.cli import main as cli
+from graphopt.compiler.layers import error_history, layer_errors
 from graphopt.compiler.quantization_report import QuantizationReport
 from graphopt.compiler.quantize import METADATA_KEY
 from graphopt.errors import CalibrationError, ModelError, TargetError
@@ -351,6 +352,19 @@ def test_each_layer_is_compared_and_quantized_alone(target: str, data: Path, tmp
     assert all(layer in shown for layer in layers)
 
 
+def test_a_page_says_what_each_layer_alone_does_to_answers() -> None:
+    quantized = graphopt.quantize(DIGITS, {"image": images(slice(0, 32))})
+    errors = layer_errors(DIGITS, quantized, {"image": images(slice(0, 32))})
+    story = error_history(DIGITS, quantized, errors).story()
+    before, after = ([story.nodes[at] for at in stage.nodes] for stage in story.stages)
+    told = {node.op: node.metrics["error"] for node in after if "error" in node.metrics}
+    assert {"Conv", "Gemm"} <= set(told)
+    assert sorted(each.contribution for each in errors.layers) == sorted(
+        node.metrics["error"] for node in after if "error" in node.metrics
+    )
+    assert all("error" not in node.metrics for node in before)
+
+
 def test_the_layers_are_drawn(data: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="pictures are drawn by the extra `bench`")
     picture = tmp_path / "layers.svg"
@@ -363,7 +377,8 @@ def test_the_layers_are_drawn(data: Path, tmp_path: Path) -> None:
     ("options", "sentence"),
     [
         (["--data", "samples.npz", "--plot", "layers.gif"], "--plot draws .png and .svg files"),
-        (["--layers", "--target", "weights-int8"], "--layers and --plot measure on data"),
+        (["--layers", "--target", "weights-int8"], "--layers, --plot and --report measure on data"),
+        (["--data", "samples.npz", "--report", "layers.pdf"], "--report"),
     ],
 )
 def test_layers_that_cannot_be_shown_are_refused_early(options: list[str], sentence: str, tmp_path: Path) -> None:

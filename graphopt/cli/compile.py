@@ -86,10 +86,10 @@ def compile_model(
 
     Native code is made for fixed shapes: say with --input-shape which, where the model leaves them free. A program
     may have code for several; the shapes of a run decide, and a batch that has none of its own runs in pieces.
-    `graphopt run` and `graphopt.load` take the program as one file, NAME.gopt, or as a directory.
-    The program lies in a directory that `graphopt run` and `graphopt.load` take. With --target c, or a target of
-    another machine, it holds sources and objects instead, which make builds there: one function, model_run of model.h.
-    With wasm32 it holds model.wasm, weights.bin and model.mjs, which a page in a browser or Node imports.
+    `graphopt run` and `graphopt.load` take the program as one file, NAME.gopt, or as a directory. With --target c, or a
+    target of another machine, a directory of sources and objects is written instead, which make builds there: one
+    function, model_run of model.h. With wasm32 it holds model.wasm, weights.bin and model.mjs, which a page in a
+    browser or Node imports.
     With --report the model is optimized and compiled once more, to show each pass, each kernel and its time.
 
     Examples:

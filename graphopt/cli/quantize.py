@@ -11,7 +11,7 @@ from graphopt.cli.calibration import CalibrationLimit, PreprocessText, share
 from graphopt.cli.completion import one_of
 from graphopt.cli.console import mention, show, show_json
 from graphopt.cli.options import Explain, Json, ModelPath, PipelineText, PresetName, pipeline_text
-from graphopt.cli.output import check_file, check_picture
+from graphopt.cli.output import check_file, check_page, check_picture
 from graphopt.cli.progress import progress
 from graphopt.cli.saving import DEFAULT_THRESHOLD, ExternalData, ExternalThreshold, OutputFile
 
@@ -88,6 +88,16 @@ LayersPlot = Annotated[
 NAMED = 3
 """How many of the nodes that were spared the closing line names; `--explain` names all."""
 
+LayersPage = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="FILE.html",
+        help="Write a page that shows the graph before and after, and what each layer alone does to answers.",
+        show_default=False,
+    ),
+]
+
 
 def quantize_model(
     model: ModelPath,
@@ -106,6 +116,7 @@ def quantize_model(
     plan: PlanFile = None,
     layers: Layers = False,
     plot: LayersPlot = None,
+    report: LayersPage = None,
     explain: Explain = False,
     external_data: ExternalData = None,
     external_threshold: ExternalThreshold = DEFAULT_THRESHOLD,
@@ -119,7 +130,7 @@ def quantize_model(
 'preprocess{crop=224 scale=1/255 mean=0.485,0.456,0.406 std=0.229,0.224,0.225}'
       graphopt quantize model.onnx -o int8.onnx --data samples.npz --target tensorrt --method percentile --limit 500
       graphopt quantize model.onnx -o small.onnx --target weights-int8
-      graphopt quantize model.onnx -o int8.onnx --data samples.npz --layers --plot layers.svg
+      graphopt quantize model.onnx -o int8.onnx --data samples.npz --layers --plot layers.svg --report page.html
       graphopt quantize model.onnx -o int8.onnx --data samples.npz --agreement 99% --max-error 0.05
 
     """
@@ -130,7 +141,7 @@ def quantize_model(
     text = pipeline_text(pipeline, preset)
     for path in filter(None, (output, plan)):
         check_file(path)
-    _check_layers(data, layers, plot)
+    _check_layers(data, layers, plot, report)
     with progress("quantizing") as step:
         quantized = quantize(
             model,
@@ -146,41 +157,52 @@ def quantize_model(
             on_progress=step,
         )
         step("saving")
-        report = quantized.report
+        done = quantized.report
         save(quantized.model, output, external_data=external_data, smallest_external=external_threshold)
         if plan is not None:
-            report.plan.save(plan)
-        errors = None if data is None or not (layers or plot) else _measure_layers(model, quantized, data, plot, step)
+            done.plan.save(plan)
+        errors = None
+        if data is not None and (layers or plot or report):
+            errors = _measure_layers(model, quantized, data, (plot, report), step)
     if json:
         measured = {} if errors is None else errors.to_dict()
-        show_json({"model": str(model), "output": str(output), **report.to_dict(), **measured})
+        show_json({"model": str(model), "output": str(output), **done.to_dict(), **measured})
         return
     if errors is not None and layers:
         _show_layers(errors)
     if explain:
-        show(*(f"float32: {node}: {reason}" for node, reason in report.floats.items()), "")
+        show(*(f"float32: {node}: {reason}" for node, reason in done.floats.items()), "")
     if plan is not None:
-        form = parse_scheme(report.scheme).form
-        mention(f"{plan}: written, for the pipeline {report.pipeline},quantize{{plan={plan} target={form}}}")
-    mention(f"{output}: written, {closing_line(report)}")
+        form = parse_scheme(done.scheme).form
+        mention(f"{plan}: written, for the pipeline {done.pipeline},quantize{{plan={plan} target={form}}}")
+    mention(f"{output}: written, {closing_line(done)}")
+    if report:
+        mention(f"{report}: written, for a browser")
 
 
-def _check_layers(data: Path | None, layers: bool, plot: Path | None) -> None:
+def _check_layers(data: Path | None, layers: bool, plot: Path | None, report: Path | None) -> None:
     """Refuse early what cannot be measured or drawn; raises BadParameter, MeasurementError or OutputError."""
-    if data is None and (layers or plot):
-        raise typer.BadParameter("--layers and --plot measure on data; give --data")
+    if data is None and (layers or plot or report):
+        raise typer.BadParameter("--layers, --plot and --report measure on data; give --data")
+    if report is not None:
+        check_page(report, "--report")
     if plot is not None:
         check_picture(plot)
 
 
-def _measure_layers(model: Path, quantized: Quantized, data: Path, plot: Path | None, step: Progress) -> ErrorTable:
-    from graphopt.compiler.layers import layer_errors
+def _measure_layers(
+    model: Path, quantized: Quantized, data: Path, pictures: tuple[Path | None, Path | None], step: Progress
+) -> ErrorTable:
+    from graphopt.compiler.layers import error_history, layer_errors
 
+    plot, report = pictures
     errors = layer_errors(model, quantized, data, on_layer=step)
     if plot is not None:
         from graphopt.quantization.error_plot import draw
 
         draw(errors, plot)
+    if report is not None:
+        error_history(model, quantized, errors).write(report)
     return errors
 
 

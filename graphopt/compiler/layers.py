@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import onnx_ir as ir
+
 from graphopt.calibration.drawn import draw
 from graphopt.calibration.source import Data, open_samples
 from graphopt.compiler.optimize import optimize
@@ -15,8 +17,12 @@ from graphopt.ir.shapes import infer_shapes
 from graphopt.quantization.error_table import ErrorTable, error_table
 from graphopt.quantization.migration import migrate
 from graphopt.quantization.partial import answer_error, results_of
+from graphopt.quantization.plan import Plan
 from graphopt.quantization.scheme import parse_scheme
 from graphopt.quantization.sensitivity import costs_alone
+from graphopt.report.history import History
+from graphopt.report.snapshot import Measured
+from graphopt.report.view import title_of
 
 SAMPLES = 16
 """How many are looked at, drawn from all of them. Every layer is quantized alone once."""
@@ -45,15 +51,41 @@ def layer_errors(
         ModelError, CalibrationError: the model or the data, as in `graphopt.quantize`.
 
     """
+    model, plan = _as_planned(source, quantized)
+    taken = draw(open_samples(data, model), samples)
+    layers = results_of(model, plan)
+    judge = Judge(model, taken, threads=threads)
+    evaluate = answer_error(model, plan, parse_scheme(quantized.report.scheme).form, judge)
+    costs = costs_alone(layers, evaluate, lambda done: on_layer("compare layers", done, len(layers)))
+    return error_table(model, quantized.model, layers, taken, costs, threads=threads)
+
+
+def error_history(source: Source, quantized: Quantized, errors: ErrorTable) -> History:
+    """Return the model before and behind its quantization, whose layers say what each of them alone does to answers.
+
+    Args:
+        source, quantized: as for `layer_errors`.
+        errors: what that returned.
+
+    Raises:
+        ModelError: the model is broken.
+
+    """
+    model, plan = _as_planned(source, quantized)
+    results = results_of(model, plan)
+    alone = {results[one.layer]: one.contribution for one in errors.layers}
+    history = History(title_of(source))
+    history.look("float32", model)
+    makers = ((node, str(node.outputs[0].name)) for node in quantized.model.graph if node.outputs)
+    history.look("quantized", quantized.model, {node: Measured(error=alone.get(name)) for node, name in makers})
+    return history
+
+
+def _as_planned(source: Source, quantized: Quantized) -> tuple[ir.Model, Plan]:
+    """Return the model that was quantized, and the plan for it as it is then."""
     report = quantized.report
     model, _ = optimize(load(source), report.pipeline)
     infer_shapes(model)
     migrate(model, report.plan.divisors)
-    plan = replace(report.plan, divisors={})
     model.metadata_props.update(quantized.model.metadata_props)  # what pictures it takes
-    taken = draw(open_samples(data, model), samples)
-    layers = results_of(model, plan)
-    judge = Judge(model, taken, threads=threads)
-    evaluate = answer_error(model, plan, parse_scheme(report.scheme).form, judge)
-    costs = costs_alone(layers, evaluate, lambda done: on_layer("compare layers", done, len(layers)))
-    return error_table(model, quantized.model, layers, taken, costs, threads=threads)
+    return model, replace(report.plan, divisors={})

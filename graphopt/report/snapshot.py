@@ -32,13 +32,15 @@ class Measured:
     Attributes:
         device, kernel: who runs it, and in which kernel.
         seconds, share: of a run, and of the time of all.
+        error: of the answers where this node alone computes in integers, relative.
 
     """
 
-    device: str
+    device: str | None = None
     kernel: str | None = None
     seconds: float | None = None
     share: float | None = None
+    error: float | None = None
 
 
 class Identity(NamedTuple):
@@ -160,6 +162,8 @@ class Tables:
                 metrics["gflops"] = metrics["flops"] / measured.seconds / 1e9
             if measured.share is not None:
                 metrics["share"] = measured.share
+        if measured is not None and measured.error is not None:
+            metrics = metrics | {"error": measured.error}
         past = provenance(node)
         call = view.calls.kernel(node)
         return Node(
