@@ -16,11 +16,10 @@ import numpy as np
 
 from graphopt.backends.tvm.places import Copy, Place, Space
 from graphopt.errors import ModelError
+from graphopt.targets.gpu import GPUS
 
 _Size = Annotated[int, msgspec.Meta(ge=0)]
 _Extent = Annotated[int, msgspec.Meta(ge=1)]
-GPUS = frozenset({"cuda", "opencl", "metal", "webgpu"})
-"""Kinds of targets that have plans."""
 Extents = tuple[_Extent, _Extent, _Extent]
 """Along x, y and z."""
 
