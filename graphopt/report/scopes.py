@@ -59,11 +59,15 @@ def _subgraphs(node: ir.Node) -> Iterator[tuple[str, ir.Graph]]:
 
 
 def modules(node: ir.Node, place: str = "") -> tuple[str, ...]:
-    """Return the full names of the modules that a node is of, the outermost first, by its metadata or its name."""
+    """Return the full names of the modules that a node is of, the outermost first, by its metadata or its name.
+
+    A name without modules may be one that a pass, or the IR itself, has made up; that of its output tells more then.
+    """
     start = f"{place}/" if place else ""
     if names := _torch_scopes(node.metadata_props.get(_TORCH)):
         return tuple(start + name for name in names)
-    *parts, _ = (node.name or output_name(node)).strip("/").split("/")
+    name = node.name if node.name and "/" in node.name else output_name(node)
+    *parts, _ = name.strip("/").split("/")
     return tuple(start + "/".join(parts[: count + 1]) for count in range(len(parts)))
 
 
