@@ -43,10 +43,10 @@ g (float[3,40] x, float s) => (float[3,40] y) <float[40] w = {{{WEIGHTS}}}> {{ a
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
     folder = tmp_path_factory.mktemp("program")
-    path, weights = folder / "part-0.so", folder / "weights.bin"
+    path, weights = folder / "part-0", folder / "weights.bin"
     graph = parse(SCALE).graph
     region = compile_region(list(graph), graph.inputs, graph.outputs, parse_target("cpu"), path, WeightWriter(weights))
-    yield Library(path, read_weights(mapped(weights), region.weights))
+    yield Library(folder / region.file, read_weights(mapped(weights), region.weights))
     shutil.rmtree(folder)
 
 
@@ -84,9 +84,9 @@ def test_results_outlive_later_runs(library: Library) -> None:
 def test_a_result_that_is_an_input_outlives_later_runs(tmp_path: Path) -> None:
     graph = parse("""<ir_version: 8, opset_import: ["" : 18]>
     g (float[3,40] x) => (float[120] y) <int64[1] s = {120}> { y = Reshape (x, s) }""").graph
-    path, weights = tmp_path / "part-0.so", tmp_path / "weights.bin"
-    compile_region(list(graph), graph.inputs, graph.outputs, parse_target("cpu"), path, WeightWriter(weights))
-    executor = TvmExecutor(Library(path), 1)
+    path, weights = tmp_path / "part-0", WeightWriter(tmp_path / "weights.bin")
+    region = compile_region(list(graph), graph.inputs, graph.outputs, parse_target("cpu"), path, weights)
+    executor = TvmExecutor(Library(tmp_path / region.file), 1)
     zero, one = (np.full((40, 3), value, np.float32).T for value in (0, 1))  # of no memory that a kernel reads
     (first,) = executor.run([zero])
     (second,) = executor.run([one])
@@ -173,7 +173,7 @@ def test_a_missing_linker_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     graph, weights = parse(SCALE).graph, WeightWriter(tmp_path / "weights.bin")
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(TargetError, match="apt install gcc"):
-        compile_region(list(graph), graph.inputs, graph.outputs, parse_target("cpu"), tmp_path / "part.so", weights)
+        compile_region(list(graph), graph.inputs, graph.outputs, parse_target("cpu"), tmp_path / "part", weights)
 
 
 def test_a_crashing_ffi_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
