@@ -107,7 +107,7 @@ def test_ctrl_c_is_one_line(name: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "feeds.npz", image=rng.random((20000, 1, 8, 8), np.float32))
     process = subprocess.Popen(
-        [sys.executable, "-m", "graphopt", *LONG[name].format(model=DIGITS).split()],
+        [sys.executable, "-m", "graphopt", *(part.format(model=DIGITS) for part in LONG[name].split())],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
