@@ -17,7 +17,7 @@ from tests.report.driving import Pages, launched
 Open = Callable[..., Any]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     pytest.importorskip("playwright", reason="pages are tested in a browser, by playwright")
     if shutil.which("chromium") is None:
