@@ -283,6 +283,19 @@ class TestWithoutABrowser:
         assert image.startswith(b"\x89PNG\r\n\x1a\n")
         assert int.from_bytes(image[16:20], "big") == 200
 
+    def test_names_that_xml_cannot_hold_are_drawn(self) -> None:
+        pytest.importorskip("py_mini_racer", reason="pictures are drawn in V8")
+        pytest.importorskip("resvg_py", reason="pixels are drawn by resvg")
+        from graphopt.report import picture
+
+        told = story()
+        for node in told["nodes"]:
+            node["op"] = f"{node['op']}\x01\ud800<&"
+        text = picture.svg(told)
+        ET.fromstring(text)  # noqa: S314, our own text
+        assert "\ufffd\ufffd&lt;&amp;" in text
+        assert picture.png(text, 200).startswith(b"\x89PNG")
+
 
 def _v8() -> Any:
     racer = pytest.importorskip("py_mini_racer", reason="the page's modules run in V8")

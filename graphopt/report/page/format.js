@@ -43,9 +43,12 @@ export const briefShape = (shape) => shapeText(shape === null ? null : shape.map
 /** How many of what, in its number. @param {number} count @param {string} noun */
 export const counted = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 
+/** What no XML may hold, and a name in ONNX may. */
+const NO_XML = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g;
+
 /** @param {string} text */
 export const escapeXml = (text) =>
-  text.replace(/[&<>"]/g, (found) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[found] ?? found);
+  text.toWellFormed().replace(NO_XML, "\ufffd").replace(/[&<>"]/g, (found) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[found] ?? found);
 
 /** The numbers of an attribute such as "[2, 2]". @param {string | undefined} text @returns {number[]} */
 function numbers(text) {
