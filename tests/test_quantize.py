@@ -16,7 +16,7 @@ from graphopt.backends.ort.reference import evaluate, random_feeds
 from graphopt.backends.ort.session import Session
 from graphopt.calibration.preprocessing import METADATA_KEY as PREPROCESSING
 from graphopt.cli import main as cli
-from graphopt.compiler.layers import error_history, layer_errors
+from graphopt.compiler.layers import as_planned, error_history, layer_errors
 from graphopt.compiler.quantization_report import QuantizationReport
 from graphopt.compiler.quantize import METADATA_KEY
 from graphopt.errors import CalibrationError, ModelError, TargetError
@@ -354,8 +354,9 @@ def test_each_layer_is_compared_and_quantized_alone(target: str, data: Path, tmp
 
 def test_a_page_says_what_each_layer_alone_does_to_answers() -> None:
     quantized = graphopt.quantize(DIGITS, {"image": images(slice(0, 32))})
-    errors = layer_errors(DIGITS, quantized, {"image": images(slice(0, 32))})
-    story = error_history(DIGITS, quantized, errors).story()
+    planned = as_planned(DIGITS, quantized)
+    errors = layer_errors(planned, quantized, {"image": images(slice(0, 32))})
+    story = error_history(planned, quantized, errors).story()
     before, after = ([story.nodes[at] for at in stage.nodes] for stage in story.stages)
     told = {node.op: node.metrics["error"] for node in after if "error" in node.metrics}
     assert {"Conv", "Gemm"} <= set(told)

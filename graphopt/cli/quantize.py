@@ -193,16 +193,17 @@ def _check_layers(data: Path | None, layers: bool, plot: Path | None, report: Pa
 def _measure_layers(
     model: Path, quantized: Quantized, data: Path, pictures: tuple[Path | None, Path | None], step: Progress
 ) -> ErrorTable:
-    from graphopt.compiler.layers import error_history, layer_errors
+    from graphopt.compiler.layers import as_planned, error_history, layer_errors
 
     plot, report = pictures
-    errors = layer_errors(model, quantized, data, on_layer=step)
+    planned = as_planned(model, quantized)
+    errors = layer_errors(planned, quantized, data, on_layer=step)
     if plot is not None:
         from graphopt.quantization.error_plot import draw
 
         draw(errors, plot)
     if report is not None:
-        error_history(model, quantized, errors).write(report)
+        error_history(planned, quantized, errors, model.name).write(report)
     return errors
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import onnx_ir as ir
 
@@ -22,14 +23,39 @@ from graphopt.quantization.scheme import parse_scheme
 from graphopt.quantization.sensitivity import costs_alone
 from graphopt.report.history import History
 from graphopt.report.snapshot import Measured
-from graphopt.report.view import title_of
 
 SAMPLES = 16
 """How many are looked at, drawn from all of them. Every layer is quantized alone once."""
 
 
+class Planned(NamedTuple):
+    """A model as it was when it was quantized, and the plan for it as it is then."""
+
+    model: ir.Model
+    plan: Plan
+
+
+def as_planned(source: Source, quantized: Quantized) -> Planned:
+    """Return what a quantized model was made of.
+
+    Args:
+        source: what `graphopt.quantize` was given.
+        quantized: what it made of it.
+
+    Raises:
+        ModelError: the model is broken.
+
+    """
+    report = quantized.report
+    model, _ = optimize(load(source), report.pipeline)
+    infer_shapes(model)
+    migrate(model, report.plan.divisors)
+    model.metadata_props.update(quantized.model.metadata_props)  # what pictures it takes
+    return Planned(model, replace(report.plan, divisors={}))
+
+
 def layer_errors(
-    source: Source,
+    planned: Planned,
     quantized: Quantized,
     data: Data,
     *,
@@ -40,8 +66,8 @@ def layer_errors(
     """Compare what each layer makes in a quantized model and in its source, and quantize each alone.
 
     Args:
-        source: what `graphopt.quantize` was given.
-        quantized: what it made of it.
+        planned: what was quantized.
+        quantized: what became of it.
         data: to measure on (`graphopt.calibration.source.open_samples`).
         samples: how many to take at most.
         threads: of onnxruntime; 0 means as many as this process may run on.
@@ -51,7 +77,7 @@ def layer_errors(
         ModelError, CalibrationError: the model or the data, as in `graphopt.quantize`.
 
     """
-    model, plan = _as_planned(source, quantized)
+    model, plan = planned
     taken = draw(open_samples(data, model), samples)
     layers = results_of(model, plan)
     judge = Judge(model, taken, threads=threads)
@@ -60,32 +86,20 @@ def layer_errors(
     return error_table(model, quantized.model, layers, taken, costs, threads=threads)
 
 
-def error_history(source: Source, quantized: Quantized, errors: ErrorTable) -> History:
+def error_history(planned: Planned, quantized: Quantized, errors: ErrorTable, title: str = "") -> History:
     """Return the model before and behind its quantization, whose layers say what each of them alone does to answers.
 
     Args:
-        source, quantized: as for `layer_errors`.
+        planned, quantized: as for `layer_errors`.
         errors: what that returned.
-
-    Raises:
-        ModelError: the model is broken.
+        title: of the page; by default the name of the graph.
 
     """
-    model, plan = _as_planned(source, quantized)
+    model, plan = planned
     results = results_of(model, plan)
     alone = {results[one.layer]: one.contribution for one in errors.layers}
-    history = History(title_of(source))
+    history = History(title)
     history.look("float32", model)
     makers = ((node, str(node.outputs[0].name)) for node in quantized.model.graph if node.outputs)
     history.look("quantized", quantized.model, {node: Measured(error=alone.get(name)) for node, name in makers})
     return history
-
-
-def _as_planned(source: Source, quantized: Quantized) -> tuple[ir.Model, Plan]:
-    """Return the model that was quantized, and the plan for it as it is then."""
-    report = quantized.report
-    model, _ = optimize(load(source), report.pipeline)
-    infer_shapes(model)
-    migrate(model, report.plan.divisors)
-    model.metadata_props.update(quantized.model.metadata_props)  # what pictures it takes
-    return model, replace(report.plan, divisors={})

@@ -49,7 +49,7 @@ def check(specs: Sequence[TensorSpec], feeds: Mapping[str, object]) -> dict[str,
         raise RunError(f"input {missing[0]!r} is missing; the model has {_names(specs)}")
     arrays = {spec.name: _array(spec, feeds[spec.name]) for spec in specs}
     for spec in specs:
-        _check_dtype(spec, arrays[spec.name], "" if _is_tensor(feeds[spec.name]) else f" with .astype({spec.dtype!r})")
+        _check_dtype(spec, arrays[spec.name], feeds[spec.name])
     return arrays
 
 
@@ -67,7 +67,7 @@ def check_shapes(specs: Sequence[TensorSpec], arrays: Mapping[str, Array]) -> No
 
 def _is_tensor(value: object) -> bool:
     """Whether it is an array of another library, which lends its memory by DLPack."""
-    return hasattr(value, "__dlpack__") and not isinstance(value, np.ndarray | np.generic)
+    return not isinstance(value, np.ndarray | np.generic) and hasattr(value, "__dlpack__")
 
 
 def _array(spec: TensorSpec, value: object) -> Array:
@@ -95,10 +95,11 @@ def _borrowed(spec: TensorSpec, tensor: Any) -> Array:
     )
 
 
-def _check_dtype(spec: TensorSpec, array: Array, how: str) -> None:
+def _check_dtype(spec: TensorSpec, array: Array, given: object) -> None:
     if spec.dtype == "object" and array.dtype.kind in "OU":
         return
     if array.dtype.name != spec.dtype:
+        how = "" if _is_tensor(given) else f" with .astype({spec.dtype!r})"
         raise RunError(f"input {spec.name!r} must be {spec.dtype}, got {array.dtype.name}; convert it{how}")
 
 

@@ -6,8 +6,7 @@ import functools
 import platform
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,7 +28,6 @@ from graphopt.tensors import Array, TensorSpec
 
 if TYPE_CHECKING:
     from graphopt.backends.ort.session import Session
-    from graphopt.backends.tvm.executor import Library
 
 _Call = Callable[[Sequence[Array]], Sequence[Array]]
 _NAMED = 4
@@ -272,10 +270,10 @@ def _check_machine(manifest: Manifest) -> None:
 
 def _load(contents: Contents, part: Part, threads: int, uploaded: dict[int, object]) -> _Call:
     if part.executor == "tvm":
-        from graphopt.backends.tvm.executor import TvmExecutor  # noqa: PLC0415  # not every program needs TVM
+        from graphopt.backends.tvm.executor import Library, TvmExecutor  # noqa: PLC0415  # not every program needs TVM
 
-        with _library(contents, part) as library:
-            return TvmExecutor(library, threads).run
+        with contents.file(part.file) as path:
+            return TvmExecutor(Library(path, _weights(contents, part)), threads).run
     if part.executor == GPU:
         return _load_for_gpu(contents, part, uploaded)
     session = _session(contents, part.file, threads)
@@ -309,15 +307,6 @@ def _load_for_gpu(contents: Contents, part: Part, uploaded: dict[int, object]) -
         return run(arrays)
 
     return call
-
-
-@contextmanager
-def _library(contents: Contents, part: Part) -> Iterator[Library]:
-    """Lend the code of a part as a file, with its weights."""
-    from graphopt.backends.tvm.executor import Library  # noqa: PLC0415  # not every program needs TVM
-
-    with contents.file(part.file) as path:
-        yield Library(path, _weights(contents, part))
 
 
 def _weights(contents: Contents, part: Part) -> list[Array]:
