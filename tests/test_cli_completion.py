@@ -13,7 +13,11 @@ import pytest
 from graphopt.catalog import passes
 from graphopt.cli.completion import pass_names
 from graphopt.cli.main import _COMMANDS
+from graphopt.compiler.recovery import Recovery
+from graphopt.factorization.forms import FORMS
 from graphopt.pipeline.presets import PRESETS
+from graphopt.pruning.importance.criterion import Criterion
+from graphopt.quantization.scheme import SCHEMES
 from graphopt.targets import KINDS
 
 PASSES = sorted(passes())
@@ -49,8 +53,17 @@ BEGUN: Mapping[str, list[str]] = {
     "graphopt compile --target ": [*KINDS],
     "graphopt inspect --stage ": ["relax", "tir", "llvm", "asm"],
     "graphopt bench --against onnxruntime,o": ["onnxruntime,onnxruntime", "onnxruntime,openvino"],
+    "graphopt prune --criterion ": ["auto", *Criterion],
+    "graphopt prune --recover ": [*Recovery],
+    "graphopt factorize --forms ": [*FORMS],
     "graphopt inspect mod": [],  # the shell completes files itself
 }
+
+
+def test_all_schemes_are_completed_the_usual_ones_first() -> None:
+    words = bash("graphopt quantize --target ")
+    assert words[:2] == ["x64", "tensorrt"]
+    assert sorted(words) == sorted(SCHEMES)
 
 
 @pytest.mark.parametrize("line", BEGUN)

@@ -43,16 +43,15 @@ def diff_models(
       graphopt diff model.onnx renamed.onnx --exit-code && echo the same
 
     """
-    import graphopt
+    from graphopt.compiler.diff import Comparison
 
     if html:
         check_page(html, "--html")
     with progress("comparing"):
-        found = graphopt.diff(before, after)
+        comparison = Comparison.of(before, after)
+        found = comparison.compared.diff
         if html:
-            from graphopt.report.comparison import comparison
-
-            comparison(before, after).write(html)
+            comparison.page().write(html)
     if json:
         show_json({"before": str(before), "after": str(after), **found.to_dict()})
     else:

@@ -2,12 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import onnx_ir as ir
 
-from graphopt.inspect.diff.compare import compare
+from graphopt.inspect.diff.compare import Compared, compare
 from graphopt.inspect.diff.record import Diff
 from graphopt.ir.load import Source, load
+from graphopt.report.comparison import comparison
+from graphopt.report.document import View
+from graphopt.report.view import title_of
 from graphopt.rewrite.provenance import provenance
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models, read and compared once, whatever is told of it.
+
+    Attributes:
+        before, after: the models.
+        compared: what differs, and what is the same.
+        title: the names of their files.
+
+    """
+
+    before: ir.Model
+    after: ir.Model
+    compared: Compared
+    title: str
+
+    @staticmethod
+    def of(before: Source, after: Source) -> Comparison:
+        """Read two models and compare them, as `diff` does."""
+        one, other = load(before), load(after)
+        title = " → ".join(filter(None, map(title_of, (before, after))))
+        return Comparison(one, other, compare(one, other, _rewrites), title)
+
+    def page(self) -> View:
+        """Return both graphs as a page."""
+        return comparison(self.before, self.after, self.compared.pairs, self.title)
 
 
 def diff(before: Source, after: Source) -> Diff:
@@ -23,7 +56,7 @@ def diff(before: Source, after: Source) -> Diff:
         ModelError: one of them cannot be read, or is not valid.
 
     """
-    return compare(load(before), load(after), _rewrites)
+    return Comparison.of(before, after).compared.diff
 
 
 def _rewrites(node: ir.Node) -> tuple[str, ...]:

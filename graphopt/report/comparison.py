@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import onnx_ir as ir
 
-from graphopt.inspect.diff.compare import matches
-from graphopt.ir.load import Source, load
 from graphopt.pipeline.check import output_name
 from graphopt.pipeline.report import Size
 from graphopt.report.document import View
 from graphopt.report.snapshot import Identity, Tables, shown, with_shapes
 from graphopt.report.story import Kind, Stage, Story
-from graphopt.report.view import title_of
 from graphopt.rewrite.provenance import provenance
 
 
-def comparison(before: Source, after: Source) -> View:
-    """Return two models as a page, matched as `graphopt.diff` matches them.
+def comparison(one: ir.Model, other: ir.Model, pairs: Iterable[tuple[ir.Node, ir.Node]], title: str) -> View:
+    """Return two models as a page.
 
     Where the second tells which nodes of the first its rewrites took, they are the parents of what these made.
 
-    Raises:
-        ModelError: one of them cannot be read, or is not valid.
+    Args:
+        one, other: the models.
+        pairs: which of their nodes are the same.
+        title: of the page; if empty, the names of the graphs.
 
     """
-    one, other = load(before), load(after)
     ids = {node: Identity(number) for number, (node, _) in enumerate(shown(one))}
-    images = {right: ids[left] for left, right in matches(one, other) if left in ids}
+    images = {right: ids[left] for left, right in pairs if left in ids}
     by_name = {name: identity.id for node, identity in ids.items() for name in (node.name, output_name(node)) if name}
     fresh = len(ids)
     later: dict[ir.Node, Identity] = {}
@@ -35,12 +35,11 @@ def comparison(before: Source, after: Source) -> View:
         later[node] = Identity(number, tuple(sorted(_parents(node, by_name) - {number})))
         fresh += node not in images
     tables = Tables()
-    title = " → ".join(filter(None, map(title_of, (before, after)))) or f"{one.graph.name} → {other.graph.name}"
     stages = _stage(tables, "before", one, ids), _stage(tables, "after", other, later)
     return View(
         Story(
             kind=Kind.DIFF,
-            title=title,
+            title=title or f"{one.graph.name} → {other.graph.name}",
             nodes=tuple(tables.nodes),
             values=tuple(tables.values),
             stages=stages,

@@ -15,11 +15,11 @@ import pytest
 from onnx import helper
 
 import graphopt
+from graphopt.compiler.diff import Comparison
 from graphopt.errors import MeasurementError, ModelError, OutputError
 from graphopt.ir.materialize import tensor_of
 from graphopt.ir.save import save
 from graphopt.report import export
-from graphopt.report.comparison import comparison
 from graphopt.report.constants import BINS, SAMPLED, content, sample, statistics
 from graphopt.report.dot import dot
 from graphopt.report.html import page, write_report
@@ -280,14 +280,15 @@ def test_forms_that_are_not_known_or_not_installed(tmp_path: Path, monkeypatch: 
 def test_a_comparison_knows_which_nodes_are_the_same() -> None:
     before = network()
     after, _ = graphopt.optimize(before)
-    story = comparison(before, after).story()
+    story = Comparison.of(before, after).page().story()
     check(story)
     assert story.kind is Kind.DIFF
     one, other = by_op(story, 0), by_op(story, 1)
     assert [stage.name for stage in story.stages] == ["before", "after"]
     assert other["Relu"].id == one["Relu"].id
     assert one["BatchNormalization"].id in other["Conv"].parents
-    assert comparison(before, before).story().stages[0].nodes == comparison(before, before).story().stages[1].nodes
+    same = Comparison.of(before, before).page().story()
+    assert same.stages[0].nodes == same.stages[1].nodes
 
 
 def test_reports_and_differences_are_tables_in_a_notebook() -> None:

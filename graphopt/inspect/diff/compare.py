@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import onnx_ir as ir
 
@@ -25,14 +25,31 @@ _SHOWN = 3
 """Readers of a node that a record names."""
 
 
-def compare(before: ir.Model, after: ir.Model, past: Past = lambda _: ()) -> Diff:
+class Compared(NamedTuple):
+    """What differs between two models, and which of their nodes are the same."""
+
+    diff: Diff
+    pairs: list[tuple[ir.Node, ir.Node]]
+
+
+def compare(before: ir.Model, after: ir.Model, past: Past = lambda _: ()) -> Compared:
     """Compare two verified models; see `graphopt.diff`. `past` names the rewrites that made a node."""
-    return _compared(before, after, past).found.to_diff()
-
-
-def matches(before: ir.Model, after: ir.Model) -> list[tuple[ir.Node, ir.Node]]:
-    """Return which nodes of two verified models are the same, by what `compare` holds them against."""
-    return _compared(before, after, lambda _: ()).pairs
+    numbers = Numbers()
+    functions = pair_functions(numbers, before, after)
+    comparison = _Comparison(numbers, before, after, functions, past)
+    comparison.main(before.graph, after.graph)
+    comparison.opsets("", before.opset_imports, after.opset_imports)
+    for one, other in functions.pairs:
+        left, right = before.functions[one], after.functions[other]
+        where = f"function {_named(one)}"
+        comparison.opsets(where, left.opset_imports, right.opset_imports)
+        comparison.inner(where, left.graph, right.graph, None)
+        if one != other:
+            comparison.found.notes.append(f"{where} is named {_named(other)}")
+    comparison.weights()
+    comparison.found.removed_functions.extend(map(_named, functions.removed))
+    comparison.found.added_functions.extend(map(_named, functions.added))
+    return Compared(comparison.found.to_diff(), comparison.pairs)
 
 
 @dataclass
@@ -54,25 +71,6 @@ class _Found:
 
     def to_diff(self) -> Diff:
         return Diff(**{name: tuple(entries) for name, entries in vars(self).items()})
-
-
-def _compared(before: ir.Model, after: ir.Model, past: Past) -> _Comparison:
-    numbers = Numbers()
-    functions = pair_functions(numbers, before, after)
-    comparison = _Comparison(numbers, before, after, functions, past)
-    comparison.main(before.graph, after.graph)
-    comparison.opsets("", before.opset_imports, after.opset_imports)
-    for one, other in functions.pairs:
-        left, right = before.functions[one], after.functions[other]
-        where = f"function {_named(one)}"
-        comparison.opsets(where, left.opset_imports, right.opset_imports)
-        comparison.inner(where, left.graph, right.graph, None)
-        if one != other:
-            comparison.found.notes.append(f"{where} is named {_named(other)}")
-    comparison.weights()
-    comparison.found.removed_functions.extend(map(_named, functions.removed))
-    comparison.found.added_functions.extend(map(_named, functions.added))
-    return comparison
 
 
 class _Comparison:
