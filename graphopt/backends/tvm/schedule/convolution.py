@@ -47,25 +47,29 @@ def schedule_pointwise_conv(kernel: KernelSchedule, block: Block) -> bool:
         return False
     schedule = kernel.schedule
     shape, rows = kernel.shape(block), _rows_of_a_task(kernel, block)
-    schedule.transform_layout(block, ("write", 0), _flat(shape, len(shape)))
+    chunk = None if rows is None else rows * shape[-2]
     for each in (block, output):
         extents = [int(axis.dom.extent) for axis in schedule.get(each).iter_vars]
-        schedule.transform_block_layout(each, _flat(extents, len(shape)))
-    if rows is not None:
-        schedule.split(schedule.get_loops(output)[-2], [None, rows * shape[-2]])
+        schedule.transform_block_layout(each, _flat(extents, len(shape), chunk))
+    schedule.transform_layout(block, ("write", 0), _flat(shape, len(shape), chunk))
     _schedule(kernel, block, output, None if rows is None else 1)
     return True
 
 
-def _flat(extents: Sequence[int], rank: int) -> tirx.IndexMap:
-    """Return the map from [n, o, *s, l] to [n, o, Π s, l]; what follows stays, but for axes of one element."""
+def _flat(extents: Sequence[int], rank: int, chunk: int | None) -> tirx.IndexMap:
+    """Return the map from [n, o, *s, l] to [n, o, Π s, l]; what follows stays, but for axes of one element.
+
+    Where tasks are chunks of places, these are two axes: one alone would end where all places do, and the last tile of
+    a task would reach into the next.
+    """
 
     def flat(*axes: tirx.Var) -> list[tirx.Expr]:
         place: tirx.Expr = axes[2]
         for axis, extent in zip(axes[3 : rank - 1], extents[3 : rank - 1], strict=True):
             place = place * extent + axis
+        places = [place] if chunk is None else [tirx.floordiv(place, chunk), tirx.floormod(place, chunk)]
         rest = [axis for axis, extent in zip(axes[rank:], extents[rank:], strict=True) if extent > 1]
-        return [axes[0], axes[1], place, axes[rank - 1], *rest]
+        return [axes[0], axes[1], *places, axes[rank - 1], *rest]
 
     return tirx.IndexMap.from_func(flat, ndim=len(extents), index_dtype="int32")
 
