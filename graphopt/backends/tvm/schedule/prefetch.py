@@ -25,7 +25,7 @@ from graphopt.backends.tvm.schedule.kernel import KernelSchedule, Loop
 _TURNS = "graphopt.weights"
 _FEWEST_LINES = 4
 """What a pass asks for at least; a tile of few weights has them at once."""
-_PRODUCTS_OF_A_REQUEST = 24
+_PRODUCTS_OF_A_REQUEST = 16
 """Vectors that a step multiplies, at least, for each line that it asks for: finding out where it is takes time, too."""
 _SUM_BITS = 32
 _READ, _SECOND_LEVEL, _DATA = 0, 2, 1

@@ -20,6 +20,7 @@ from graphopt.backends.tvm.machine import (
     FLOAT_BYTES,
     LINE_BYTES,
     WAY_BYTES,
+    busy_share,
     memory_cycles,
     product_cycles,
     repeated_cycles,
@@ -109,20 +110,23 @@ def schedule_winograd(kernel: KernelSchedule, products: Block) -> bool:
 def tiles_of_a_task(grid: Sequence[int], batch: int, sizes: Sizes, target: Target) -> tuple[int, int] | None:
     """Return the rows and columns of tiles that a task takes through all kernels, or None to go by kernels.
 
-    By tiles, the weights come anew for each task, while it computes. By kernels, the transformed tiles go to the shared
-    cache and come back, and nothing is computed meanwhile.
+    By tiles, the weights come anew for each task, while it computes, unless a core keeps them. By kernels, the
+    transformed tiles go to the shared cache and come back, and nothing is computed meanwhile.
     """
-    most = target.l2_bytes // 2 // sizes.tile
-    columns = divisor_up_to(grid[1], max(1, most))
-    rows = divisor_up_to(grid[0], max(1, most // columns)) if columns == grid[1] else 1
-    count = batch * grid[0] * grid[1]
-    tasks = count // (rows * columns)
-    if rows * columns < _FEWEST_COLUMNS or tasks < _TASKS_PER_CORE * target.cores:
-        return None
+    count = batch * math.prod(grid)
     products = product_cycles(count * sizes.products, target)
-    by_tiles = max(products, repeated_cycles(sizes.weights, tasks, target))
+
+    def cycles(task: tuple[int, int]) -> float:
+        tasks = count // math.prod(task)
+        stay = sizes.weights + math.prod(task) * sizes.tile <= target.l2_bytes
+        passes = repeated_cycles(sizes.weights, 1 if stay else tasks, target)
+        return max(products / busy_share(tasks, target), passes)
+
+    most = min(target.l2_bytes // 2 // sizes.tile, count // (_TASKS_PER_CORE * target.cores))
+    candidates = [task for task in _tasks(grid, most) if math.prod(task) >= _FEWEST_COLUMNS]
+    best = min(candidates, key=lambda task: (cycles(task), -math.prod(task)), default=None)
     by_kernels = max(products, memory_cycles(sizes.weights)) + repeated_cycles(count * sizes.transformed, 2, target)
-    return (rows, columns) if by_tiles <= by_kernels else None
+    return best if best is not None and cycles(best) <= by_kernels else None
 
 
 def _task(kernel: KernelSchedule, stages: _Stages, grid: Sequence[int], batch: int) -> tuple[int, int] | None:
