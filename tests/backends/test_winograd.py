@@ -76,6 +76,7 @@ def test_few_tiles_or_many_weights_go_by_kernels() -> None:
         Sizes(36 * count * count, 36 * count * 4, 72 * count * 4, 36 * count * count * 4) for count in (64, 384)
     )
     assert tiles_of_a_task([14, 14], 1, light, target) == (2, 14)
+    assert tiles_of_a_task([14, 14], 1, light, dataclasses.replace(target, cores=2)) == (1, 14), "seven tasks are odd"
     assert tiles_of_a_task([2, 2], 1, light, target) is None
     assert tiles_of_a_task([14, 14], 1, heavy, target) is None
 

@@ -25,6 +25,11 @@ def product_cycles(products: float, target: Target) -> float:
     return products / (target.vectors_per_cycle * target.lanes() * target.cores)
 
 
+def stays(size: int, target: Target) -> bool:
+    """Return whether a core finds so many bytes in its own cache again, though others pass through it."""
+    return size <= target.l2_bytes * 3 // 4
+
+
 def busy_share(tasks: int, target: Target) -> float:
     """Return which share of the cores' time equal tasks fill."""
     return tasks / (math.ceil(tasks / target.cores) * target.cores)

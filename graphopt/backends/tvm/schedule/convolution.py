@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import tvm
 from tvm import tirx
 
 from graphopt.backends.tvm.kernels import PHASES
-from graphopt.backends.tvm.machine import busy_share, repeated_cycles
+from graphopt.backends.tvm.machine import busy_share, product_cycles, repeated_cycles, stays
+from graphopt.backends.tvm.schedule.dots import neighbours
 from graphopt.backends.tvm.schedule.generic import schedule_block
 from graphopt.backends.tvm.schedule.kernel import (
     Block,
     KernelSchedule,
-    divisor_up_to,
     divisors,
     keep_in_registers,
     peel_last,
@@ -120,38 +121,71 @@ def _rows_of_a_task(kernel: KernelSchedule, block: Block) -> int | None:
     batch, blocks, *rows, columns, _ = kernel.shape(block)
     shape = blocks, columns, kernel.target, batch
     tile = choose_tile(*shape, bytewise=_is_bytewise(kernel, block), phases=_phases(kernel, block))
-    data, weights = (
-        math.prod(map(int, region.source.shape)) * tvm.DataType(region.source.dtype).bits // 8
-        for region in kernel.schedule.get(block).reads
-    )
     rows = rows or [1]
-    default = rows_of_a_task(rows, blocks // tile.blocks, (data // batch, weights), batch, kernel.target)
+    default = rows_of_a_task(rows, blocks // tile.blocks, _work(kernel, block), batch, kernel.target)
     return kernel.choose("rows", [None, *divisors(rows[-1], rows[-1])], default)
 
 
-def rows_of_a_task(rows: Sequence[int], tiles: int, sizes: Sequence[int], batch: int, target: Target) -> int | None:
+@dataclass(frozen=True)
+class Work:
+    """What a convolution computes and reads.
+
+    Attributes:
+        cycles: to multiply, on all cores.
+        data: bytes of the input of one image that are read: strides may pass over most of it.
+        weights: bytes.
+
+    """
+
+    cycles: float
+    data: int
+    weights: int
+
+
+def _work(kernel: KernelSchedule, block: Block) -> Work:
+    data, weights = (region.source for region in kernel.schedule.get(block).reads)
+    batch, blocks, *places, lanes = kernel.shape(block)
+    size = math.prod(map(int, weights.shape))
+    products = size * math.prod(places)
+    elements = min(math.prod(map(int, data.shape)) // batch, products // (blocks * lanes))
+    together = neighbours(kernel, block) or 1
+    return Work(
+        product_cycles(batch * products, kernel.target) / together,
+        elements * tvm.DataType(data.dtype).bits // 8,
+        size * tvm.DataType(weights.dtype).bits // 8,
+    )
+
+
+def rows_of_a_task(rows: Sequence[int], tiles: int, work: Work, batch: int, target: Target) -> int | None:
     """Return of how many rows a task makes all channels, or None where it makes a tile of channels of all rows.
 
-    What passes through a core's cache again and again is counted: the input of one image, once a tile of channels,
-    unless it fits; or the weights, once a task, unless they do.
+    The time is that of multiplying, while no core is idle, or that of what passes through the cores' caches again and
+    again: the weights, once a task; or the input of an image, once a tile of channels; and once a core, where the rest
+    leaves room for them. Of equals the one in which less passes by is taken, then that of some tasks a core, then that
+    of many rows.
 
     Args:
         rows: extents of the spatial axes but the last.
         tiles: tiles of output channels.
-        sizes: bytes of the input of one image, and of the weights.
+        work: of the convolution.
         batch: how many images there are.
         target: whose cores share the tasks.
 
     """
-    cached = target.l2_bytes // 2
-    data, weights = sizes
     *planes, extent = rows
-    planes_count = batch * math.prod(planes)
-    most = max(1, min(extent * cached // data, planes_count * extent // (TASKS_PER_CORE * target.cores)))
-    chunk = divisor_up_to(extent, most)
-    tasks = planes_count * extent // chunk
-    by_rows = repeated_cycles(weights, tasks if weights > cached else 1, target) / busy_share(tasks, target)
-    by_tiles = repeated_cycles(data, batch * tiles if data > cached else batch, target) / busy_share(
-        batch * tiles, target
-    )
-    return chunk if by_rows < by_tiles else None
+    images = batch * math.prod(planes)
+
+    def cost(tasks: int, again: int, times: int, once: int) -> tuple[float, float]:
+        passing = repeated_cycles(again, times, target) + repeated_cycles(once, 1, target)
+        return max(work.cycles / busy_share(tasks, target), passing), passing
+
+    def by_rows(chunk: int) -> tuple[float, float, bool, int]:
+        tasks = images * extent // chunk
+        stay = stays(work.weights + work.data * chunk // (extent * math.prod(planes)), target)
+        costs = cost(tasks, work.weights, target.cores if stay else tasks, batch * work.data)
+        return *costs, tasks < TASKS_PER_CORE * target.cores, -chunk
+
+    stay = stays(work.data + work.weights // tiles, target)
+    by_tiles = cost(batch * tiles, work.data, batch * (target.cores if stay else tiles), work.weights)
+    best = min(divisors(extent, extent), key=by_rows)
+    return best if by_rows(best)[:2] < by_tiles else None

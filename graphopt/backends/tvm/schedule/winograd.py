@@ -24,12 +24,12 @@ from graphopt.backends.tvm.machine import (
     memory_cycles,
     product_cycles,
     repeated_cycles,
+    stays,
 )
 from graphopt.backends.tvm.schedule.kernel import (
     Block,
     KernelSchedule,
     Loop,
-    divisor_up_to,
     divisors,
     keep_in_registers,
     peel_last,
@@ -118,8 +118,8 @@ def tiles_of_a_task(grid: Sequence[int], batch: int, sizes: Sizes, target: Targe
 
     def cycles(task: tuple[int, int]) -> float:
         tasks = count // math.prod(task)
-        stay = sizes.weights + math.prod(task) * sizes.tile <= target.l2_bytes
-        passes = repeated_cycles(sizes.weights, 1 if stay else tasks, target)
+        stay = stays(sizes.weights + math.prod(task) * sizes.tile, target)
+        passes = repeated_cycles(sizes.weights, target.cores if stay else tasks, target)
         return max(products / busy_share(tasks, target), passes)
 
     most = min(target.l2_bytes // 2 // sizes.tile, count // (_TASKS_PER_CORE * target.cores))
