@@ -20,7 +20,7 @@ from graphopt.backends.tvm import abi
 from graphopt.backends.tvm.compile import compile_region
 from graphopt.backends.tvm.executor import Library, TvmExecutor
 from graphopt.backends.tvm.lower.support import Support
-from graphopt.backends.tvm.schedule.convolution import Work, rows_of_a_task
+from graphopt.backends.tvm.schedule.sharing import Convolution
 from graphopt.backends.tvm.tile import choose_tile
 from graphopt.backends.tvm.weights import WeightWriter, read_weights
 from graphopt.errors import ModelError, TargetError
@@ -259,12 +259,13 @@ def test_tasks_go_by_what_need_not_pass_the_cache_again() -> None:
     target = dataclasses.replace(parse_target("cpu"), cores=2, l2_bytes=1 << 20)
     small, large = 1 << 18, 1 << 23
 
-    def rows(tiles: int, data: int, weights: int, extent: int = 56) -> int | None:
-        return rows_of_a_task([extent], tiles, Work(cycles=1 << 21, data=data, weights=weights), 1, target)
+    def rows(blocks: int, data: int, weights: int, extent: int = 56) -> int | None:
+        work = {"cycles": 1 << 21, "data": data, "weights": weights}
+        return Convolution(1, blocks, [extent], extent, **work, target=target).rows_of_a_task()
 
-    assert rows(8, small, small) is None
-    assert rows(8, small, large) is None
-    assert rows(8, large, small) == 2
+    assert rows(16, small, small) is None
+    assert rows(16, small, large) is None
+    assert rows(16, large, small) == 2
     assert rows(1, small, small) == 7, "one tile of channels leaves a core idle"
-    assert rows(32, 1 << 20, 1 << 20, extent=14) == 7, "weights that no core keeps pass by once a core"
-    assert rows(4, 1 << 20, 1 << 20, extent=7) is None, "seven tasks leave a core idle"
+    assert rows(64, 1 << 20, 1 << 20, extent=14) == 7, "weights that no core keeps pass by once a core"
+    assert rows(8, 1 << 20, 1 << 20, extent=7) is None, "seven tasks leave a core idle"

@@ -9,6 +9,7 @@
     convolution  windows: direct convolution, depthwise convolution, pooling
     linear       rows times packed panels
     tile         how much is kept in registers
+    sharing      how cores share a convolution
     summation    long sums, in registers and in parts
     bias         what sums of integers begin with
     dots         products of narrow numbers, by `instructions` that TVM does not know

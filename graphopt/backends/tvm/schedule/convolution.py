@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import tvm
 from tvm import tirx
 
 from graphopt.backends.tvm.kernels import PHASES
-from graphopt.backends.tvm.machine import busy_share, product_cycles, repeated_cycles, stays
+from graphopt.backends.tvm.machine import product_cycles
 from graphopt.backends.tvm.schedule.dots import neighbours
 from graphopt.backends.tvm.schedule.generic import schedule_block
 from graphopt.backends.tvm.schedule.kernel import (
@@ -26,10 +25,10 @@ from graphopt.backends.tvm.schedule.kernel import (
     peel_last,
 )
 from graphopt.backends.tvm.schedule.prefetch import mark_turns
+from graphopt.backends.tvm.schedule.sharing import Convolution
 from graphopt.backends.tvm.schedule.summation import partial_sums, sum_in_registers
-from graphopt.backends.tvm.schedule.window import TASKS_PER_CORE, output_of
+from graphopt.backends.tvm.schedule.window import output_of
 from graphopt.backends.tvm.tile import choose_tile, tiles
-from graphopt.targets import Target
 
 
 def schedule_conv(kernel: KernelSchedule, block: Block) -> bool:
@@ -37,7 +36,7 @@ def schedule_conv(kernel: KernelSchedule, block: Block) -> bool:
     output = output_of(kernel, block)
     if output is None:
         return False
-    _schedule(kernel, block, output, _rows_of_a_task(kernel, block))
+    _schedule(kernel, block, output, _rows_of_a_task(kernel, block, is_flat=False))
     return True
 
 
@@ -47,7 +46,7 @@ def schedule_pointwise_conv(kernel: KernelSchedule, block: Block) -> bool:
     if output is None:
         return False
     schedule = kernel.schedule
-    shape, rows = kernel.shape(block), _rows_of_a_task(kernel, block)
+    shape, rows = kernel.shape(block), _rows_of_a_task(kernel, block, is_flat=True)
     chunk = None if rows is None else rows * shape[-2]
     for each in (block, output):
         extents = [int(axis.dom.extent) for axis in schedule.get(each).iter_vars]
@@ -117,75 +116,29 @@ def _is_bytewise(kernel: KernelSchedule, block: Block) -> bool:
     return bool(kernel.schedule.get(block).writes[0].source.dtype == "int32")
 
 
-def _rows_of_a_task(kernel: KernelSchedule, block: Block) -> int | None:
-    batch, blocks, *rows, columns, _ = kernel.shape(block)
-    shape = blocks, columns, kernel.target, batch
-    tile = choose_tile(*shape, bytewise=_is_bytewise(kernel, block), phases=_phases(kernel, block))
-    rows = rows or [1]
-    default = rows_of_a_task(rows, blocks // tile.blocks, _work(kernel, block), batch, kernel.target)
-    return kernel.choose("rows", [None, *divisors(rows[-1], rows[-1])], default)
+def _rows_of_a_task(kernel: KernelSchedule, block: Block, *, is_flat: bool) -> int | None:
+    shared = _shared(kernel, block, is_flat=is_flat)
+    most = shared.rows[-1]
+    return kernel.choose("rows", [None, *divisors(most, most)], shared.rows_of_a_task())
 
 
-@dataclass(frozen=True)
-class Work:
-    """What a convolution computes and reads.
-
-    Attributes:
-        cycles: to multiply, on all cores.
-        data: bytes of the input of one image that are read: strides may pass over most of it.
-        weights: bytes.
-
-    """
-
-    cycles: float
-    data: int
-    weights: int
-
-
-def _work(kernel: KernelSchedule, block: Block) -> Work:
+def _shared(kernel: KernelSchedule, block: Block, *, is_flat: bool) -> Convolution:
     data, weights = (region.source for region in kernel.schedule.get(block).reads)
-    batch, blocks, *places, lanes = kernel.shape(block)
+    batch, blocks, *rows, columns, lanes = kernel.shape(block)
     size = math.prod(map(int, weights.shape))
-    products = size * math.prod(places)
+    products = size * math.prod(rows) * columns
     elements = min(math.prod(map(int, data.shape)) // batch, products // (blocks * lanes))
     together = neighbours(kernel, block) or 1
-    return Work(
-        product_cycles(batch * products, kernel.target) / together,
-        elements * tvm.DataType(data.dtype).bits // 8,
-        size * tvm.DataType(weights.dtype).bits // 8,
+    return Convolution(
+        batch=batch,
+        blocks=blocks,
+        rows=rows or [1],
+        columns=columns,
+        cycles=product_cycles(batch * products, kernel.target) / together,
+        data=elements * tvm.DataType(data.dtype).bits // 8,
+        weights=size * tvm.DataType(weights.dtype).bits // 8,
+        target=kernel.target,
+        is_flat=is_flat,
+        is_bytewise=_is_bytewise(kernel, block),
+        phases=_phases(kernel, block),
     )
-
-
-def rows_of_a_task(rows: Sequence[int], tiles: int, work: Work, batch: int, target: Target) -> int | None:
-    """Return of how many rows a task makes all channels, or None where it makes a tile of channels of all rows.
-
-    The time is that of multiplying, while no core is idle, or that of what passes through the cores' caches again and
-    again: the weights, once a task; or the input of an image, once a tile of channels; and once a core, where the rest
-    leaves room for them. Of equals the one in which less passes by is taken, then that of some tasks a core, then that
-    of many rows.
-
-    Args:
-        rows: extents of the spatial axes but the last.
-        tiles: tiles of output channels.
-        work: of the convolution.
-        batch: how many images there are.
-        target: whose cores share the tasks.
-
-    """
-    *planes, extent = rows
-    images = batch * math.prod(planes)
-
-    def cost(tasks: int, again: int, times: int, once: int) -> tuple[float, float]:
-        passing = repeated_cycles(again, times, target) + repeated_cycles(once, 1, target)
-        return max(work.cycles / busy_share(tasks, target), passing), passing
-
-    def by_rows(chunk: int) -> tuple[float, float, bool, int]:
-        tasks = images * extent // chunk
-        stay = stays(work.weights + work.data * chunk // (extent * math.prod(planes)), target)
-        costs = cost(tasks, work.weights, target.cores if stay else tasks, batch * work.data)
-        return *costs, tasks < TASKS_PER_CORE * target.cores, -chunk
-
-    stay = stays(work.data + work.weights // tiles, target)
-    by_tiles = cost(batch * tiles, work.data, batch * (target.cores if stay else tiles), work.weights)
-    best = min(divisors(extent, extent), key=by_rows)
-    return best if by_rows(best)[:2] < by_tiles else None
