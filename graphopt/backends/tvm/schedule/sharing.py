@@ -1,8 +1,8 @@
 """How cores share a convolution: a task makes some rows of all channels, or a tile of channels of all rows.
 
 The time is that of multiplying, as tiles in registers and idle cores let it be, or that of what passes through the
-cores' caches again and again: the weights, once a task; or the input of an image, once a tile of channels; and once a
-core, where the rest leaves room for them.
+cores' caches again and again: the weights, once a task, and the input of a task, once a tile of channels; each once a
+core, where the rest leaves room for it.
 """
 
 from __future__ import annotations
@@ -55,30 +55,34 @@ class Convolution:
         """
         extent = self.rows[-1]
         best = min(divisors(extent, extent), key=self._by_rows)
-        return best if self._by_rows(best)[:2] < self._by_tiles() else None
+        return best if self._by_rows(best)[:2] <= self._by_tiles() else None
 
     def _by_rows(self, rows: int) -> tuple[float, float, bool, int]:
-        images = self.batch * math.prod(self.rows[:-1])
-        tasks = images * self.rows[-1] // rows
-        stay = stays(self.weights + self.data * self.batch // tasks, self.target)
-        passing = self._passing(self.weights, self.target.cores if stay else tasks, self.batch * self.data)
+        tasks = self.batch * math.prod(self.rows) // rows
+        tiles, data = self._tiles(rows), self.batch * self.data // tasks
+        weight_passes = self.target.cores if self._stay(self.weights + data) else tasks
+        data_passes = 1 if self._stay(data + self.weights // tiles) else tiles
         few = tasks < TASKS_PER_CORE * self.target.cores
-        return *self._cost(self._slowness(rows), tasks, passing), few, -rows
+        return *self._cost(rows, tasks, weight_passes, self.batch * data_passes), few, -rows
 
     def _by_tiles(self) -> tuple[float, float]:
-        tiles = self.blocks // self._tile(None).blocks
-        stay = stays(self.data + self.weights // tiles, self.target)
-        passing = self._passing(self.data, self.batch * (self.target.cores if stay else tiles), self.weights)
-        return self._cost(self._slowness(None), self.batch * tiles, passing)
+        tiles = self._tiles(None)
+        data_passes = self.target.cores if self._stay(self.data + self.weights // tiles) else tiles
+        return self._cost(None, self.batch * tiles, 1, self.batch * data_passes)
 
-    def _passing(self, again: int, times: int, once: int) -> float:
-        return repeated_cycles(again, times, self.target) + repeated_cycles(once, 1, self.target)
-
-    def _cost(self, slowness: float, tasks: int, passing: float) -> tuple[float, float]:
+    def _cost(self, rows: int | None, tasks: int, weight_passes: int, data_passes: int) -> tuple[float, float]:
+        """Return the cycles, and those in which weights and images pass by so often."""
+        passing = repeated_cycles(self.weights, weight_passes, self.target)
+        passing += repeated_cycles(self.data, data_passes, self.target)
+        slowness = self._tile(rows).slowness(self._columns(rows), self.target)
         return max(self.cycles * slowness / busy_share(tasks, self.target), passing), passing
 
-    def _slowness(self, rows: int | None) -> float:
-        return self._tile(rows).slowness(self._columns(rows), self.target)
+    def _stay(self, size: int) -> bool:
+        return stays(size, self.target)
+
+    def _tiles(self, rows: int | None) -> int:
+        """Return how many tiles of channels there are."""
+        return self.blocks // self._tile(rows).blocks
 
     def _tile(self, rows: int | None) -> Tile:
         """Return the tile that is chosen for tasks of so many rows, or of all."""
