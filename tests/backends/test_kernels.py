@@ -66,13 +66,13 @@ def test_values_between_kernels_are_stored(split: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("body", "asks"),
     [
-        pytest.param("<float[64,600,1,1] w> { y = Conv (x, w) }", id="sums in parts"),
-        pytest.param("<float[64,600,3,3] w> { y = Conv <pads = [1,1,1,1]> (x, w) }", id="transforms of tiles"),
+        pytest.param("<float[64,600,1,1] w> { y = Conv (x, w) }", False, id="sums in parts"),
+        pytest.param("<float[64,600,3,3] w> { y = Conv <pads = [1,1,1,1]> (x, w) }", True, id="transforms of tiles"),
     ],
 )
-def test_what_registers_hold_is_not_asked_for_at_run_time(body: str) -> None:
+def test_what_registers_hold_is_not_asked_for_at_run_time(body: str, asks: bool) -> None:
     """TVM's own limit would send a tile of sums to its pool, and so keep it out of registers."""
     graph = inferred(f"g (float[1,600,28,28] x) => (float[1,64,28,28] y) {body}").graph
     module = schedule(lower(list(graph), graph.inputs, graph.outputs, TARGET), TARGET)
@@ -83,8 +83,8 @@ def test_what_registers_hold_is_not_asked_for_at_run_time(body: str) -> None:
     }
     code = generate(kernels, tvm_target(TARGET)).inspect_source("ll")
     sizes = [int(size) for size in re.findall(r"call ptr %\w+\(i32 1, i32 %dev_id, i64 (\d+), i32 2, i32 32\)", code)]
-    assert sizes
-    assert min(sizes) > TARGET.vector_registers * TARGET.vector_bits // 8
+    assert bool(sizes) is asks
+    assert min(sizes, default=1 << 30) > TARGET.vector_registers * TARGET.vector_bits // 8
 
 
 @pytest.mark.parametrize("pipeline", ["O2", "O3"])

@@ -24,15 +24,15 @@ from graphopt.ir.text.parser import parse_model
 from graphopt.targets import Precision, Target, host
 from graphopt.tensors import Array
 
-DIRECT = replace(host(), cores=2, winograd=False, vector_bits=256)
+DIRECT = replace(host(), cores=2, winograd=False, vector_bits=256, l2_bytes=1 << 20)
 PAIRS = replace(DIRECT, precision=Precision.BF16, features=DIRECT.features - {"avx512_bf16"})
 WINOGRAD = replace(DIRECT, winograd=True)
 CASES = {
     "a task for a tile of channels": ("float[1,64,6,6] x", "float[64,64,3,3] w", "pads = [1,1,1,1]", DIRECT),
-    "a task for rows": ("float[1,64,40,16] x", "float[128,64,1,1] w", "pads = [0,0,0,0]", DIRECT),
+    "a task for rows": ("float[1,256,40,14] x", "float[64,256,1,1] w", "pads = [0,0,0,0]", DIRECT),
     "several images": ("float[3,64,6,6] x", "float[64,64,1,1] w", "pads = [0,0,0,0]", DIRECT),
     "groups": ("float[1,64,6,6] x", "float[64,16,3,3] w", "group = 4", DIRECT),
-    "pairs": ("float[1,64,6,6] x", "float[64,64,3,3] w", "strides = [2,2]", PAIRS),
+    "pairs": ("float[1,64,14,14] x", "float[64,64,3,3] w", "strides = [2,2]", PAIRS),
     "Winograd, a task for a product": ("float[1,128,8,8] x", "float[128,128,3,3] w", "pads = [1,1,1,1]", WINOGRAD),
     "Winograd, a task for tiles": ("float[1,64,32,32] x", "float[32,64,3,3] w", "pads = [1,1,1,1]", WINOGRAD),
 }
@@ -139,9 +139,16 @@ def test_all_of_what_comes_next_is_asked_for(name: str) -> None:
         assert max(asked[turn].values()) <= 2, "where lines do not divide by steps"
 
 
-def test_few_lines_are_not_asked_for() -> None:
-    weights, asked = requested(scheduled("float[1,16,64,64] x", "float[64,16,3,3] w", "pads = [1,1,1,1]", DIRECT))
-    assert weights is None
+@pytest.mark.parametrize(
+    ("data", "weights", "attributes"),
+    [
+        pytest.param("float[1,16,64,64] x", "float[64,16,3,3] w", "pads = [1,1,1,1]", id="few lines"),
+        pytest.param("float[1,64,6,6] x", "float[64,64,3,3] w", "strides = [2,2]", id="nothing to do meanwhile"),
+    ],
+)
+def test_what_would_not_pay_is_not_asked_for(data: str, weights: str, attributes: str) -> None:
+    tensor, asked = requested(scheduled(data, weights, attributes, DIRECT))
+    assert tensor is None
     assert not asked
 
 

@@ -56,14 +56,14 @@ def choose_tile(
     target: Target,
     images: int | None = None,
     *,
-    bytewise: bool = False,
+    crowded: bool = False,
     phases: int = 1,
 ) -> Tile:
     """Choose the tile for rows of `columns` outputs of `blocks` blocks: fewest cycles, loads, then narrow tiles.
 
     Five registers of eight hold the sums; LLVM spills some where more are asked for, since it loads several inputs
-    ahead. Of products of bytes it loads the weights of several steps as well, and 7 of 16 are left. With `images`,
-    tasks are tiles of channels of so many images, and cores that have none count. Columns in turns of `phases` come in
+    ahead. Where these are `crowded` by the weights of several steps, 7 of 16 are left. With `images`, tasks are tiles
+    of channels of so many images, and cores that have none count. Columns in turns of `phases` come in
     whole turns, where registers allow it.
     """
 
@@ -73,7 +73,7 @@ def choose_tile(
         return cycles, tile.loads(columns) / tile.blocks, columns % tile.columns
 
     counts = _ODD if blocks % 2 else _PAIRS
-    registers = target.vector_registers * 7 // 16 if bytewise else target.vector_registers * 5 // 8
+    registers = target.vector_registers * 7 // 16 if crowded else target.vector_registers * 5 // 8
     return min(_candidates(blocks, columns, registers, counts, phases), key=cost)
 
 

@@ -26,7 +26,7 @@ from graphopt.backends.tvm.schedule.kernel import (
 )
 from graphopt.backends.tvm.schedule.prefetch import mark_turns
 from graphopt.backends.tvm.schedule.sharing import Convolution
-from graphopt.backends.tvm.schedule.summation import partial_sums, sum_in_registers
+from graphopt.backends.tvm.schedule.summation import partial_sums, sum_in_registers, unrolls_taps
 from graphopt.backends.tvm.schedule.window import output_of
 from graphopt.backends.tvm.tile import choose_tile, tiles
 
@@ -84,7 +84,7 @@ def _schedule(kernel: KernelSchedule, block: Block, output: Block, chunk: int | 
         rows = [schedule.add_unit_loop(column)]
     shape, phases = (kernel.extent(blocks), kernel.extent(column), kernel.target), _phases(kernel, block)
     images = kernel.extent(n) if chunk is None else None
-    default = choose_tile(*shape, images, bytewise=_is_bytewise(kernel, block), phases=phases)
+    default = choose_tile(*shape, images, crowded=_is_crowded(kernel, block), phases=phases)
     tile = kernel.choose("tile", tiles(*shape, phases), default)
     blocks, block_inner = schedule.split(blocks, [None, tile.blocks])
     column, column_inner = schedule.split(column, [None, tile.columns])
@@ -112,8 +112,9 @@ def _phases(kernel: KernelSchedule, block: Block) -> int:
     return int(kernel.schedule.get(block).annotations.get(PHASES, 1))
 
 
-def _is_bytewise(kernel: KernelSchedule, block: Block) -> bool:
-    return bool(kernel.schedule.get(block).writes[0].source.dtype == "int32")
+def _is_crowded(kernel: KernelSchedule, block: Block) -> bool:
+    """Whether LLVM loads the weights of several steps together: those of bytes, and of taps that are unrolled."""
+    return bool(kernel.schedule.get(block).writes[0].source.dtype == "int32") or unrolls_taps(kernel, block)
 
 
 def _rows_of_a_task(kernel: KernelSchedule, block: Block, *, is_flat: bool) -> int | None:
@@ -139,6 +140,6 @@ def _shared(kernel: KernelSchedule, block: Block, *, is_flat: bool) -> Convoluti
         weights=size * tvm.DataType(weights.dtype).bits // 8,
         target=kernel.target,
         is_flat=is_flat,
-        is_bytewise=_is_bytewise(kernel, block),
+        is_crowded=_is_crowded(kernel, block),
         phases=_phases(kernel, block),
     )

@@ -105,8 +105,8 @@ class _Reading:
         lines = self._lines() * self._blocks()
         if not serial[first] or lines < _FEWEST_LINES * self._steps(first):
             return None
-        within = [index for index in range(first + 1, len(self.loops)) if serial[index] and self._is_busy(index)]
-        return max((index for index in within if lines >= self._steps(index)), default=first)
+        busy = [index for index in range(first, len(self.loops)) if serial[index] and self._is_busy(index)]
+        return max((index for index in busy if index == first or lines >= self._steps(index)), default=None)
 
     def _is_busy(self, step: int) -> bool:
         """Whether a step multiplies long enough for what it asks for."""

@@ -31,7 +31,7 @@ class Convolution:
         weights: bytes.
         target: whose cores they are.
         is_flat: whether a tile goes on from row to row.
-        is_bytewise: whether bytes are multiplied.
+        is_crowded: whether registers hold the weights of several steps.
         phases: how many columns in a row have weights of their own.
 
     """
@@ -45,7 +45,7 @@ class Convolution:
     weights: int
     target: Target
     is_flat: bool = False
-    is_bytewise: bool = False
+    is_crowded: bool = False
     phases: int = 1
 
     def rows_of_a_task(self) -> int | None:
@@ -58,27 +58,26 @@ class Convolution:
         return best if self._by_rows(best)[:2] <= self._by_tiles() else None
 
     def _by_rows(self, rows: int) -> tuple[float, float, bool, int]:
-        tasks = self.batch * math.prod(self.rows) // rows
-        tiles, data = self._tiles(rows), self.batch * self.data // tasks
-        weight_passes = self.target.cores if self._stay(self.weights + data) else tasks
-        data_passes = 1 if self._stay(data + self.weights // tiles) else tiles
+        tasks, tiles = self.batch * math.prod(self.rows) // rows, self._tiles(rows)
+        data = self.batch * self.data / tasks
+        weight_cycles = self._passing(self.weights, tasks, beside=data, keepers=self.target.cores)
+        data_cycles = tasks * self._passing(data, tiles, beside=self.weights / tiles, keepers=1)
         few = tasks < TASKS_PER_CORE * self.target.cores
-        return *self._cost(rows, tasks, weight_passes, self.batch * data_passes), few, -rows
+        return *self._cost(rows, tasks, weight_cycles + data_cycles), few, -rows
 
     def _by_tiles(self) -> tuple[float, float]:
         tiles = self._tiles(None)
-        data_passes = self.target.cores if self._stay(self.data + self.weights // tiles) else tiles
-        return self._cost(None, self.batch * tiles, 1, self.batch * data_passes)
+        weight_cycles = repeated_cycles(self.weights, 1, self.target)
+        data_cycles = self._passing(self.data, tiles, beside=self.weights / tiles, keepers=self.target.cores)
+        return self._cost(None, self.batch * tiles, weight_cycles + self.batch * data_cycles)
 
-    def _cost(self, rows: int | None, tasks: int, weight_passes: int, data_passes: int) -> tuple[float, float]:
-        """Return the cycles, and those in which weights and images pass by so often."""
-        passing = repeated_cycles(self.weights, weight_passes, self.target)
-        passing += repeated_cycles(self.data, data_passes, self.target)
+    def _passing(self, size: float, times: int, *, beside: float, keepers: int) -> float:
+        """Return the cycles in which so many bytes pass by, which stay where these and others have room."""
+        return repeated_cycles(size, times, self.target, keepers=keepers if stays(size + beside, self.target) else 0)
+
+    def _cost(self, rows: int | None, tasks: int, passing: float) -> tuple[float, float]:
         slowness = self._tile(rows).slowness(self._columns(rows), self.target)
         return max(self.cycles * slowness / busy_share(tasks, self.target), passing), passing
-
-    def _stay(self, size: int) -> bool:
-        return stays(size, self.target)
 
     def _tiles(self, rows: int | None) -> int:
         """Return how many tiles of channels there are."""
@@ -88,7 +87,7 @@ class Convolution:
         """Return the tile that is chosen for tasks of so many rows, or of all."""
         images = self.batch if rows is None else None
         return choose_tile(
-            self.blocks, self._columns(rows), self.target, images, bytewise=self.is_bytewise, phases=self.phases
+            self.blocks, self._columns(rows), self.target, images, crowded=self.is_crowded, phases=self.phases
         )
 
     def _columns(self, rows: int | None) -> int:

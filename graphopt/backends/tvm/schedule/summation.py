@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 
+from tvm import tirx
+
 from graphopt.backends.tvm.schedule.dots import mark_dot, neighbours
 from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule, divisor_up_to, keep_in_registers, unroll
 
@@ -34,6 +36,13 @@ def partial_sums(kernel: KernelSchedule, block: Block) -> Block | None:
     return kernel.schedule.rfactor(parts, factor_axis=0)
 
 
+def unrolls_taps(kernel: KernelSchedule, block: Block) -> bool:
+    """Whether taps are unrolled: no channels are summed within them, or few."""
+    axes = [axis for axis in kernel.schedule.get(block).iter_vars if axis.iter_type == tirx.IterVar.CommReduce]
+    innermost = axes[-2] if (neighbours(kernel, block) or 1) > 1 else axes[-1]
+    return int(innermost.dom.extent) <= _UNROLLED_TAPS
+
+
 def sum_in_registers(kernel: KernelSchedule, block: Block, partial: Block | None, *, depth: int) -> None:
     """Keep the tile that a block computes below `depth` loops in registers, and likewise that of its parts.
 
@@ -52,7 +61,7 @@ def sum_in_registers(kernel: KernelSchedule, block: Block, partial: Block | None
     if partial is not None:
         schedule.compute_at(partial, reducing[0], preserve_unit_loops=True)
         sum_in_registers(kernel, partial, None, depth=depth + 1)
-    if kernel.extent(reducing[-1]) <= _UNROLLED_TAPS:
+    if unrolls_taps(kernel, block):
         for loop in reducing[1:]:
             if kernel.extent(loop) <= _UNROLLED_TAPS:
                 schedule.unroll(loop)

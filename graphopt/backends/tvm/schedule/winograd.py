@@ -118,9 +118,9 @@ def tiles_of_a_task(grid: Sequence[int], batch: int, sizes: Sizes, target: Targe
 
     def cycles(task: tuple[int, int]) -> float:
         tasks = count // math.prod(task)
-        stay = stays(sizes.weights + math.prod(task) * sizes.tile, target)
-        passes = repeated_cycles(sizes.weights, target.cores if stay else tasks, target)
-        return max(products / busy_share(tasks, target), passes)
+        keepers = target.cores if stays(sizes.weights + math.prod(task) * sizes.tile, target) else 0
+        passing = repeated_cycles(sizes.weights, tasks, target, keepers=keepers)
+        return max(products / busy_share(tasks, target), passing)
 
     most = min(target.l2_bytes // 2 // sizes.tile, count // (_TASKS_PER_CORE * target.cores))
     candidates = [task for task in _tasks(grid, most) if math.prod(task) >= _FEWEST_COLUMNS]
