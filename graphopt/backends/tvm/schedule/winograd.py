@@ -39,7 +39,7 @@ from graphopt.backends.tvm.tile import Tile, choose_tile, tiles
 from graphopt.targets import Target
 
 _TASKS_PER_CORE = 2
-"""Tasks without which going by tiles would leave cores idle."""
+"""Tasks a core that are preferred to fewer of the same cost."""
 _FEWEST_COLUMNS = 6
 """Tiles multiplied together below which loading the weights would take the time."""
 
@@ -122,9 +122,12 @@ def tiles_of_a_task(grid: Sequence[int], batch: int, sizes: Sizes, target: Targe
         passing = repeated_cycles(sizes.weights, tasks, target, keepers=keepers)
         return max(products / busy_share(tasks, target), passing)
 
-    most = min(target.l2_bytes // 2 // sizes.tile, count // (_TASKS_PER_CORE * target.cores))
+    def is_one_of_few(task: tuple[int, int]) -> bool:
+        return count < math.prod(task) * _TASKS_PER_CORE * target.cores
+
+    most = min(target.l2_bytes // 2 // sizes.tile, count // target.cores)
     candidates = [task for task in _tasks(grid, most) if math.prod(task) >= _FEWEST_COLUMNS]
-    best = min(candidates, key=lambda task: (cycles(task), -math.prod(task)), default=None)
+    best = min(candidates, key=lambda task: (cycles(task), is_one_of_few(task), -math.prod(task)), default=None)
     by_kernels = max(products, memory_cycles(sizes.weights)) + repeated_cycles(count * sizes.transformed, 2, target)
     return best if best is not None and cycles(best) <= by_kernels else None
 
