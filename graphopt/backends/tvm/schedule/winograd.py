@@ -6,8 +6,8 @@ Two orders (kernels and letters as in lower/winograd.py):
   other. The transformed input stays in the core's own cache, and the weights pass by once a task. For many tiles of
   few channels.
 - *by kernels*: the transformed input is finished before the products begin, and these before the transformed output,
-  all cores on each. The weights pass by once, from memory in the order in which they lie there, and the tiles go
-  through the shared cache. For many channels.
+  all cores on each. One product of all tiles stays in a core's own cache while its weights pass by, once, and the tiles
+  go through the shared cache. For many channels.
 """
 
 from __future__ import annotations
@@ -184,10 +184,9 @@ def _sum_products(kernel: KernelSchedule, stages: _Stages, tile: Tile, at: Loop 
     o, o_inner = schedule.split(o, [None, tile.blocks])
     column, column_inner = schedule.split(column, [None, tile.columns])
     channel, inner = schedule.split(channel, [None, lanes])
-    order = (o, product) if at is None else (product, o)
-    schedule.reorder(*order, column, channel, inner, o_inner, column_inner, lane)
+    schedule.reorder(product, o, column, channel, inner, o_inner, column_inner, lane)
     if at is None:
-        tasks = schedule.fuse(*order)
+        tasks = schedule.fuse(product, o)
         schedule.parallel(tasks)
         mark_turns(kernel, tasks)
     keep_in_registers(kernel, [o_inner, column_inner, lane])
