@@ -16,6 +16,7 @@ from graphopt.backends.tvm.build import tvm_target
 from graphopt.backends.tvm.codegen import generate
 from graphopt.backends.tvm.lower.region import lower
 from graphopt.backends.tvm.schedule.module import schedule
+from graphopt.backends.tvm.stages import Stage, staged
 from graphopt.compiler.kernels import kernels_of
 from graphopt.ir.text.parser import parse_model
 from graphopt.targets import parse_target
@@ -85,6 +86,16 @@ def test_what_registers_hold_is_not_asked_for_at_run_time(body: str, asks: bool)
     sizes = [int(size) for size in re.findall(r"call ptr %\w+\(i32 1, i32 %dev_id, i64 (\d+), i32 2, i32 32\)", code)]
     assert bool(sizes) is asks
     assert min(sizes, default=1 << 30) > TARGET.vector_registers * TARGET.vector_bits // 8
+
+
+def test_parts_of_a_sum_are_no_taps() -> None:
+    """Two parts are fewer than what is unrolled of taps, and crowd no registers."""
+    body = "<float[128,512,1,1] w> { y = Conv (x, w) }"
+    graph = inferred(f"g (float[1,512,28,28] x) => (float[1,128,28,28] y) {body}").graph
+    kernels = staged(list(graph), graph.inputs, graph.outputs, TARGET, Stage.TIR).kernels
+    (tile,) = (kernel.choices["tile"] for kernel in kernels if "tile" in kernel.choices)
+    columns, blocks = map(int, tile.split("x"))
+    assert columns * blocks > TARGET.vector_registers * 7 // 16
 
 
 @pytest.mark.parametrize("pipeline", ["O2", "O3"])

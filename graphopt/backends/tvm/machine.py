@@ -37,19 +37,19 @@ def memory_cycles(size: float) -> float:
     return size / _MEMORY_BYTES_PER_CYCLE
 
 
-def stays(size: float, target: Target) -> bool:
-    """Return whether a core finds so many bytes in its own cache again, though others pass through it."""
-    return size <= target.l2_bytes * 3 // 4
-
-
-def repeated_cycles(size: float, times: float, target: Target, *, keepers: int = 0) -> float:
-    """Return the cycles of reading the same bytes so often, all cores together.
-
-    They come from the shared cache, too large for a core's own, or from memory where they are too large for both. Of
-    what some cores keep, the first time of each does.
-    """
-    first = min(times, keepers) if keepers else times
-    own = size * (times - first) / (_OWN_BYTES_PER_CYCLE * target.cores)
+def repeated_cycles(size: float, times: float, target: Target) -> float:
+    """Return the cycles of reading the same bytes so often, too many for a core's own cache."""
     if size > _SHARED_BYTES:
-        return memory_cycles(size * first) + own
-    return size * first / (_SHARED_BYTES_PER_CYCLE * target.cores) + own
+        return memory_cycles(size * times)
+    return size * times / (_SHARED_BYTES_PER_CYCLE * target.cores)
+
+
+def kept_cycles(size: float, times: float, target: Target, *, beside: float, keepers: int) -> float:
+    """Return the same of bytes that each of some cores keeps after its first time, where its cache has room for them.
+
+    `beside` are the bytes of what it reads with them; all else passes through a quarter of the cache.
+    """
+    has_room = size + beside <= target.l2_bytes * 3 // 4
+    first = min(times, keepers) if has_room else times
+    own = size * (times - first) / (_OWN_BYTES_PER_CYCLE * target.cores)
+    return repeated_cycles(size, first, target) + own

@@ -28,7 +28,7 @@ from graphopt.backends.tvm.schedule.prefetch import mark_turns
 from graphopt.backends.tvm.schedule.sharing import Convolution
 from graphopt.backends.tvm.schedule.summation import partial_sums, sum_in_registers, unrolls_taps
 from graphopt.backends.tvm.schedule.window import output_of
-from graphopt.backends.tvm.tile import choose_tile, tiles
+from graphopt.backends.tvm.tile import Tile, tiles
 
 
 def schedule_conv(kernel: KernelSchedule, block: Block) -> bool:
@@ -36,7 +36,9 @@ def schedule_conv(kernel: KernelSchedule, block: Block) -> bool:
     output = output_of(kernel, block)
     if output is None:
         return False
-    _schedule(kernel, block, output, _rows_of_a_task(kernel, block, is_flat=False))
+    shared = _shared(kernel, block, is_flat=False)
+    rows = _rows_of_a_task(kernel, shared)
+    _schedule(kernel, block, output, rows, shared.tile(rows))
     return True
 
 
@@ -46,13 +48,14 @@ def schedule_pointwise_conv(kernel: KernelSchedule, block: Block) -> bool:
     if output is None:
         return False
     schedule = kernel.schedule
-    shape, rows = kernel.shape(block), _rows_of_a_task(kernel, block, is_flat=True)
+    shape, shared = kernel.shape(block), _shared(kernel, block, is_flat=True)
+    rows = _rows_of_a_task(kernel, shared)
     chunk = None if rows is None else rows * shape[-2]
     for each in (block, output):
         extents = [int(axis.dom.extent) for axis in schedule.get(each).iter_vars]
         schedule.transform_block_layout(each, _flat(extents, len(shape), chunk))
     schedule.transform_layout(block, ("write", 0), _flat(shape, len(shape), chunk))
-    _schedule(kernel, block, output, None if rows is None else 1)
+    _schedule(kernel, block, output, None if rows is None else 1, shared.tile(rows))
     return True
 
 
@@ -74,7 +77,7 @@ def _flat(extents: Sequence[int], rank: int, chunk: int | None) -> tirx.IndexMap
     return tirx.IndexMap.from_func(flat, ndim=len(extents), index_dtype="int32")
 
 
-def _schedule(kernel: KernelSchedule, block: Block, output: Block, chunk: int | None) -> None:
+def _schedule(kernel: KernelSchedule, block: Block, output: Block, chunk: int | None, default: Tile) -> None:
     """Keep a tile in registers; a task makes `chunk` rows of all channels, or a tile of channels of all rows."""
     schedule = kernel.schedule
     producers = schedule.get_producers(block)
@@ -82,10 +85,8 @@ def _schedule(kernel: KernelSchedule, block: Block, output: Block, chunk: int | 
     n, blocks, *rows, column, lane = schedule.get_loops(output)
     if not rows:
         rows = [schedule.add_unit_loop(column)]
-    shape, phases = (kernel.extent(blocks), kernel.extent(column), kernel.target), _phases(kernel, block)
-    images = kernel.extent(n) if chunk is None else None
-    default = choose_tile(*shape, images, crowded=_is_crowded(kernel, block), phases=phases)
-    tile = kernel.choose("tile", tiles(*shape, phases), default)
+    shape = kernel.extent(blocks), kernel.extent(column), kernel.target
+    tile = kernel.choose("tile", tiles(*shape, _phases(kernel, block)), default)
     blocks, block_inner = schedule.split(blocks, [None, tile.blocks])
     column, column_inner = schedule.split(column, [None, tile.columns])
     registers = [block_inner, column_inner, lane]
@@ -117,8 +118,7 @@ def _is_crowded(kernel: KernelSchedule, block: Block) -> bool:
     return bool(kernel.schedule.get(block).writes[0].source.dtype == "int32") or unrolls_taps(kernel, block)
 
 
-def _rows_of_a_task(kernel: KernelSchedule, block: Block, *, is_flat: bool) -> int | None:
-    shared = _shared(kernel, block, is_flat=is_flat)
+def _rows_of_a_task(kernel: KernelSchedule, shared: Convolution) -> int | None:
     most = shared.rows[-1]
     return kernel.choose("rows", [None, *divisors(most, most)], shared.rows_of_a_task())
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from graphopt.backends.tvm.machine import busy_share, repeated_cycles, stays
+from graphopt.backends.tvm.machine import busy_share, kept_cycles, repeated_cycles
 from graphopt.backends.tvm.schedule.kernel import divisors
 from graphopt.backends.tvm.schedule.window import TASKS_PER_CORE
 from graphopt.backends.tvm.tile import Tile, choose_tile
@@ -54,41 +54,34 @@ class Convolution:
         Of equals the one in which less passes by is taken, then that of some tasks a core, then that of many rows.
         """
         extent = self.rows[-1]
-        best = min(divisors(extent, extent), key=self._by_rows)
-        return best if self._by_rows(best)[:2] <= self._by_tiles() else None
+        cycles, passing, _, fewer = min(map(self._by_rows, divisors(extent, extent)))
+        return -fewer if (cycles, passing) <= self._by_tiles() else None
 
-    def _by_rows(self, rows: int) -> tuple[float, float, bool, int]:
-        tasks, tiles = self.batch * math.prod(self.rows) // rows, self._tiles(rows)
-        data = self.batch * self.data / tasks
-        weight_cycles = self._passing(self.weights, tasks, beside=data, keepers=self.target.cores)
-        data_cycles = tasks * self._passing(data, tiles, beside=self.weights / tiles, keepers=1)
-        few = tasks < TASKS_PER_CORE * self.target.cores
-        return *self._cost(rows, tasks, weight_cycles + data_cycles), few, -rows
-
-    def _by_tiles(self) -> tuple[float, float]:
-        tiles = self._tiles(None)
-        weight_cycles = repeated_cycles(self.weights, 1, self.target)
-        data_cycles = self._passing(self.data, tiles, beside=self.weights / tiles, keepers=self.target.cores)
-        return self._cost(None, self.batch * tiles, weight_cycles + self.batch * data_cycles)
-
-    def _passing(self, size: float, times: int, *, beside: float, keepers: int) -> float:
-        """Return the cycles in which so many bytes pass by, which stay where these and others have room."""
-        return repeated_cycles(size, times, self.target, keepers=keepers if stays(size + beside, self.target) else 0)
-
-    def _cost(self, rows: int | None, tasks: int, passing: float) -> tuple[float, float]:
-        slowness = self._tile(rows).slowness(self._columns(rows), self.target)
-        return max(self.cycles * slowness / busy_share(tasks, self.target), passing), passing
-
-    def _tiles(self, rows: int | None) -> int:
-        """Return how many tiles of channels there are."""
-        return self.blocks // self._tile(rows).blocks
-
-    def _tile(self, rows: int | None) -> Tile:
+    def tile(self, rows: int | None) -> Tile:
         """Return the tile that is chosen for tasks of so many rows, or of all."""
         images = self.batch if rows is None else None
         return choose_tile(
             self.blocks, self._columns(rows), self.target, images, crowded=self.is_crowded, phases=self.phases
         )
+
+    def _by_rows(self, rows: int) -> tuple[float, float, bool, int]:
+        tile, tasks = self.tile(rows), self.batch * math.prod(self.rows) // rows
+        tiles, data = self.blocks // tile.blocks, self.batch * self.data / tasks
+        weight_cycles = kept_cycles(self.weights, tasks, self.target, beside=data, keepers=self.target.cores)
+        data_cycles = tasks * kept_cycles(data, tiles, self.target, beside=self.weights / tiles, keepers=1)
+        few = tasks < TASKS_PER_CORE * self.target.cores
+        return *self._cost(tile, self._columns(rows), tasks, weight_cycles + data_cycles), few, -rows
+
+    def _by_tiles(self) -> tuple[float, float]:
+        tile = self.tile(None)
+        tiles = self.blocks // tile.blocks
+        weight_cycles = repeated_cycles(self.weights, 1, self.target)
+        data_cycles = kept_cycles(self.data, tiles, self.target, beside=self.weights / tiles, keepers=self.target.cores)
+        return self._cost(tile, self._columns(None), self.batch * tiles, weight_cycles + self.batch * data_cycles)
+
+    def _cost(self, tile: Tile, columns: int, tasks: int, passing: float) -> tuple[float, float]:
+        slowness = tile.slowness(columns, self.target)
+        return max(self.cycles * slowness / busy_share(tasks, self.target), passing), passing
 
     def _columns(self, rows: int | None) -> int:
         """Return how many places tiles divide."""

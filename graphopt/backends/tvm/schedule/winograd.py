@@ -21,10 +21,10 @@ from graphopt.backends.tvm.machine import (
     LINE_BYTES,
     WAY_BYTES,
     busy_share,
+    kept_cycles,
     memory_cycles,
     product_cycles,
     repeated_cycles,
-    stays,
 )
 from graphopt.backends.tvm.schedule.kernel import (
     Block,
@@ -118,8 +118,8 @@ def tiles_of_a_task(grid: Sequence[int], batch: int, sizes: Sizes, target: Targe
 
     def cycles(task: tuple[int, int]) -> float:
         tasks = count // math.prod(task)
-        keepers = target.cores if stays(sizes.weights + math.prod(task) * sizes.tile, target) else 0
-        passing = repeated_cycles(sizes.weights, tasks, target, keepers=keepers)
+        tiles = math.prod(task) * sizes.tile
+        passing = kept_cycles(sizes.weights, tasks, target, beside=tiles, keepers=target.cores)
         return max(products / busy_share(tasks, target), passing)
 
     def is_one_of_few(task: tuple[int, int]) -> bool:
