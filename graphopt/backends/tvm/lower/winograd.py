@@ -56,10 +56,10 @@ def te_winograd_conv(
 ) -> te.Tensor:
     """Describe the kernels; `source` is [N, C / v, H, W, v], `packed` by `transform_weights`."""
     made = transforms(outputs, TAPS)
-    height, width = (-(-extent // outputs) for extent in output_shape[2:])
+    height, width = grid = -(-output_shape[2] // outputs), -(-output_shape[3] // outputs)
     padded = _pad(source, window, (height * outputs + TAPS - 1, width * outputs + TAPS - 1))
-    products = _sum_products(_transform_input(padded, made, (height, width)), packed)
-    return _transform_output(products, made, Layout(int(source.shape[-1])).shape(output_shape))
+    products = _sum_products(_transform_input(padded, made, grid), packed)
+    return _transform_output(products, made, grid, Layout(int(source.shape[-1])).shape(output_shape))
 
 
 def _pad(source: te.Tensor, window: Window, extents: tuple[int, int]) -> te.Tensor:
@@ -78,42 +78,48 @@ def _pad(source: te.Tensor, window: Window, extents: tuple[int, int]) -> te.Tens
 def _transform_input(padded: te.Tensor, made: Transforms, grid: tuple[int, int]) -> te.Tensor:
     batch, blocks, _, _, lanes = (int(extent) for extent in padded.shape)
     step, size = made.outputs, made.products
+    height, width = grid
+    count = batch * height * width
 
-    def row(n: tirx.Var, c: tirx.Var, y: tirx.Var, x: tirx.Var, e: tirx.Var, s: tirx.Var, v: tirx.Var) -> tirx.Expr:
+    def row(c: tirx.Var, t: tirx.Var, e: tirx.Var, s: tirx.Var, v: tirx.Var) -> tirx.Expr:
+        n, y, x = t // (height * width), t // width % height, t % width
         return _row_of(made.input, e, _parity, lambda r: padded(n, c, y * step + r, x * step + s, v))
 
-    rows = te.compute((batch, blocks, *grid, size, size, lanes), row, name="rows", attrs=STORED)
+    rows = te.compute((blocks, count, size, size, lanes), row, name="rows", attrs=STORED)
 
-    def tile(p: tirx.Var, c: tirx.Var, n: tirx.Var, y: tirx.Var, x: tirx.Var, v: tirx.Var) -> tirx.Expr:
-        return _row_of(made.input, p % size, _parity, lambda s: rows(n, c, y, x, p // size, s, v))
+    def tile(p: tirx.Var, c: tirx.Var, t: tirx.Var, v: tirx.Var) -> tirx.Expr:
+        return _row_of(made.input, p % size, _parity, lambda s: rows(c, t, p // size, s, v))
 
-    return te.compute((size * size, blocks, batch, *grid, lanes), tile, name="tiles", attrs=STORED)
+    return te.compute((size * size, blocks, count, lanes), tile, name="tiles", attrs=STORED)
 
 
 def _sum_products(tiles: te.Tensor, packed: te.Tensor) -> te.Tensor:
-    products, _, *places, lanes = (int(extent) for extent in tiles.shape)
-    channel = te.reduce_axis((0, int(packed.shape[2])), "c")
+    products, blocks, count, lanes = (int(extent) for extent in tiles.shape)
+    block, channel = te.reduce_axis((0, blocks), "block"), te.reduce_axis((0, lanes), "c")
 
-    def element(p: tirx.Var, o: tirx.Var, n: tirx.Var, y: tirx.Var, x: tirx.Var, v: tirx.Var) -> tirx.Expr:
-        value = tiles(p, channel // lanes, n, y, x, channel % lanes)
-        return te.sum(value * packed(o, p, channel, v), axis=channel)
+    def element(p: tirx.Var, o: tirx.Var, t: tirx.Var, v: tirx.Var) -> tirx.Expr:
+        value = tiles(p, block, t, channel)
+        return te.sum(value * packed(o, p, block * lanes + channel, v), axis=[block, channel])
 
-    shape = (products, int(packed.shape[0]), *places, lanes)
+    shape = (products, int(packed.shape[0]), count, lanes)
     return te.compute(shape, element, name="products", attrs=mark(Kernel.WINOGRAD))
 
 
-def _transform_output(products: te.Tensor, made: Transforms, shape: tuple[int, ...]) -> te.Tensor:
-    _, blocks, batch, *grid, lanes = (int(extent) for extent in products.shape)
+def _transform_output(
+    products: te.Tensor, made: Transforms, grid: tuple[int, int], shape: tuple[int, ...]
+) -> te.Tensor:
+    _, blocks, count, lanes = (int(extent) for extent in products.shape)
     step, size = made.outputs, made.products
+    height, width = grid
 
-    def column(n: tirx.Var, o: tirx.Var, y: tirx.Var, x: tirx.Var, i: tirx.Var, s: tirx.Var, v: tirx.Var) -> tirx.Expr:
-        return _row_of(made.output, i, _opposites, lambda e: products(e * size + s, o, n, y, x, v))
+    def column(o: tirx.Var, t: tirx.Var, i: tirx.Var, s: tirx.Var, v: tirx.Var) -> tirx.Expr:
+        return _row_of(made.output, i, _opposites, lambda e: products(e * size + s, o, t, v))
 
-    columns = te.compute((batch, blocks, *grid, step, size, lanes), column, name="columns", attrs=STORED)
+    columns = te.compute((blocks, count, step, size, lanes), column, name="columns", attrs=STORED)
 
     def element(n: tirx.Var, o: tirx.Var, y: tirx.Var, x: tirx.Var, v: tirx.Var) -> tirx.Expr:
-        place = n, o, y // step, x // step, y % step
-        return _row_of(made.output, x % step, _opposites, lambda s: columns(*place, s, v))
+        t = (n * height + y // step) * width + x // step
+        return _row_of(made.output, x % step, _opposites, lambda s: columns(o, t, y % step, s, v))
 
     return te.compute(shape, element, name="conv")
 

@@ -35,6 +35,7 @@ from graphopt.backends.tvm.schedule.kernel import (
     peel_last,
 )
 from graphopt.backends.tvm.schedule.prefetch import mark_turns
+from graphopt.backends.tvm.schedule.summation import sum_in_registers
 from graphopt.backends.tvm.tile import Tile, choose_tile, tiles
 from graphopt.targets import Target
 
@@ -80,12 +81,13 @@ def schedule_winograd(kernel: KernelSchedule, products: Block) -> bool:
     schedule = kernel.schedule
     for block in (stages.tiles, stages.products):  # the transforms walk through all products of a tile
         schedule.storage_align(block, 0, axis=0, factor=WAY_BYTES // FLOAT_BYTES, offset=LINE_BYTES // FLOAT_BYTES)
-    _, _, batch, *grid, _ = kernel.shape(stages.tiles)
-    task = _task(kernel, stages, grid, batch)
-    n, o, y, x, lane = schedule.get_loops(stages.output)
-    shape = kernel.extent(o), batch * math.prod(grid) if task is None else math.prod(task), kernel.target
-    tile = kernel.choose("tile", tiles(*shape), choose_tile(*shape))
     *_, step, _, _ = kernel.shape(stages.columns)
+    batch, blocks, *extents, _ = kernel.shape(stages.output)
+    grid = [-(-extent // step) for extent in extents]
+    task = _task(kernel, stages, grid, batch)
+    shape = blocks, math.prod((batch, *grid) if task is None else task), kernel.target
+    tile = kernel.choose("tile", tiles(*shape), choose_tile(*shape))
+    n, o, y, x, lane = schedule.get_loops(stages.output)
     (y, i), (x, j) = schedule.split(y, [None, step]), schedule.split(x, [None, step])
     keep_in_registers(kernel, [i, j, lane])
     if task is None:
@@ -93,7 +95,7 @@ def schedule_winograd(kernel: KernelSchedule, products: Block) -> bool:
         schedule.parallel(schedule.fuse(n, o, y))
         _transform_output(kernel, stages, x)
         _sum_products(kernel, stages, tile, None)
-        _transform_input(kernel, stages, None)
+        _transform_input(kernel, stages, grid[1], None)
         return True
     (y, y_inner), (x, x_inner) = schedule.split(y, [None, task[0]]), schedule.split(x, [None, task[1]])
     o, o_inner = schedule.split(o, [None, tile.blocks])
@@ -103,7 +105,7 @@ def schedule_winograd(kernel: KernelSchedule, products: Block) -> bool:
     _transform_output(kernel, stages, x_inner)
     _sum_products(kernel, stages, tile, o)
     mark_turns(kernel, o)
-    _transform_input(kernel, stages, outer)
+    _transform_input(kernel, stages, task[1], outer)
     return True
 
 
@@ -160,7 +162,7 @@ def _stages_of(kernel: KernelSchedule, products: Block) -> _Stages | None:
 
 
 def _sizes(kernel: KernelSchedule, stages: _Stages) -> Sizes:
-    size, blocks, *_, lanes = kernel.shape(stages.tiles)
+    size, blocks, _, lanes = kernel.shape(stages.tiles)
     _, outputs, *_ = kernel.shape(stages.products)
     pairs = size * blocks * lanes * outputs * lanes
     tile = size * blocks * lanes * FLOAT_BYTES
@@ -176,36 +178,34 @@ def _transform_output(kernel: KernelSchedule, stages: _Stages, at: Loop) -> None
 def _sum_products(kernel: KernelSchedule, stages: _Stages, tile: Tile, at: Loop | None) -> None:
     """Keep the sums of a few tiles in registers; all channels of their inputs lie side by side."""
     schedule, block = kernel.schedule, stages.products
-    lanes = kernel.shape(stages.tiles)[-1]
+    stored = schedule.cache_write(block, 0, "global")
     if at is not None:
-        schedule.compute_at(block, at, preserve_unit_loops=True)
-    product, o, n, y, x, lane, channel = schedule.get_loops(block)[-7:]
-    column = schedule.fuse(n, y, x)
+        schedule.compute_at(stored, at, preserve_unit_loops=True)
+    *outer, product, o, column, lane = schedule.get_loops(stored)
     o, o_inner = schedule.split(o, [None, tile.blocks])
     column, column_inner = schedule.split(column, [None, tile.columns])
-    channel, inner = schedule.split(channel, [None, lanes])
-    schedule.reorder(product, o, column, channel, inner, o_inner, column_inner, lane)
+    schedule.reorder(product, o, column, o_inner, column_inner, lane)
+    keep_in_registers(kernel, [o_inner, column_inner, lane])
     if at is None:
         tasks = schedule.fuse(product, o)
         schedule.parallel(tasks)
         mark_turns(kernel, tasks)
-    keep_in_registers(kernel, [o_inner, column_inner, lane])
     peel_last(kernel, column)
-    start = schedule.decompose_reduction(block, channel)
-    keep_in_registers(kernel, schedule.get_loops(start)[-3:])
+    schedule.compute_at(block, column, preserve_unit_loops=True)
+    sum_in_registers(kernel, block, None, depth=2 if at is None else len(outer) + 3)
 
 
-def _transform_input(kernel: KernelSchedule, stages: _Stages, at: Loop | None) -> None:
+def _transform_input(kernel: KernelSchedule, stages: _Stages, width: int, at: Loop | None) -> None:
     """Transform one tile of one block of channels after the other, padded a row of tiles at a time."""
     schedule = kernel.schedule
     if at is not None:
         schedule.compute_at(stages.tiles, at, preserve_unit_loops=True)
-    product, c, n, y, x, lane = schedule.get_loops(stages.tiles)[-6:]
-    schedule.reorder(c, n, y, x, product, lane)
+    product, c, place, lane = schedule.get_loops(stages.tiles)[-4:]
+    row, x = schedule.split(place, [None, width])
+    schedule.reorder(c, row, x, product, lane)
     keep_in_registers(kernel, [product, lane])
-    row = y
     if at is None:
-        row = schedule.fuse(c, n, y)
+        row = schedule.fuse(c, row)
         schedule.parallel(row)
     schedule.compute_at(stages.rows, x, preserve_unit_loops=True)
     keep_in_registers(kernel, schedule.get_loops(stages.rows)[-3:])
