@@ -56,34 +56,35 @@ def te_winograd_conv(
 ) -> te.Tensor:
     """Describe the kernels; `source` is [N, C / v, H, W, v], `packed` by `transform_weights`."""
     made = transforms(outputs, TAPS)
-    height, width = grid = -(-output_shape[2] // outputs), -(-output_shape[3] // outputs)
-    padded = _pad(source, window, (height * outputs + TAPS - 1, width * outputs + TAPS - 1))
-    products = _sum_products(_transform_input(padded, made, grid), packed)
+    grid = -(-output_shape[2] // outputs), -(-output_shape[3] // outputs)
+    strips = _cut(source, window, grid, made)
+    products = _sum_products(_transform_input(strips, made, grid[1]), packed)
     return _transform_output(products, made, grid, Layout(int(source.shape[-1])).shape(output_shape))
 
 
-def _pad(source: te.Tensor, window: Window, extents: tuple[int, int]) -> te.Tensor:
-    """Pad the input so that each tile lies inside."""
+def _cut(source: te.Tensor, window: Window, grid: tuple[int, int], made: Transforms) -> te.Tensor:
+    """Cut the input into one strip a row of tiles, padded so that each tile lies inside."""
     inputs = [int(extent) for extent in source.shape[2:4]]
     top, left = window.begins
+    height, width = grid
 
-    def element(n: tirx.Var, c: tirx.Var, y: tirx.Var, x: tirx.Var, v: tirx.Var) -> tirx.Expr:
+    def element(c: tirx.Var, row: tirx.Var, r: tirx.Var, x: tirx.Var, v: tirx.Var) -> tirx.Expr:
+        y = row % height * made.outputs + r
         inside = tirx.all(y >= top, y < top + inputs[0], x >= left, x < left + inputs[1])
-        return tirx.if_then_else(inside, source(n, c, y - top, x - left, v), tirx.const(0, source.dtype))
+        value = source(row // height, c, y - top, x - left, v)
+        return tirx.if_then_else(inside, value, tirx.const(0, source.dtype))
 
     batch, blocks, *_, lanes = source.shape
-    return te.compute((batch, blocks, *extents, lanes), element, name="pad", attrs=STORED)
+    shape = (blocks, batch * height, made.products, width * made.outputs + TAPS - 1, lanes)
+    return te.compute(shape, element, name="strips", attrs=STORED)
 
 
-def _transform_input(padded: te.Tensor, made: Transforms, grid: tuple[int, int]) -> te.Tensor:
-    batch, blocks, _, _, lanes = (int(extent) for extent in padded.shape)
-    step, size = made.outputs, made.products
-    height, width = grid
-    count = batch * height * width
+def _transform_input(strips: te.Tensor, made: Transforms, width: int) -> te.Tensor:
+    blocks, height, size, _, lanes = (int(extent) for extent in strips.shape)
+    step, count = made.outputs, height * width
 
     def row(c: tirx.Var, t: tirx.Var, e: tirx.Var, s: tirx.Var, v: tirx.Var) -> tirx.Expr:
-        n, y, x = t // (height * width), t // width % height, t % width
-        return _row_of(made.input, e, _parity, lambda r: padded(n, c, y * step + r, x * step + s, v))
+        return _row_of(made.input, e, _parity, lambda r: strips(c, t // width, r, t % width * step + s, v))
 
     rows = te.compute((blocks, count, size, size, lanes), row, name="rows", attrs=STORED)
 

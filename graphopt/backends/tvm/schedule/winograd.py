@@ -65,7 +65,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class _Stages:
-    pad: Block
+    strips: Block
     rows: Block
     tiles: Block
     products: Block
@@ -196,7 +196,7 @@ def _sum_products(kernel: KernelSchedule, stages: _Stages, tile: Tile, at: Loop 
 
 
 def _transform_input(kernel: KernelSchedule, stages: _Stages, width: int, at: Loop | None) -> None:
-    """Transform one tile of one block of channels after the other, padded a row of tiles at a time."""
+    """Transform one tile of one block of channels after the other, from a strip a row of tiles."""
     schedule = kernel.schedule
     if at is not None:
         schedule.compute_at(stages.tiles, at, preserve_unit_loops=True)
@@ -209,5 +209,5 @@ def _transform_input(kernel: KernelSchedule, stages: _Stages, width: int, at: Lo
         schedule.parallel(row)
     schedule.compute_at(stages.rows, x, preserve_unit_loops=True)
     keep_in_registers(kernel, schedule.get_loops(stages.rows)[-3:])
-    schedule.compute_at(stages.pad, row, preserve_unit_loops=True)
-    schedule.vectorize(schedule.get_loops(stages.pad)[-1])
+    schedule.compute_at(stages.strips, row, preserve_unit_loops=True)
+    schedule.vectorize(schedule.get_loops(stages.strips)[-1])
