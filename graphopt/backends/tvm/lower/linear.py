@@ -88,7 +88,7 @@ def _rows_times_panels(lowering: Lowering, rows: relax.Expr, weights: Array) -> 
     """Multiply float32, rounded or int8 weights [K, N] with rows of their kind."""
     depth, columns = weights.shape
     lanes, dtype = lowering.lanes, STORED if rows.ty.dtype == STORED else str(weights.dtype)
-    panels = np.ascontiguousarray(pad_axis(weights.T, 0, lanes).reshape(-1, lanes, depth).transpose(0, 2, 1))
+    panels = pad_axis(weights.T, 0, lanes).reshape(-1, lanes, depth).transpose(0, 2, 1)
     if dtype == STORED:
         panels = round_array(panels)
     if dtype in NARROW:

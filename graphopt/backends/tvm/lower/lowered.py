@@ -222,8 +222,12 @@ class Lowering:
 
     def kernel(self, name: str, compute: Callable[..., te.Tensor], *arguments: relax.Expr | Array) -> relax.Var:
         """Bind a call of a kernel that `compute` describes in TE; arrays become constants."""
-        exprs = [literal(a) if isinstance(a, np.ndarray) else a for a in arguments]
+        exprs = [self.weights(a) if isinstance(a, np.ndarray) else a for a in arguments]
         return self.builder.emit_te(compute, *exprs, primfunc_name_hint=name)
+
+    def weights(self, array: Array) -> relax.Expr:
+        """Return what a kernel reads of an array that is known."""
+        return literal(array)
 
     def _constant(self, value: ir.Value, layout: Layout) -> relax.Expr:
         array = known(value)

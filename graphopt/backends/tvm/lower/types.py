@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import onnx_ir as ir
 import tvm
 from tvm import relax
 
 from graphopt.backends.tvm.lower.refusal import RefusalError
+from graphopt.hardware import available_cores
 from graphopt.tensors import Array
 
 _DTYPES = {
@@ -24,6 +27,7 @@ _DTYPES = {
     ir.DataType.UINT64: "uint64",
     ir.DataType.BOOL: "bool",
 }
+_LARGE_BYTES = 1 << 20
 FLOATS = frozenset({"float16", "float32", "float64"})
 
 
@@ -61,8 +65,15 @@ def dtype_of(value: ir.Value) -> str:
 
 
 def literal(array: Array) -> relax.Expr:
-    """Return an array as a Relax constant of the array's own dtype, copied once.
+    """Return an array as a Relax constant of the array's own dtype, copied once, a large one by all cores.
 
     `relax.const` of an array would silently make int64 int32 and float64 float32, and copy it twice if told not to.
     """
-    return relax.const(tvm.runtime.tensor(np.asarray(array, order="C")))
+    tensor = tvm.runtime.empty(array.shape, str(array.dtype))
+    copy = np.from_dlpack(tensor)
+    if array.nbytes < _LARGE_BYTES or len(array) < available_cores():
+        copy[...] = array
+    else:
+        with ThreadPoolExecutor(available_cores()) as pool:
+            list(pool.map(copy.__setitem__, range(len(array)), array))
+    return relax.const(tensor)
