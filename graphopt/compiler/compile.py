@@ -7,6 +7,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -42,7 +43,7 @@ from graphopt.pipeline.presets import DEFAULT_PRESET
 from graphopt.pipeline.report import Report
 from graphopt.runtime import cache as program_cache
 from graphopt.runtime.integrity import digests
-from graphopt.runtime.manifest import WHOLE_MODEL, CompileReport, Machine, Manifest, Placement, Variant
+from graphopt.runtime.manifest import WHOLE_MODEL, CompileReport, Machine, Manifest, Placement, Provenance, Variant
 from graphopt.runtime.module import CompiledModule
 from graphopt.targets import Target, parse_target, with_precision
 
@@ -156,9 +157,12 @@ class _Build:
     def __call__(self, folder: Path) -> None:
         with self._stage("optimize"):
             optimized, report = optimize(self.model, self.pipeline, target=self.target)
-            save(optimized, folder / WHOLE_MODEL)
-        emitted = self._emit(optimized, folder)
-        self._manifest(report, emitted, self._prove(optimized, emitted), digests(folder)).write(folder)
+        with ThreadPoolExecutor() as beside:  # writing a large model takes as long as compiling its kernels
+            saved = beside.submit(save, optimized.clone(), folder / WHOLE_MODEL)
+            origin = beside.submit(provenance, self.model, self.origin)
+            emitted = self._emit(optimized, folder)
+            saved.result()
+        self._manifest(report, emitted, self._prove(optimized, emitted), digests(folder), origin.result()).write(folder)
 
     def _emit(self, optimized: ir.Model, folder: Path) -> list[Emitted]:
         """Emit each variant; rows that fix the same shapes make one."""
@@ -203,7 +207,12 @@ class _Build:
             return prove_batchwise(optimized)
 
     def _manifest(
-        self, report: Report, emitted: Sequence[Emitted], batchwise: Batchwise, files: dict[str, str]
+        self,
+        report: Report,
+        emitted: Sequence[Emitted],
+        batchwise: Batchwise,
+        files: dict[str, str],
+        origin: Provenance,
     ) -> Manifest:
         variants = tuple(Variant(one.shapes, one.parts) for one in emitted if one.parts)
         notes = [note for one in emitted for note in one.notes]
@@ -219,7 +228,7 @@ class _Build:
             variants=variants,
             batched=batchwise.inputs,
             files=files,
-            provenance=provenance(self.model, self.origin),
+            provenance=origin,
             report=CompileReport(
                 optimization=report.to_dict(),
                 placements=tuple(dict.fromkeys(place for one in emitted for place in one.placements)),
