@@ -25,6 +25,7 @@ from graphopt.backends.tvm.build import tvm_target
 from graphopt.backends.tvm.lower.algorithm import choose_winograd
 from graphopt.backends.tvm.lower.region import lower
 from graphopt.backends.tvm.lower.window import Window
+from graphopt.backends.tvm.lower.winograd_cost import Winograd
 from graphopt.backends.tvm.schedule.module import schedule, schedule_kernel
 from graphopt.compiler.kernels import kernels_of
 from graphopt.ir.text.parser import parse_model
@@ -247,7 +248,7 @@ def test_winograd_has_to_be_faster_than_products_in_half_the_time() -> None:
     window = Window((3, 3), (1, 1), (1, 1), (1, 1), (1, 1))
     rounding = replace(PORTABLE, vector_bits=512, features=FEATURES | {"sse4a"}, winograd=True)
     single = replace(rounding, precision=Precision.FP32)
-    for channels, size, chosen in ((512, 7, None), (64, 56, 4)):
+    for channels, size, chosen in ((512, 7, None), (64, 56, Winograd(4, late=False))):
         problem = window, (channels, channels), (1, channels, size, size)
         assert choose_winograd(*problem, single) is not None
         assert choose_winograd(*problem, rounding) == chosen

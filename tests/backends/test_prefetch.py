@@ -27,6 +27,7 @@ from graphopt.tensors import Array
 DIRECT = replace(host(), cores=2, winograd=False, vector_bits=256, l2_bytes=1 << 20)
 PAIRS = replace(DIRECT, precision=Precision.BF16, features=DIRECT.features - {"avx512_bf16"})
 WINOGRAD = replace(DIRECT, winograd=True)
+ONE_CORE = replace(WINOGRAD, cores=1)
 CASES = {
     "a task for a tile of channels": ("float[1,64,6,6] x", "float[64,64,3,3] w", "pads = [1,1,1,1]", DIRECT),
     "a task for rows": ("float[1,256,40,14] x", "float[64,256,1,1] w", "pads = [0,0,0,0]", DIRECT),
@@ -34,6 +35,7 @@ CASES = {
     "groups": ("float[1,64,6,6] x", "float[64,16,3,3] w", "group = 4", DIRECT),
     "pairs": ("float[1,64,14,14] x", "float[64,64,3,3] w", "strides = [2,2]", PAIRS),
     "Winograd, a task for a product": ("float[1,128,8,8] x", "float[128,128,3,3] w", "pads = [1,1,1,1]", WINOGRAD),
+    "Winograd, a few channels": ("float[1,256,14,14] x", "float[256,256,3,3] w", "pads = [1,1,1,1]", ONE_CORE),
     "Winograd, a task for tiles": ("float[1,64,32,32] x", "float[32,64,3,3] w", "pads = [1,1,1,1]", WINOGRAD),
 }
 
@@ -49,6 +51,7 @@ def scheduled(data: str, weights: str, attributes: str, target: Target) -> tirx.
 
 
 Nest = tuple[tirx.For, ...]
+MARKS = {"graphopt.turns", "graphopt.rounds"}
 OPERATIONS = {
     "Add": np.add,
     "Sub": np.subtract,
@@ -73,15 +76,16 @@ def nested(stmt: tirx.Stmt, loops: Nest = ()) -> Iterator[tuple[Nest, tirx.Stmt]
 
 
 def lines(loops: Nest, place: Sequence[tirx.Expr], tensor: tirx.Var) -> dict[int, Counter[int]]:
-    """Return for each turn of the marked loop how often it names each cache line of a tensor."""
-    (turns,) = (loop for loop in loops if "graphopt.weights" in loop.annotations)
-    used = [loop for loop in loops if any(uses(index, loop.loop_var) for index in place)]
+    """Return for each turn of the marked loops how often it names each cache line of a tensor."""
+    counted = [loop for loop in loops if MARKS & loop.annotations.keys()]
+    used = [loop for loop in loops if loop in counted or any(uses(index, loop.loop_var) for index in place)]
     grid = np.indices([int(loop.extent) for loop in used]).reshape(len(used), -1)
     values = {loop.loop_var: numbers for loop, numbers in zip(used, grid, strict=True)}
     strides = [math.prod(map(int, tensor.shape[axis + 1 :])) for axis in range(len(tensor.shape))]
     element = sum(evaluated(index, values) * stride for index, stride in zip(place, strides, strict=True))
     line = element // (LINE_BYTES * 8 // tvm.DataType(tensor.dtype).bits)
-    return {int(turn): Counter(line[values[turns.loop_var] == turn].tolist()) for turn in range(int(turns.extent))}
+    turns = np.ravel_multi_index([values[loop.loop_var] for loop in counted], [int(loop.extent) for loop in counted])
+    return {int(turn): Counter(line[turns == turn].tolist()) for turn in np.unique(turns)}
 
 
 def uses(index: tirx.Expr, variable: tirx.Var) -> bool:
@@ -116,15 +120,17 @@ def requested(kernel: tirx.PrimFunc) -> tuple[tirx.Var, dict[int, Counter[int]]]
 
 
 def read(kernel: tirx.PrimFunc, weights: tirx.Var) -> dict[int, Counter[int]]:
-    """Return for each turn the lines that its sums read."""
+    """Return for each turn the lines that its sums read, or that weights for them are made of."""
+    found: dict[int, Counter[int]] = defaultdict(Counter)
     for loops, stmt in nested(kernel.body):
-        if isinstance(stmt, s_tir.SBlockRealize):
-            values = {axis.var: at for axis, at in zip(stmt.block.iter_vars, stmt.iter_values, strict=True)}
-            for region in stmt.block.reads:
-                if region.source.same_as(weights):
-                    place = [substituted(each.min, values) for each in region.region]
-                    return lines(loops, place, weights)
-    raise AssertionError("nothing reads the weights")
+        for region in stmt.block.reads if isinstance(stmt, s_tir.SBlockRealize) else ():
+            if region.source.same_as(weights):
+                values = {axis.var: at for axis, at in zip(stmt.block.iter_vars, stmt.iter_values, strict=True)}
+                for offsets in np.ndindex(*(int(each.extent) for each in region.region)):
+                    place = [substituted(each.min, values) + o for each, o in zip(region.region, offsets, strict=True)]
+                    for turn, count in lines(loops, place, weights).items():
+                        found[turn] += count
+    return found
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -1,4 +1,4 @@
-"""Winograd's convolution: its matrices are exact, its kernels right in both orders, and it is chosen where it pays."""
+"""Winograd's convolution: its matrices are exact, its kernels right in each order, and it is chosen where it pays."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from graphopt.backends.tvm.lower.algorithm import choose_winograd, winograd_of
 from graphopt.backends.tvm.lower.layout import Layout, pack_array
 from graphopt.backends.tvm.lower.toom_cook import transforms
 from graphopt.backends.tvm.lower.window import Window
-from graphopt.backends.tvm.lower.winograd import te_winograd_conv, transform_weights
+from graphopt.backends.tvm.lower.winograd import pack_weights, te_winograd_conv, transform_weights
+from graphopt.backends.tvm.lower.winograd_cost import Winograd
 from graphopt.backends.tvm.schedule.module import schedule_kernel
 from graphopt.backends.tvm.schedule.winograd import Sizes, tiles_of_a_task
 from graphopt.ir.constants import constant
@@ -53,10 +54,10 @@ def test_the_matrices_are_exact(outputs: int, data: st.DataObject) -> None:
     assert [dot(row, products) for row in made.output] == expected
 
 
-@pytest.mark.parametrize("tiles", [0, 10], ids=["by kernels", "by tiles"])
+@pytest.mark.parametrize("order", ["by kernels", "by tiles", "by channels", "by channels on cores"])
 @pytest.mark.parametrize("outputs", LARGEST_ERROR)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_kernels_convolve(shape: tuple[int, int, int, int, int, tuple[int, ...]], outputs: int, tiles: int) -> None:
+def test_the_kernels_convolve(shape: tuple[int, int, int, int, int, tuple[int, ...]], outputs: int, order: str) -> None:
     batch, inputs, channels, height, width, pads = shape
     random = np.random.default_rng(0)
     data = random.standard_normal((batch, inputs, height, width)).astype(np.float32)
@@ -64,8 +65,9 @@ def test_the_kernels_convolve(shape: tuple[int, int, int, int, int, tuple[int, .
     expected = reference(data, weights, pads)
     window = Window((3, 3), (1, 1), (1, 1), pads[:2], pads[2:])
     tile_bytes = (outputs + 2) ** 2 * -(-inputs // LANES) * LANES * 4
-    target = dataclasses.replace(ONE_CORE, l2_bytes=2 * tiles * tile_bytes)
-    packed = transform_weights(weights, outputs, LANES)
+    cores = 2 if order == "by channels on cores" else 1
+    target = dataclasses.replace(ONE_CORE, cores=cores, l2_bytes=20 * tile_bytes if order == "by tiles" else 0)
+    packed = pack_weights(weights, LANES) if "channels" in order else transform_weights(weights, outputs, LANES)
     actual = convolve(data, packed, window, outputs, expected.shape, target)
     np.testing.assert_allclose(actual, expected, rtol=0, atol=LARGEST_ERROR[outputs] * np.abs(expected).max())
 
@@ -82,11 +84,12 @@ def test_few_tiles_or_many_weights_go_by_kernels() -> None:
 
 
 def test_it_is_chosen_for_its_count_of_cycles() -> None:
-    assert choose_winograd(TAPS_3X3, (64, 64), (1, 64, 56, 56), ONE_CORE) == 4
+    assert choose_winograd(TAPS_3X3, (64, 64), (1, 64, 56, 56), ONE_CORE) == Winograd(4, late=False)
     assert choose_winograd(TAPS_3X3, (512, 512), (1, 512, 1, 1), ONE_CORE) is None
     assert choose_winograd(TAPS_3X3, (64, 64), (1, 64, 56, 56), parse_target("cpu{winograd=false}")) is None
     two_cores = dataclasses.replace(ONE_CORE, cores=2)  # which share the way to the memory
-    assert choose_winograd(TAPS_3X3, (512, 512), (1, 512, 7, 7), two_cores) == 2
+    assert choose_winograd(TAPS_3X3, (512, 512), (1, 512, 7, 7), two_cores).outputs == 2
+    assert choose_winograd(TAPS_3X3, (512, 512), (1, 512, 14, 14), two_cores) == Winograd(4, late=True)
     for changed in ({"strides": (2, 2)}, {"dilations": (2, 2)}, {"kernel": (3, 1)}, {"kernel": (5, 5)}):
         assert choose_winograd(dataclasses.replace(TAPS_3X3, **changed), (64, 64), (1, 64, 56, 56), ONE_CORE) is None
 

@@ -18,6 +18,8 @@ PHASES = "graphopt.phases"
 """The annotation of how many neighbouring columns of a block's result are summed from different weights each."""
 STORED = {"graphopt.stored": "true"}
 """The annotation of a block whose results several elements of the next one share: it is not computed in place."""
+WEIGHTS = {"graphopt.weights": "true"}
+"""The annotation of a block that makes of a parameter what a sum multiplies with."""
 
 JOIN, SPLIT = "graphopt.join", "graphopt.split"
 """Attributes of a kernel whose result's bytes are those of its operands, one after the other, or the reverse."""
@@ -42,7 +44,7 @@ class Kernel(StrEnum):
     """[n, c, *s, l] reduced over [*k]."""
 
     WINOGRAD = "winograd"
-    """[p, o, n, y, x, l] reduced over [c], between transforms: lower/winograd.py."""
+    """[p, o, t, l] reduced over [c, i], between transforms: lower/winograd.py."""
 
     DENSE = "dense"
     """[m, o, l] reduced over [k]: lower/linear.py."""

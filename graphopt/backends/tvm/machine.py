@@ -32,9 +32,20 @@ def busy_share(tasks: int, target: Target) -> float:
     return tasks / (math.ceil(tasks / target.cores) * target.cores)
 
 
+def even_parts(count: int, target: Target) -> int:
+    """Return in how many equal parts cores share so many things: few that leave few cores idle."""
+    parts = (parts for parts in range(1, count + 1) if count % parts == 0)
+    return max(parts, key=lambda parts: (busy_share(parts, target), -parts))
+
+
 def memory_cycles(size: float) -> float:
     """Return the cycles in which so many bytes come from memory."""
     return size / _MEMORY_BYTES_PER_CYCLE
+
+
+def own_cycles(size: float, target: Target) -> float:
+    """Return the cycles in which so many bytes come from the cores' own second-level caches."""
+    return size / (_OWN_BYTES_PER_CYCLE * target.cores)
 
 
 def repeated_cycles(size: float, times: float, target: Target) -> float:
@@ -51,5 +62,4 @@ def kept_cycles(size: float, times: float, target: Target, *, beside: float, kee
     """
     has_room = size + beside <= target.l2_bytes * 3 // 4
     first = min(times, keepers) if has_room else times
-    own = size * (times - first) / (_OWN_BYTES_PER_CYCLE * target.cores)
-    return repeated_cycles(size, first, target) + own
+    return repeated_cycles(size, first, target) + own_cycles(size * (times - first), target)

@@ -9,6 +9,8 @@ from math import ceil
 from graphopt.backends.tvm.machine import busy_share
 from graphopt.targets import Target
 
+FEWEST_COLUMNS = 6
+"""Outputs multiplied together below which loading the weights would take the time."""
 _LATENCY = 5
 """Cycles until a sum can be added to again, and one for what does not fall into place."""
 _PAIRS, _ODD = (1, 2), (1, 3, 5)

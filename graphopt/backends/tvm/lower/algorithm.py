@@ -10,22 +10,20 @@ import onnx_ir as ir
 from graphopt.backends.tvm.lower.types import dtype_of, shape_of
 from graphopt.backends.tvm.lower.window import Window, window_of
 from graphopt.backends.tvm.lower.winograd import TAPS
+from graphopt.backends.tvm.lower.winograd_cost import Winograd, whole_pairs, winograd_ways
 from graphopt.backends.tvm.machine import FLOAT_BYTES, memory_cycles, product_cycles
 from graphopt.backends.tvm.tile import choose_tile
 from graphopt.targets import Precision, Target
 from graphopt.tensors import Array
 
-_TRANSFORM_CYCLES = 1.5
-"""Of a core, for one vector of channels, times the cube of the tile's size: additions, and registers spilled."""
 _EXPOSED = 0.5
 """Of the time that weights take from memory, what multiplying does not hide."""
-_TILE_SIZES = 2, 4
 _LEAST_GAIN = 0.9
 """Of the cycles of direct convolution: what is nearly as fast is not worth its roundings."""
 
 
-def winograd_of(node: ir.Node, weights: Array, target: Target) -> int | None:
-    """Return m where Winograd's F(m × m, 3 × 3) computes a Conv of constant weights, None if another algorithm does."""
+def winograd_of(node: ir.Node, weights: Array, target: Target) -> Winograd | None:
+    """Return how Winograd's algorithm computes a Conv of constant weights, None if another one does."""
     data = node.inputs[0]
     grouped = node.attributes.get_int("group", 1) > 1
     few = 2 * min(weights.shape[:2]) < target.lanes()  # most of a vector would be padding
@@ -35,8 +33,10 @@ def winograd_of(node: ir.Node, weights: Array, target: Target) -> int | None:
     return choose_winograd(window, weights.shape[1::-1], shape_of(node.outputs[0]), target)
 
 
-def choose_winograd(window: Window, channels: Sequence[int], output_shape: Sequence[int], target: Target) -> int | None:
-    """Return m where Winograd's F(m × m, 3 × 3) is expected to beat direct convolution, else None.
+def choose_winograd(
+    window: Window, channels: Sequence[int], output_shape: Sequence[int], target: Target
+) -> Winograd | None:
+    """Return how Winograd's algorithm is expected to beat direct convolution, else None.
 
     Args:
         window: how the taps slide.
@@ -47,36 +47,14 @@ def choose_winograd(window: Window, channels: Sequence[int], output_shape: Seque
     """
     if not target.winograd or window.kernel != (TAPS, TAPS) or {*window.strides, *window.dilations} != {1}:
         return None
-    cycles, best = min((_winograd_cycles(size, channels, output_shape, target), size) for size in _TILE_SIZES)
+    cycles, best = min(winograd_ways(channels, output_shape, target))
     return best if cycles < _LEAST_GAIN * _direct_cycles(channels, output_shape, target) else None
 
 
 def _direct_cycles(channels: Sequence[int], output_shape: Sequence[int], target: Target) -> float:
     batch, _, *extents = output_shape
-    pairs, rows = TAPS**2 * _pairs(channels, target), batch * prod(extents[:-1])
-    cycles = _product_cycles(pairs, rows, extents[-1], channels, target) + _weight_cycles(pairs)
+    pairs, rows = TAPS**2 * whole_pairs(channels, target), batch * prod(extents[:-1])
+    tile = choose_tile(ceil(channels[1] / target.lanes()), extents[-1], target)
+    products = product_cycles(pairs * rows * extents[-1], target) * tile.slowness(extents[-1], target)
+    cycles = products + _EXPOSED * memory_cycles(FLOAT_BYTES * pairs)
     return cycles / target.bf16_speedup if target.precision is Precision.BF16 else cycles
-
-
-def _winograd_cycles(outputs: int, channels: Sequence[int], output_shape: Sequence[int], target: Target) -> float:
-    """Count products, transforms, and reading weights."""
-    batch, _, *extents = output_shape
-    tiles = batch * prod(ceil(extent / outputs) for extent in extents)
-    size = outputs + TAPS - 1
-    pairs = size**2 * _pairs(channels, target)
-    transforms = _TRANSFORM_CYCLES * size**3 * tiles * sum(channels) / target.lanes() / target.cores
-    return _product_cycles(pairs, 1, tiles, channels, target) + transforms + _weight_cycles(pairs)
-
-
-def _product_cycles(pairs: int, rows: int, columns: int, channels: Sequence[int], target: Target) -> float:
-    """Return the cycles of `pairs` products for each of the columns of rows, as tiles in registers divide them."""
-    tile = choose_tile(ceil(channels[1] / target.lanes()), columns, target)
-    return product_cycles(pairs * rows * columns, target) * tile.slowness(columns, target)
-
-
-def _weight_cycles(count: int) -> float:
-    return _EXPOSED * memory_cycles(count * FLOAT_BYTES)
-
-
-def _pairs(channels: Sequence[int], target: Target) -> int:
-    return prod(ceil(count / target.lanes()) * target.lanes() for count in channels)

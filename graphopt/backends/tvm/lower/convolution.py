@@ -36,7 +36,8 @@ from graphopt.backends.tvm.lower.precision import is_depthwise, multiplies_round
 from graphopt.backends.tvm.lower.refusal import RefusalError
 from graphopt.backends.tvm.lower.types import dtype_of, literal, shape_of
 from graphopt.backends.tvm.lower.window import Window, window_of
-from graphopt.backends.tvm.lower.winograd import te_winograd_conv, transform_weights
+from graphopt.backends.tvm.lower.winograd import pack_weights, te_winograd_conv, transform_weights
+from graphopt.backends.tvm.lower.winograd_cost import Winograd
 from graphopt.backends.tvm.narrow import NARROW, group_depth
 from graphopt.tensors import Array
 
@@ -89,7 +90,7 @@ def _dense(
     lowering: Lowering, node: ir.Node, data: ir.Value, weights: Array, window: Window, result: Layout
 ) -> relax.Expr:
     """Lower a convolution that is not depthwise; channels in slots are channels like others, some without weights."""
-    tile, groups = winograd_of(node, weights, lowering.target), node.attributes.get_int("group", 1)
+    way, groups = winograd_of(node, weights, lowering.target), node.attributes.get_int("group", 1)
     layout = _read_layout(lowering, node, data, weights.shape[1] * groups)
     output_shape = shape_of(node.outputs[0])
     if layout.slots:
@@ -97,9 +98,9 @@ def _dense(
     if result.slots:
         weights = result.arrange(weights, 0)
         output_shape = (output_shape[0], len(result.slots), *output_shape[2:])
-    if tile is not None:
+    if way is not None:
         blocked = layout if layout.is_blocked else Layout(lowering.lanes)
-        return _winograd(lowering, data, weights, tile, window, blocked, output_shape)
+        return _winograd(lowering, data, weights, way, window, blocked, output_shape)
     inputs, together = weights.shape[1] * groups, NARROW[STORED].together if layout.rounded else 1
     grouping = Grouping(inputs, weights.shape[0], groups, lowering.lanes, max(layout.lanes, 1), together)
     packed = grouping.pack(weights)
@@ -123,15 +124,16 @@ def _winograd(
     lowering: Lowering,
     data: ir.Value,
     weights: Array,
-    tile: int,
+    way: Winograd,
     window: Window,
     layout: Layout,
     output_shape: tuple[int, ...],
 ) -> relax.Expr:
     def compute(source: te.Tensor, packed: te.Tensor) -> te.Tensor:
-        return te_winograd_conv(source, packed, window, tile, output_shape)
+        return te_winograd_conv(source, packed, window, way.outputs, output_shape)
 
-    packed = transform_weights(weights, tile, lowering.lanes)
+    lanes = lowering.lanes
+    packed = pack_weights(weights, lanes) if way.late else transform_weights(weights, way.outputs, lanes)
     return lowering.kernel("winograd_conv", compute, lowering.in_layout(data, layout), packed)
 
 

@@ -9,8 +9,12 @@ F(2 × 2) takes 16 products where direct convolution takes 36, F(4 × 4) 36 wher
 accuracy is a few roundings more an output, amplified by the transforms. An infinity or a NaN of the input fills the
 tiles that read it.
 
-The weights U[o, e, s, c] = G W Gᵀ are transformed at compile time. Five kernels in a row, see `schedule.winograd` for
-how they share the caches:
+The weights U[o, e, s, c] = G W Gᵀ are transformed at compile time, or by two kernels where they are many: those of
+F(4 × 4) are four times as many bytes to read from memory. Five more follow, see `schedule.winograd` for how they share
+the caches:
+
+    taps       T[o, c, e, s]  = Σ_r G[e, r] · W[o, c, r, s]
+    weights    U[o, e, s, c]  = Σ_s G[s, ·] · T[o, c, e, ·]
 
     rows       R[c, t, e, s]  = Σ_r Bᵀ[e, r] · X[c, t · m + (r, s)]
     tiles      V[e, s, c, t]  = Σ_s Bᵀ[s, ·] · R[c, t, e, ·]
@@ -27,13 +31,15 @@ from fractions import Fraction
 import numpy as np
 from tvm import te, tirx
 
-from graphopt.backends.tvm.kernels import STORED, Kernel, mark
+from graphopt.backends.tvm.kernels import STORED, WEIGHTS, Kernel, mark
 from graphopt.backends.tvm.lower.layout import Layout, pad_axis
 from graphopt.backends.tvm.lower.toom_cook import Matrix, Transforms, transforms
 from graphopt.backends.tvm.lower.window import Window
 from graphopt.tensors import Array
 
 TAPS = 3
+_PACKED_RANK = 5
+"""Of weights that are not transformed yet."""
 
 _Term = Callable[[int], tirx.Expr]
 
@@ -51,15 +57,38 @@ def transform_weights(weights: Array, outputs: int, lanes: int) -> Array:
     return result
 
 
+def pack_weights(weights: Array, lanes: int) -> Array:
+    """Bring weights [O, I, 3, 3] into [ceil(O / lanes), I in whole blocks, 3, 3, lanes]."""
+    padded = pad_axis(pad_axis(weights, 0, lanes), 1, lanes)
+    return np.moveaxis(padded.reshape(-1, lanes, *padded.shape[1:]), 1, -1)
+
+
 def te_winograd_conv(
     source: te.Tensor, packed: te.Tensor, window: Window, outputs: int, output_shape: tuple[int, ...]
 ) -> te.Tensor:
-    """Describe the kernels; `source` is [N, C / v, H, W, v], `packed` by `transform_weights`."""
+    """Describe the kernels; `source` is [N, C / v, H, W, v], `packed` by `transform_weights` or `pack_weights`."""
     made = transforms(outputs, TAPS)
+    if len(packed.shape) == _PACKED_RANK:
+        packed = _transform_weights(packed, made)
     grid = -(-output_shape[2] // outputs), -(-output_shape[3] // outputs)
     strips = _cut(source, window, grid, made)
     products = _sum_products(_transform_input(strips, made, grid[1]), packed)
     return _transform_output(products, made, grid, Layout(int(source.shape[-1])).shape(output_shape))
+
+
+def _transform_weights(packed: te.Tensor, made: Transforms) -> te.Tensor:
+    blocks, channels, *_, lanes = (int(extent) for extent in packed.shape)
+    size = made.products
+
+    def tap(o: tirx.Var, c: tirx.Var, e: tirx.Var, s: tirx.Var, v: tirx.Var) -> tirx.Expr:
+        return _row_of(made.weights, e, _parity, lambda r: packed(o, c, r, s, v))
+
+    taps = te.compute((blocks, channels, size, TAPS, lanes), tap, name="taps", attrs=STORED | WEIGHTS)
+
+    def weight(o: tirx.Var, p: tirx.Var, c: tirx.Var, v: tirx.Var) -> tirx.Expr:
+        return _row_of(made.weights, p % size, _parity, lambda s: taps(o, c, p // size, s, v))
+
+    return te.compute((blocks, size * size, channels, lanes), weight, name="weights", attrs=STORED)
 
 
 def _cut(source: te.Tensor, window: Window, grid: tuple[int, int], made: Transforms) -> te.Tensor:
@@ -126,7 +155,7 @@ def _transform_output(
 
 
 def _parity(column: int) -> int:
-    """Tell apart the columns of Bᵀ: the rows of opposite numbers differ in the sign of every other one."""
+    """Tell apart the columns of Bᵀ, and of G: the rows of opposite numbers differ in the sign of every other one."""
     return column % 2
 
 
