@@ -24,6 +24,7 @@ from graphopt.backends.tvm.bfloat16 import STORED, round_array, rounded, widened
 from graphopt.backends.tvm.build import tvm_target
 from graphopt.backends.tvm.lower.algorithm import choose_winograd
 from graphopt.backends.tvm.lower.region import lower
+from graphopt.backends.tvm.lower.rounding import round_weights
 from graphopt.backends.tvm.lower.window import Window
 from graphopt.backends.tvm.lower.winograd_cost import Winograd
 from graphopt.backends.tvm.schedule.module import schedule, schedule_kernel
@@ -117,8 +118,8 @@ def compiled_convolution(
     model = parse_model(f"g (float{shape} x) => (float[{dims}] y) <float{kernel} w> {{ y = Conv {attributes} (x, w) }}")
     x, w = normal(shape, 0), weights_of(model)
     (node,) = model.graph
-    exact = convolution(as_bfloat16(x), as_bfloat16(w), node)
-    magnitudes = convolution(abs(as_bfloat16(x)), abs(as_bfloat16(w)), node)
+    factors = as_bfloat16(x), round_weights(w).astype(np.float64)
+    exact, magnitudes = convolution(*factors, node), convolution(*map(np.abs, factors), node)
     return compiled(model, target)(x)["y"], exact, bound(magnitudes, math.prod(kernel[1:]))
 
 
@@ -139,8 +140,8 @@ def test_a_matrix_product_sums_rounded_factors_in_float32(case: tuple[list[int],
     left, right, operator = case
     dims = ",".join("NMK"[: len(left)])
     model = parse_model(f"g (float{left} x) => (float[{dims}] y) <float{right} w> {{ y = {operator} (x, w) }}")
-    x, w = as_bfloat16(normal(left, 0)), as_bfloat16(weights_of(model))
-    columns = w.T if "transB" in operator else w
+    x, w = as_bfloat16(normal(left, 0)), weights_of(model)
+    columns = round_weights(w if "transB" in operator else w.T).T.astype(np.float64)
     actual = compiled(model, replace(PORTABLE, vector_bits=bits))(normal(left, 0))["y"]
     assert actual.shape == (x @ columns).shape
     assert (abs(actual - x @ columns) <= bound(abs(x) @ abs(columns), left[-1])).all()
@@ -210,8 +211,8 @@ def test_what_a_product_reads_is_stored_rounded(outputs: str, last: str, expecte
     model = parse_model(text)
     x = normal([1, 32, 6, 6], 0)
     v, w = (value.const_value.numpy() for value in model.graph.initializers.values() if value.const_value is not None)
-    relu = np.maximum(np.einsum("nchw,oc->nohw", as_bfloat16(x), as_bfloat16(v[..., 0, 0])), 0)
-    product = np.einsum("nchw,oc->nohw", as_bfloat16(relu), as_bfloat16(w[..., 0, 0]))
+    relu = np.maximum(np.einsum("nchw,oc->nohw", as_bfloat16(x), round_weights(v)[..., 0, 0]), 0)
+    product = np.einsum("nchw,oc->nohw", as_bfloat16(relu), round_weights(w)[..., 0, 0])
     found = compiled(model, PORTABLE)(x)
     added = ("Add" in last) * relu
     one_rounding = 2.0**-8 * (added + np.einsum("nchw,oc->nohw", relu, abs(w[..., 0, 0])))  # of a sum between numbers

@@ -34,6 +34,7 @@ from graphopt.backends.tvm.lower.layout import Layout, pack_array
 from graphopt.backends.tvm.lower.lowered import Lowered, Lowering
 from graphopt.backends.tvm.lower.precision import is_depthwise, multiplies_rounded
 from graphopt.backends.tvm.lower.refusal import RefusalError
+from graphopt.backends.tvm.lower.rounding import round_weights
 from graphopt.backends.tvm.lower.types import dtype_of, literal, shape_of
 from graphopt.backends.tvm.lower.window import Window, window_of
 from graphopt.backends.tvm.lower.winograd import pack_weights, te_winograd_conv, transform_weights
@@ -101,6 +102,8 @@ def _dense(
     if way is not None:
         blocked = layout if layout.is_blocked else Layout(lowering.lanes)
         return _winograd(lowering, data, weights, way, window, blocked, output_shape)
+    if layout.rounded:
+        weights = round_weights(weights)
     inputs, together = weights.shape[1] * groups, NARROW[STORED].together if layout.rounded else 1
     grouping = Grouping(inputs, weights.shape[0], groups, lowering.lanes, max(layout.lanes, 1), together)
     packed = grouping.pack(weights)

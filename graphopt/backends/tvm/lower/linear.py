@@ -25,6 +25,7 @@ from graphopt.backends.tvm.lower.known import known
 from graphopt.backends.tvm.lower.layout import PLAIN, Layout, pad_axis
 from graphopt.backends.tvm.lower.lowered import Lowered, Lowering
 from graphopt.backends.tvm.lower.precision import multiplies_rounded
+from graphopt.backends.tvm.lower.rounding import round_weights
 from graphopt.backends.tvm.lower.types import dtype_of, literal, shape_of
 from graphopt.backends.tvm.narrow import NARROW, group_depth
 from graphopt.tensors import Array
@@ -88,7 +89,8 @@ def _rows_times_panels(lowering: Lowering, rows: relax.Expr, weights: Array) -> 
     """Multiply float32, rounded or int8 weights [K, N] with rows of their kind."""
     depth, columns = weights.shape
     lanes, dtype = lowering.lanes, STORED if rows.ty.dtype == STORED else str(weights.dtype)
-    panels = pad_axis(weights.T, 0, lanes).reshape(-1, lanes, depth).transpose(0, 2, 1)
+    by_column = round_weights(weights.T) if dtype == STORED else weights.T
+    panels = pad_axis(by_column, 0, lanes).reshape(-1, lanes, depth).transpose(0, 2, 1)
     if dtype == STORED:
         panels = round_array(panels)
     if dtype in NARROW:
