@@ -11,10 +11,12 @@ import math
 from tvm import tirx
 
 from graphopt.backends.tvm.schedule.dots import mark_dot, neighbours
-from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule, divisor_up_to, keep_in_registers, unroll
+from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule, keep_in_registers, unroll
 
 _PART = 256
 """Products summed one after the other."""
+_UNROLLED_PARTS = 3
+"""Parts whose loop LLVM unrolls, and then spills the sums of the second in its innermost loop."""
 _UNROLLED_TAPS = 3
 """Taps along one axis that are unrolled; more would only fill the instruction cache."""
 
@@ -28,12 +30,17 @@ def partial_sums(kernel: KernelSchedule, block: Block) -> Block | None:
         return None
     _, (outermost, *others) = kernel.reduction_axes(block)
     products = math.prod(map(kernel.extent, others))
-    extent = kernel.extent(outermost)
-    together = divisor_up_to(extent, max(1, _PART // products))
-    if extent // together < 2:
+    count = parts_of_a_sum(kernel.extent(outermost), products)
+    if count == 1:
         return None
-    parts, _ = kernel.schedule.split(outermost, [None, together])
+    parts, _ = kernel.schedule.split(outermost, [count, None])
     return kernel.schedule.rfactor(parts, factor_axis=0)
+
+
+def parts_of_a_sum(steps: int, products: int) -> int:
+    """Return in how many parts to sum so many steps of so many products each: as few as are short, or more."""
+    counts = [count for count in range(1, steps + 1) if steps % count == 0 and count != _UNROLLED_PARTS]
+    return next((count for count in counts if steps // count * products <= _PART), counts[-1])
 
 
 def unrolls_taps(kernel: KernelSchedule, block: Block) -> bool:
