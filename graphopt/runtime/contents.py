@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
@@ -57,3 +58,16 @@ def mapped(path: Path) -> Array:
     if not path.stat().st_size:  # of which the system maps nothing
         return np.empty(0, np.uint8)
     return np.memmap(path, np.uint8, mode="c")
+
+
+def release(view: Array) -> None:
+    """Let the system take back the memory of a part of a mapped file; who reads it later gets it again."""
+    source: object = view
+    while isinstance(source, np.ndarray):
+        source = source.base
+    if not isinstance(source, mmap.mmap) or not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    begin = view.ctypes.data - np.frombuffer(source, np.uint8).ctypes.data
+    first = -(-begin // mmap.PAGESIZE) * mmap.PAGESIZE
+    if (size := begin + view.nbytes - first) > 0:
+        source.madvise(mmap.MADV_DONTNEED, first, size)

@@ -19,7 +19,7 @@ from graphopt.errors import ModelError, RunError, TargetError
 from graphopt.runtime import feeds as feeding
 from graphopt.runtime import integrity, signature
 from graphopt.runtime.benchmark import Timing, measure
-from graphopt.runtime.contents import Contents
+from graphopt.runtime.contents import Contents, release
 from graphopt.runtime.dispatch import DispatchTable, Step
 from graphopt.runtime.forms import SUFFIX, open_program, write_program
 from graphopt.runtime.manifest import FILE_NAME, GPU, WEIGHTS, WHOLE_MODEL, CompileReport, Manifest, Part, Provenance
@@ -63,6 +63,8 @@ class CompiledModule:
             self._check_signature(trusted_key)
         for name in self._manifest.files.keys() - ({WHOLE_MODEL} if lazily else set()):
             self._check_content(name)
+        if not lazily:
+            release(self._contents.view(WHOLE_MODEL))  # few runs need it
         variants, threads = self._manifest.variants, self._manifest.threads
         if self._manifest.is_freestanding:
             variants = ()
