@@ -71,7 +71,7 @@ def resealed(**changes: Any) -> Damage:
     def damage(at: Path) -> None:
         record = json.loads(members(at)[FILE_NAME])
         program = json.dumps(record["program"] | changes).encode()
-        text = b'{"format_version": 6, "digest": "%s", "program": %s}' % (digest([program]).hex().encode(), program)
+        text = b'{"format_version": 7, "digest": "%s", "program": %s}' % (digest([program]).hex().encode(), program)
         write(at, members(at) | {FILE_NAME: text})
 
     return damage
@@ -154,12 +154,12 @@ ARTIFACTS = [
     Artifact("file-of-a-folder", "'lib/evil.so', which is no plain name", appended("lib/evil.so")),
     Artifact("code-twice", "holds 'part-0.so' 2 times", appended("part-0.so")),
     Artifact("compressed", "is compressed or encrypted", compressed),
-    Artifact("format-of-yesterday", "has format 4, this graphopt reads 6", manifest(b'{"format_version": 4}')),
-    Artifact("format-of-tomorrow", "has format 7, this graphopt reads 6", manifest(b'{"format_version": 7}')),
+    Artifact("format-of-yesterday", "has format 4, this graphopt reads 7", manifest(b'{"format_version": 4}')),
+    Artifact("format-of-tomorrow", "has format 8, this graphopt reads 7", manifest(b'{"format_version": 8}')),
     Artifact("manifest-of-nothing", "is damaged", manifest(b"")),
     Artifact("manifest-of-a-list", "is damaged", manifest(b"[5]")),
-    Artifact("manifest-without-end", "is damaged", manifest(b'{"format_version": 6, "x": ' + b"[" * 100_000)),
-    Artifact("manifest-in-no-encoding", "is damaged", manifest(b'{"format_version": 6, "digest": "\xff"}')),
+    Artifact("manifest-without-end", "is damaged", manifest(b'{"format_version": 7, "x": ' + b"[" * 100_000)),
+    Artifact("manifest-in-no-encoding", "is damaged", manifest(b'{"format_version": 7, "digest": "\xff"}')),
     Artifact("threads-of-words", r"Expected `int`, got `str` - at `\$.threads`", resealed(threads="two")),
     Artifact("threads-of-none", r">= 1 - at `\$.threads`", resealed(threads=0)),
     Artifact("inputs-of-words", r"at `\$.inputs\[0\]`", resealed(inputs=["x"])),

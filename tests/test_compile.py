@@ -251,11 +251,11 @@ def _truncate(path: Path) -> None:
         (lambda folder: (folder / "manifest.json").unlink(), ModelError, "is no compiled program"),
         (lambda folder: (folder / "manifest.json").write_text("[]"), ModelError, "is damaged"),
         (lambda folder: (folder / "manifest.json").write_text("{"), ModelError, "is damaged"),
-        (lambda folder: (folder / "manifest.json").write_text('{"format_version": 6}'), ModelError, "is damaged"),
+        (lambda folder: (folder / "manifest.json").write_text('{"format_version": 7}'), ModelError, "is damaged"),
         (
             lambda folder: (folder / "manifest.json").write_text('{"format_version": 1, "parts": []}'),
             ModelError,
-            "has format 1, this graphopt reads 6; compile the model again",
+            "has format 1, this graphopt reads 7; compile the model again",
         ),
         (lambda folder: _truncate(folder / "weights.bin"), ModelError, "is not the file that was compiled"),
         (lambda folder: (folder / "manifest.json").write_text('{"format_version": 99}'), ModelError, "has format 99"),

@@ -18,7 +18,7 @@ from graphopt.errors import ModelError
 from graphopt.runtime.contents import Contents
 from graphopt.tensors import TensorSpec
 
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 FILE_NAME = "manifest.json"
 WHOLE_MODEL = "optimized.onnx"
 WEIGHTS = "weights.bin"

@@ -275,7 +275,7 @@ def _load(contents: Contents, part: Part, threads: int, uploaded: dict[int, obje
         from graphopt.backends.tvm.executor import Library, TvmExecutor  # noqa: PLC0415  # not every program needs TVM
 
         with contents.file(part.file) as path:
-            return TvmExecutor(Library(path, _weights(contents, part)), threads).run
+            return TvmExecutor(Library(path, _weights(contents, part), part.arena), threads).run
     if part.executor == GPU:
         return _load_for_gpu(contents, part, uploaded)
     session = _session(contents, part.file, threads)

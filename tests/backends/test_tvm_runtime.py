@@ -50,6 +50,18 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
     shutil.rmtree(folder)
 
 
+def test_a_loaded_program_has_touched_its_arena(tmp_path: Path) -> None:
+    graph = parse("""<ir_version: 8, opset_import: ["" : 18]>
+    g (float[4,3000] x) => (float[4,1] y) { s = Softmax (x) y = ReduceSum (s) }""").graph
+    weights = WeightWriter(tmp_path / "weights.bin")
+    region = compile_region(list(graph), graph.inputs, graph.outputs, parse_target("cpu"), tmp_path / "part", weights)
+    assert region.arena > 0
+    executor = TvmExecutor(Library(tmp_path / region.file, arena=region.arena), 2)
+    assert len(executor._idle) == 1  # what is ready is no part of the interface
+    (y,) = executor.run([np.random.default_rng(0).standard_normal((4, 3000)).astype(np.float32)])
+    np.testing.assert_allclose(y.sum(), 4, rtol=1e-5)
+
+
 def whole_numbers(seed: int) -> np.ndarray:
     """Numbers on which a fused multiply-add rounds like a multiplication and an addition: not at all."""
     return np.random.default_rng(seed).integers(-8, 8, (3, 40)).astype(np.float32)

@@ -11,6 +11,8 @@ TVM_VERSION = "0.27.0.post1"
 WORKING_FFI = frozenset({"0.1.14.post0", "0.1.14.post1"})
 ALIGNMENT = 64
 """Bytes; TVM's kernels read vectors from tensors aligned to this."""
+PREPARE = "prepare"
+"""The function of a program with an arena that touches its memory, without arguments and without results."""
 
 
 def check_abi() -> None:

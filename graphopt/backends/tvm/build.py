@@ -14,6 +14,7 @@ from tvm.relax import vm_build
 
 from graphopt.backends.tvm.codegen import compile_kernels
 from graphopt.backends.tvm.memory.plan import Planned, plan_memory
+from graphopt.backends.tvm.memory.prepare import with_preparation
 from graphopt.backends.tvm.weights import WeightWriter
 from graphopt.errors import TargetError
 from graphopt.targets import Precision, Target
@@ -88,7 +89,7 @@ def build(module: tvm.IRModule, target: Target) -> Program:
     planned, weights = plan(module, target)
     machine = tvm_target(target)
     with machine:
-        lowered = _without_checks(_for_virtual_machine()(planned.module))
+        lowered = _without_checks(_for_virtual_machine()(with_preparation(planned.module, planned.arena)))
     builder = relax.ExecBuilder()
     kernels = vm_build._vmcodegen(builder, lowered)  # noqa: SLF001  # the version of TVM is fixed, see `abi`
     libraries = compile_kernels(kernels, machine)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from graphopt.backends.tvm.abi import ALIGNMENT
+from graphopt.backends.tvm.abi import ALIGNMENT, PREPARE
 from graphopt.backends.tvm.placement import Placement, threads
 from graphopt.backends.tvm.runtime_library import load_runtime
 from graphopt.errors import ModelError
@@ -39,11 +39,13 @@ class Library:
     Attributes:
         path: of the shared library; once it is loaded, the file may go.
         weights: what it takes behind its inputs.
+        arena: bytes that a run needs in between.
 
     """
 
     path: Path
     weights: Sequence[Array] = ()
+    arena: int = 0
 
 
 @dataclass
@@ -85,15 +87,14 @@ class TvmExecutor:
             self._code, self._weights = program.executable.jit(), list(program.weights)
         self._configure = self._runtime.get_global_func("runtime.config_threadpool")
         self._idle: list[Machine] = []
+        self._arena = program.arena if isinstance(program, Library) else 0
+        if self._arena:
+            self._set_pool()
+            self._idle.append(self._made())
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
         """Run once. Inputs are read in place where aligned; outputs are views of fresh memory of the runtime."""
-        if getattr(_POOL, "threads", None) != self._threads:
-            before = threads()
-            self._configure(BIG_CORES, self._threads)
-            _POOL.threads = self._threads
-            if not hasattr(_POOL, "placement"):
-                _POOL.placement = Placement(threads() - before)
+        self._set_pool()
         _POOL.placement.before_run()
         machine = self._take()
         try:
@@ -102,6 +103,15 @@ class TvmExecutor:
             return [_apart_from(machine, output) for output in outputs]
         finally:
             self._idle.append(machine)
+
+    def _set_pool(self) -> None:
+        """Let TVM's pool of this thread have as many threads as the program."""
+        if getattr(_POOL, "threads", None) != self._threads:
+            before = threads()
+            self._configure(BIG_CORES, self._threads)
+            _POOL.threads = self._threads
+            if not hasattr(_POOL, "placement"):
+                _POOL.placement = Placement(threads() - before)
 
     def _take(self) -> Machine:
         try:
@@ -113,6 +123,8 @@ class TvmExecutor:
         """Return a machine for one more run at once."""
         machine = self._code["vm_load_executable"]()
         machine["vm_initialization"](_CPU, 0, _POOLED)
+        if self._arena:
+            machine[PREPARE]()
         return Machine(machine["main"])
 
     def _input(self, machine: Machine, index: int, array: Array) -> Any:
