@@ -88,13 +88,17 @@ class TvmExecutor:
         self._configure = self._runtime.get_global_func("runtime.config_threadpool")
         self._idle: list[Machine] = []
         self._arena = program.arena if isinstance(program, Library) else 0
-        if self._arena:
-            self._set_pool()
+        if self._arena:  # no thread is started: a process may load a program and then fork
             self._idle.append(self._made())
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
         """Run once. Inputs are read in place where aligned; outputs are views of fresh memory of the runtime."""
-        self._set_pool()
+        if getattr(_POOL, "threads", None) != self._threads:
+            before = threads()
+            self._configure(BIG_CORES, self._threads)
+            _POOL.threads = self._threads
+            if not hasattr(_POOL, "placement"):
+                _POOL.placement = Placement(threads() - before)
         _POOL.placement.before_run()
         machine = self._take()
         try:
@@ -103,15 +107,6 @@ class TvmExecutor:
             return [_apart_from(machine, output) for output in outputs]
         finally:
             self._idle.append(machine)
-
-    def _set_pool(self) -> None:
-        """Let TVM's pool of this thread have as many threads as the program."""
-        if getattr(_POOL, "threads", None) != self._threads:
-            before = threads()
-            self._configure(BIG_CORES, self._threads)
-            _POOL.threads = self._threads
-            if not hasattr(_POOL, "placement"):
-                _POOL.placement = Placement(threads() - before)
 
     def _take(self) -> Machine:
         try:
