@@ -18,7 +18,7 @@ using tvm::ffi::Module;
 using tvm::ffi::String;
 using tvm::ffi::json::Array;
 
-constexpr int64_t kFormat = 6;
+constexpr int64_t kFormat = 7;
 constexpr size_t kAlignment = 64;
 constexpr int kBigCores = 1;  // an affinity mode of config_threadpool; it only counts where threads are not bound
 constexpr int kPooled = 2;    // an allocator of the virtual machine
