@@ -11,7 +11,7 @@ import math
 from tvm import tirx
 
 from graphopt.backends.tvm.schedule.dots import mark_dot, neighbours
-from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule, keep_in_registers, unroll
+from graphopt.backends.tvm.schedule.kernel import Block, KernelSchedule, divisors, keep_in_registers, unroll
 
 _PART = 256
 """Products summed one after the other."""
@@ -39,7 +39,7 @@ def partial_sums(kernel: KernelSchedule, block: Block) -> Block | None:
 
 def parts_of_a_sum(steps: int, products: int) -> int:
     """Return in how many parts to sum so many steps of so many products each: as few as are short, or more."""
-    counts = [count for count in range(1, steps + 1) if steps % count == 0 and count != _UNROLLED_PARTS]
+    counts = [steps // size for size in divisors(steps, steps) if steps // size != _UNROLLED_PARTS]
     return next((count for count in counts if steps // count * products <= _PART), counts[-1])
 
 
