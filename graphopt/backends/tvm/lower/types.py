@@ -28,6 +28,7 @@ _DTYPES = {
     ir.DataType.BOOL: "bool",
 }
 _LARGE_BYTES = 1 << 20
+_PARTS_PER_CORE = 4
 FLOATS = frozenset({"float16", "float32", "float64"})
 
 
@@ -71,9 +72,9 @@ def literal(array: Array) -> relax.Expr:
     """
     tensor = tvm.runtime.empty(array.shape, str(array.dtype))
     copy = np.from_dlpack(tensor)
-    if array.nbytes < _LARGE_BYTES or len(array) < available_cores():
+    if array.nbytes < _LARGE_BYTES:
         copy[...] = array
     else:
-        with ThreadPoolExecutor(available_cores()) as pool:
-            list(pool.map(copy.__setitem__, range(len(array)), array))
+        with ThreadPoolExecutor(cores := available_cores()) as pool:
+            list(pool.map(np.copyto, *(np.array_split(each, _PARTS_PER_CORE * cores) for each in (copy, array))))
     return relax.const(tensor)
